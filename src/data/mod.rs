@@ -1,0 +1,55 @@
+//! Data sets: in memory, by a trait, split, normalised, augmented, loaded from files, generated.
+
+use crate::loss::Target;
+use crate::{Extent, Result};
+
+/// Which sample, and in which epoch of which run: what an augmentation is keyed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pick {
+    /// Index of the sample, below [`Dataset::len`].
+    pub index: usize,
+    /// Passes over the data before this one; 0 outside of training.
+    pub epoch: u64,
+    /// The seed of the run.
+    pub seed: u64,
+}
+
+/// A set of samples, each with one value per network input and one target per loss.
+///
+/// Reading is called from several threads at once and must not depend on their order.
+pub trait Dataset: Send + Sync {
+    /// Number of samples.
+    fn len(&self) -> usize;
+
+    /// Whether there are none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The extents of the inputs, in the order of the network's inputs.
+    fn inputs(&self) -> &[Extent];
+
+    /// The targets, in the order of the network's losses.
+    fn targets(&self) -> &[Target];
+
+    /// Writes input `input` of a sample.
+    ///
+    /// # Errors
+    /// Whatever reading the sample may meet.
+    fn input(&self, pick: Pick, input: usize, x: &mut [f32]) -> Result<()>;
+
+    /// Writes target `target` of a sample where it is [`Target::Values`].
+    ///
+    /// # Errors
+    /// Whatever reading the sample may meet.
+    fn values(&self, pick: Pick, target: usize, t: &mut [f32]) -> Result<()>;
+
+    /// Writes target `target` of a sample where it is [`Target::Index`].
+    ///
+    /// # Errors
+    /// Whatever reading the sample may meet.
+    fn classes(&self, pick: Pick, target: usize, t: &mut [u32]) -> Result<()>;
+
+    /// The weight of a sample in the loss; 1 for most sets.
+    fn weight(&self, index: usize) -> f32;
+}

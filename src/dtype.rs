@@ -1,0 +1,179 @@
+//! Element types and the precision of a computation.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+
+/// The type of the elements of a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum DType {
+    /// IEEE single precision.
+    F32,
+    /// IEEE double precision; on the CPU only, for gradient checks and small fits.
+    F64,
+    /// IEEE half precision; storage on the GPU.
+    F16,
+    /// bfloat16; storage on the GPU.
+    Bf16,
+    /// Unsigned indices: labels, positions of maxima.
+    U32,
+}
+
+impl DType {
+    /// Bytes of one element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F64 => 8,
+            Self::F32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+/// What a network computes in. Accumulators, statistics, losses and master weights are never narrower than f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Precision {
+    /// Single precision throughout.
+    #[default]
+    FP32,
+    /// Double precision throughout (CPU).
+    FP64,
+    /// f32 storage, TF32 products (GPU).
+    TF32,
+    /// f32 storage, three TF32 products for nearly f32 accuracy (GPU).
+    FP32x3,
+    /// bf16 storage and products, f32 accumulation (GPU).
+    BF16,
+    /// f16 storage and products, f32 accumulation, dynamic loss scale (GPU).
+    FP16,
+}
+
+impl Precision {
+    /// The type in which activations are stored.
+    pub const fn storage(self) -> DType {
+        match self {
+            Self::FP32 | Self::TF32 | Self::FP32x3 => DType::F32,
+            Self::FP64 => DType::F64,
+            Self::BF16 => DType::Bf16,
+            Self::FP16 => DType::F16,
+        }
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for f64 {}
+}
+
+/// The two types the CPU computes in: `f32` and `f64`.
+pub trait Real:
+    sealed::Sealed
+    + bytemuck::Pod
+    + PartialOrd
+    + Default
+    + Send
+    + Sync
+    + fmt::Debug
+    + fmt::Display
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + std::iter::Sum
+{
+    /// The runtime name of the type.
+    const DTYPE: DType;
+    /// The distance from 1 to the next number.
+    const EPSILON: Self;
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// Negative infinity, below every number.
+    const LOWEST: Self;
+    /// Rounds to the nearest representable value.
+    fn of(x: f64) -> Self;
+    /// Widens without loss.
+    fn to_f64(self) -> f64;
+    /// Square root.
+    fn sqrt(self) -> Self;
+    /// Absolute value.
+    fn abs(self) -> Self;
+    /// The larger of the two; the other one if one is NaN.
+    fn max(self, other: Self) -> Self;
+    /// The smaller of the two; the other one if one is NaN.
+    fn min(self, other: Self) -> Self;
+    /// Neither NaN nor infinite.
+    fn is_finite(self) -> bool;
+}
+
+macro_rules! real_impl {
+    ($t:ident, $dtype:ident) => {
+        impl Real for $t {
+            const DTYPE: DType = DType::$dtype;
+            const EPSILON: Self = $t::EPSILON;
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const LOWEST: Self = $t::NEG_INFINITY;
+            #[inline(always)]
+            #[allow(clippy::cast_possible_truncation)]
+            fn of(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn to_f64(self) -> f64 {
+                self as f64
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                self.sqrt()
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                self.abs()
+            }
+            #[inline(always)]
+            fn max(self, other: Self) -> Self {
+                self.max(other)
+            }
+            #[inline(always)]
+            fn min(self, other: Self) -> Self {
+                self.min(other)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                self.is_finite()
+            }
+        }
+    };
+}
+real_impl!(f32, F32);
+real_impl!(f64, F64);
+
+/// Runs a block once with `T` bound to the type that a [`DType`] names: `real!(s.dtype(), T => body)`.
+///
+/// CPU passes are planned for f32 and f64 only ([`Device::supports`](crate::Device::supports)), so other types are an
+/// internal error here.
+#[macro_export]
+macro_rules! real {
+    ($dtype:expr, $T:ident => $body:expr) => {
+        match $dtype {
+            $crate::DType::F32 => {
+                type $T = f32;
+                $body
+            }
+            $crate::DType::F64 => {
+                type $T = f64;
+                $body
+            }
+            other => unreachable!("the CPU was asked to compute in {other:?}, which planning refuses"),
+        }
+    };
+}

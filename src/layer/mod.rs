@@ -1,0 +1,115 @@
+//! Layers: plain data that a user writes, planned into passes that run.
+//!
+//! A new layer is one file here, one kernel file of the same stem, one test file of the same stem, and its line in
+//! [`Registry::standard`](crate::network::Registry::standard).
+
+use crate::memory::{Io, Planner, Step};
+use crate::{Error, Extent, Result};
+use std::fmt;
+
+/// A layer's data as it is saved in a checkpoint.
+pub type Fields = serde_json::Value;
+
+/// The saved form of a layer or loss that derives `Serialize`.
+pub fn fields<T: serde::Serialize>(data: &T) -> Fields {
+    serde_json::to_value(data).unwrap_or(Fields::Null)
+}
+
+/// What a user writes: data only. Knows no device and no neighbour.
+pub trait Layer: fmt::Debug + Send + Sync {
+    /// The tag in checkpoints and messages: `conv`.
+    fn kind(&self) -> &'static str;
+
+    /// The data, to be read back by the constructor registered under [`Layer::kind`]; [`fields`] does it for serde types.
+    fn save(&self) -> Fields;
+
+    /// Checks the input extents, asks for parameters and memory, and makes the pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) and whatever else makes the layer impossible here; a step never
+    /// fails for such a reason.
+    fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned>;
+}
+
+/// What runs: geometry and slots, fixed for one plan. No default methods, so both directions exist.
+pub trait Pass: fmt::Debug + Send {
+    /// y from x.
+    ///
+    /// # Errors
+    /// Device failures only.
+    fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()>;
+
+    /// dx and the gradients of the parameters from dy (and x, y, saved slots as declared in [`Planned`]).
+    ///
+    /// # Errors
+    /// Device failures only.
+    fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()>;
+}
+
+/// The result of planning a layer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Planned {
+    /// The output's extent.
+    pub y: Extent,
+    /// The machine.
+    pub pass: Box<dyn Pass>,
+    /// Where the output lies.
+    pub place: Place,
+    /// Whether the backward pass reads x.
+    pub reads_x: bool,
+    /// Whether the backward pass reads y.
+    pub reads_y: bool,
+}
+
+/// Where a layer's output lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In memory of its own.
+    Fresh,
+    /// The same bytes as the first input, unchanged: a reshape. Always granted. The backward pass must copy or add dy to
+    /// dx where they are different slots ([`op::copy_or_add`](crate::op::elementwise::copy_or_add)), and do nothing where they are the same.
+    View,
+    /// May overwrite its first input, where nobody else needs it; the pass must handle both cases (`io.y == io.x[0]`,
+    /// and in the backward pass `io.dx[0]` being `io.dy`). Not together with `reads_x`.
+    InPlace,
+}
+
+impl Planned {
+    /// A fresh output whose backward pass reads neither x nor y.
+    pub fn new(y: Extent, pass: impl Pass + 'static) -> Self {
+        Self { y, pass: Box::new(pass), place: Place::Fresh, reads_x: false, reads_y: false }
+    }
+
+    /// The backward pass reads x.
+    #[must_use]
+    pub fn reads_x(mut self) -> Self {
+        self.reads_x = true;
+        self
+    }
+
+    /// The backward pass reads y.
+    #[must_use]
+    pub fn reads_y(mut self) -> Self {
+        self.reads_y = true;
+        self
+    }
+
+    /// Sets where the output lies.
+    #[must_use]
+    pub fn place(mut self, place: Place) -> Self {
+        self.place = place;
+        self
+    }
+}
+
+/// The single input of a layer that takes one.
+///
+/// # Errors
+/// [`ErrorKind::Plan`](crate::ErrorKind::Plan) for any other number of inputs.
+pub fn one(x: &[Extent]) -> Result<Extent> {
+    match x {
+        [x] => Ok(*x),
+        _ => Err(Error::plan("", "the layer takes one input").expected(1).got(x.len())),
+    }
+}

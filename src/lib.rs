@@ -1,0 +1,23 @@
+//! Kamacite: a low-level neural-network compute framework for astrophysics.
+
+pub mod data;
+pub mod device;
+pub mod dtype;
+pub mod error;
+pub mod layer;
+pub mod loss;
+pub mod memory;
+pub mod op;
+pub mod optim;
+pub mod rng;
+pub mod shape;
+
+pub use data::{Dataset, Pick};
+pub use device::{Cpu, Cuda, Device};
+pub use dtype::{DType, Precision, Real};
+pub use error::{Error, ErrorKind, Result};
+pub use loss::{Loss, Target};
+pub use memory::{Grads, Mode};
+pub use optim::Optimizer;
+pub use rng::Init;
+pub use shape::{Axes, Extent, Padding, Sizes, Window};

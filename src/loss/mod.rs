@@ -1,0 +1,86 @@
+//! Losses: value and gradient in one sweep.
+
+use crate::layer::Fields;
+use crate::memory::{Planner, Slot, Step};
+use crate::{Extent, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The target that a data set offers for one output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Target {
+    /// Numbers: one-hot or soft classes, regression values.
+    Values(Extent),
+    /// One class index below `classes` for each of `positions` positions.
+    Index {
+        /// Number of classes.
+        classes: usize,
+        /// Labels per sample: 1, or the area of a map.
+        positions: usize,
+    },
+}
+
+impl Target {
+    /// Elements of one sample's target.
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Values(e) => e.len(),
+            Self::Index { positions, .. } => *positions,
+        }
+    }
+
+    /// Whether there is nothing in it; no valid target is empty.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What a user writes: data only, as for a [`Layer`](crate::layer::Layer).
+pub trait Loss: fmt::Debug + Send + Sync {
+    /// The tag in checkpoints and messages: `mse`.
+    fn kind(&self) -> &'static str;
+
+    /// The data; see [`Layer::save`](crate::layer::Layer::save).
+    fn save(&self) -> Fields;
+
+    /// The target this loss would like for an output `y`: what a data set of plain arrays is checked against.
+    fn target(&self, y: Extent) -> Target;
+
+    /// Checks that this output and this target fit together, asks for memory, and makes the pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when they do not.
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>>;
+}
+
+/// A planned loss.
+pub trait LossPass: fmt::Debug + Send {
+    /// Writes ℓᵢ (already weighted) of every valid row to `io.value`, and where `io.dy` is given scale·∂ℓᵢ/∂y to it, in one sweep.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for targets outside their domain, device failures.
+    fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()>;
+
+    /// Turns the output into a prediction, in place: softmax of logits, logistic of logits, nothing for a regression.
+    ///
+    /// # Errors
+    /// Device failures only.
+    fn predict(&self, s: &Step<'_>, y: Slot) -> Result<()>;
+}
+
+/// The slots of one loss in one plan. All have the plan's element type, but an index target, which is u32.
+#[derive(Clone, Copy, Debug)]
+pub struct LossIo {
+    /// The network's output.
+    pub y: Slot,
+    /// The target, of the kind the loss was planned for.
+    pub target: Slot,
+    /// One weight per row.
+    pub weight: Slot,
+    /// The gradient, unless only the value is wanted. The loss is the first writer.
+    pub dy: Option<Slot>,
+    /// One value per row.
+    pub value: Slot,
+    /// Factor on the gradient: the loss's weight over the number of rows in the step (of all accumulated batches).
+    pub scale: f64,
+}

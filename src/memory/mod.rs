@@ -1,0 +1,226 @@
+//! Memory of a plan: slots, the arena behind them, and the guards through which passes reach them.
+//!
+//! A [`Slot`] is a number. A [`Step`] turns it into a slice for as long as a guard lives; a slot is borrowed once for
+//! writing or many times for reading, which is checked at run time. That no two live slots share bytes is the planner's
+//! promise ([`plan`]), checked when the plan is made.
+#![allow(unsafe_code)]
+
+pub mod plan;
+mod step;
+mod store;
+
+pub use plan::{Param, ParamKind, ParamSpec, Planner};
+pub use step::{GradMode, Grads, Io, Mode, Step};
+pub(crate) use store::{Entry, Store};
+
+use crate::{DType, Error, Real, Result};
+use std::cell::Cell;
+use std::marker::PhantomData;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+
+/// A piece of planned memory. Plain data; meaningful within the plan that issued it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Slot {
+    pub(crate) space: Space,
+    pub(crate) index: u32,
+}
+
+/// Which arena a slot lies in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Space {
+    /// Activations, their gradients, saved values and scratch of one plan.
+    Local,
+    /// Parameters, shared by all plans of a model.
+    Weight,
+    /// Gradients of parameters.
+    Grad,
+    /// Layer state that is saved but not optimised.
+    State,
+}
+
+/// Where a slot lies and what it holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Region {
+    /// Bytes from the start of the arena; a multiple of [`ALIGN`].
+    pub offset: usize,
+    /// Elements at full capacity.
+    pub len: usize,
+    /// Elements of one batch row, for slots that hold a batch.
+    pub row: Option<usize>,
+    /// Element type.
+    pub dtype: DType,
+}
+
+/// Alignment of every region: a cache line, and the widest vector.
+pub(crate) const ALIGN: usize = 64;
+
+/// One allocation with its regions and their borrow flags.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    base: NonNull<u8>,
+    bytes: usize,
+    pub regions: Vec<Region>,
+    /// 0 free, n > 0 read n times, −1 written.
+    borrows: Vec<Cell<i32>>,
+}
+
+// SAFETY: the arena owns its allocation; the flags are `Cell`s, so it is `Send` but not `Sync`.
+unsafe impl Send for Arena {}
+
+impl Arena {
+    /// Allocates zeroed memory for regions that were placed within `bytes`.
+    pub fn new(bytes: usize, regions: Vec<Region>) -> Result<Self> {
+        debug_assert!(regions.iter().all(|r| r.offset % ALIGN == 0 && r.offset + r.len * r.dtype.bytes() <= bytes));
+        let layout = layout(bytes)?;
+        // SAFETY: the layout has a non-zero size.
+        let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) });
+        let base = base.ok_or_else(|| too_large(bytes))?;
+        let borrows = vec![Cell::new(0); regions.len()];
+        Ok(Self { base, bytes, regions, borrows })
+    }
+
+    /// The size of the allocation.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Borrows region `index` for reading; `rows` cuts a batch to its valid rows.
+    #[inline]
+    pub fn read<T: bytemuck::Pod + Element>(&self, index: usize, rows: usize) -> Result<Read<'_, T>> {
+        let (ptr, len) = self.locate::<T>(index, rows)?;
+        let flag = &self.borrows[index];
+        if flag.get() < 0 {
+            return Err(borrowed(index));
+        }
+        flag.set(flag.get() + 1);
+        Ok(Read { ptr, len, flag, life: PhantomData })
+    }
+
+    /// Borrows region `index` for writing.
+    #[inline]
+    pub fn write<T: bytemuck::Pod + Element>(&self, index: usize, rows: usize) -> Result<Write<'_, T>> {
+        let (ptr, len) = self.locate::<T>(index, rows)?;
+        let flag = &self.borrows[index];
+        if flag.get() != 0 {
+            return Err(borrowed(index));
+        }
+        flag.set(-1);
+        Ok(Write { ptr, len, flag, life: PhantomData })
+    }
+
+    #[inline]
+    fn locate<T: Element>(&self, index: usize, rows: usize) -> Result<(NonNull<T>, usize)> {
+        let r = self.regions.get(index).ok_or_else(|| Error::order("slot", "belongs to another plan").got(index))?;
+        if r.dtype != T::ELEMENT {
+            return Err(Error::order("slot", "borrowed with another element type")
+                .expected(format!("{:?}", r.dtype))
+                .got(format!("{:?}", T::ELEMENT)));
+        }
+        let len = r.row.map_or(r.len, |row| row * rows);
+        debug_assert!(len <= r.len);
+        // SAFETY: offset + len·size lies within the allocation (checked when the arena was made), and regions are aligned.
+        Ok((unsafe { self.base.add(r.offset).cast::<T>() }, len.min(r.len)))
+    }
+
+    /// All bytes, for canaries and poison between passes.
+    pub fn raw(&mut self) -> &mut [u8] {
+        debug_assert!(self.borrows.iter().all(|b| b.get() == 0));
+        // SAFETY: `&mut self` excludes all guards, and the allocation is initialised.
+        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.bytes) }
+    }
+}
+
+impl Drop for Arena {
+    fn drop(&mut self) {
+        if let Ok(layout) = layout(self.bytes) {
+            // SAFETY: allocated in `new` with the same layout.
+            unsafe { std::alloc::dealloc(self.base.as_ptr(), layout) }
+        }
+    }
+}
+
+fn layout(bytes: usize) -> Result<std::alloc::Layout> {
+    std::alloc::Layout::from_size_align(bytes.max(ALIGN), ALIGN).map_err(|_| too_large(bytes))
+}
+
+fn too_large(bytes: usize) -> Error {
+    Error::out_of_memory("arena", "the system refused the allocation").got(format!("{bytes} bytes")).hint("use a smaller batch")
+}
+
+#[cold]
+fn borrowed(index: usize) -> Error {
+    Error::order("slot", format!("slot {index} is already borrowed"))
+        .hint("a pass borrows a slot once for writing or many times for reading")
+}
+
+/// The types a slot can hold.
+pub trait Element: bytemuck::Pod {
+    /// The runtime name of the type.
+    const ELEMENT: DType;
+}
+impl Element for f32 {
+    const ELEMENT: DType = <f32 as Real>::DTYPE;
+}
+impl Element for f64 {
+    const ELEMENT: DType = <f64 as Real>::DTYPE;
+}
+impl Element for u32 {
+    const ELEMENT: DType = DType::U32;
+}
+
+/// A slot borrowed for reading; dereferences to a slice.
+pub struct Read<'a, T> {
+    ptr: NonNull<T>,
+    len: usize,
+    flag: &'a Cell<i32>,
+    life: PhantomData<&'a [T]>,
+}
+
+/// A slot borrowed for writing; dereferences to a mutable slice.
+pub struct Write<'a, T> {
+    ptr: NonNull<T>,
+    len: usize,
+    flag: &'a Cell<i32>,
+    life: PhantomData<&'a mut [T]>,
+}
+
+impl<T> Deref for Read<'_, T> {
+    type Target = [T];
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: the region is initialised memory of Pod type, and the flag excludes writers.
+        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Deref for Write<'_, T> {
+    type Target = [T];
+    #[inline]
+    fn deref(&self) -> &[T] {
+        // SAFETY: as for `Read`; this guard is the only one.
+        unsafe { std::slice::from_raw_parts(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<T> DerefMut for Write<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: the flag is −1, so no other guard of this slot lives; other live slots do not share bytes (plan).
+        unsafe { std::slice::from_raw_parts_mut(self.ptr.as_ptr(), self.len) }
+    }
+}
+
+impl<T> Drop for Read<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.flag.set(self.flag.get() - 1);
+    }
+}
+
+impl<T> Drop for Write<'_, T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.flag.set(0);
+    }
+}

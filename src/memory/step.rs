@@ -1,0 +1,150 @@
+//! What a pass sees of the machine during one step.
+
+use super::{Arena, Element, Read, Slot, Space, Store, Write};
+use crate::device::Device;
+use crate::rng::{Draws, Purpose};
+use crate::{DType, Result};
+use serde::{Deserialize, Serialize};
+
+/// What a forward pass is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Mode {
+    /// Training: dropout active, batch statistics, a backward pass follows.
+    Train,
+    /// Evaluation with gradients: dropout off, running statistics, a backward pass may follow.
+    Eval,
+    /// Inference: as `Eval`, without a backward pass and without the memory for one.
+    Infer,
+    /// Monte-Carlo inference: dropout active, running statistics, no backward pass.
+    MonteCarlo,
+}
+
+impl Mode {
+    /// Whether a backward pass can follow.
+    pub const fn differentiable(self) -> bool {
+        matches!(self, Self::Train | Self::Eval)
+    }
+
+    /// Whether dropout draws masks.
+    pub const fn drops(self) -> bool {
+        matches!(self, Self::Train | Self::MonteCarlo)
+    }
+}
+
+/// How a gradient reaches its slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GradMode {
+    /// Overwrite: the first writer.
+    Write,
+    /// Add to what is there.
+    Add,
+}
+
+/// What a backward pass does with the gradients of parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grads {
+    /// Overwrite them.
+    Write,
+    /// Add to them: gradient accumulation, several losses.
+    Add,
+    /// Leave them alone: saliency maps, the generator's pass through a discriminator.
+    Skip,
+}
+
+/// The slots of one node in one plan.
+#[derive(Clone, Copy, Debug)]
+pub struct Io<'a> {
+    /// Inputs, in the order of the node's arguments.
+    pub x: &'a [Slot],
+    /// Output. The same slot as `x[0]` when a layer planned as `InPlace` or `View` was granted it.
+    pub y: Slot,
+    /// Gradient wrt the output. The pass may overwrite it: nobody reads it afterwards.
+    pub dy: Slot,
+    /// Gradients wrt the inputs; `None` where nobody wants one. May be the same slot as `dy` where `y` was `x[0]`.
+    pub dx: &'a [Option<(Slot, GradMode)>],
+}
+
+/// One step of one plan: the device, the number of valid rows, and the memory behind slots.
+#[derive(Debug)]
+pub struct Step<'m> {
+    pub(crate) device: &'m Device,
+    pub(crate) store: &'m Store,
+    pub(crate) local: &'m Arena,
+    pub(crate) dtype: DType,
+    pub(crate) rows: usize,
+    pub(crate) mode: Mode,
+    pub(crate) grads: Grads,
+    pub(crate) seed: u64,
+    pub(crate) forward: u64,
+}
+
+impl Step<'_> {
+    /// The device to compute on.
+    #[inline]
+    pub fn device(&self) -> &Device {
+        self.device
+    }
+
+    /// Valid rows of the batch: at most the plan's capacity. Slots planned per row are cut to it.
+    #[inline]
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// What the pass is for.
+    #[inline]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The type of activations and weights; `real!(s.dtype(), T => ..)` names it.
+    #[inline]
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// Random numbers that are the same in the backward pass of this step, on every device and for every number of
+    /// threads: keyed by the model's seed, the layer's key ([`Planner::key`](super::Planner::key)) and the count of forward passes.
+    #[inline]
+    pub fn draws(&self, purpose: Purpose, key: u64) -> Draws {
+        Draws::new(self.seed ^ key, purpose, self.forward)
+    }
+
+    /// Borrows a slot for reading; batch slots are cut to the valid rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) if the slot is being written, or holds another type.
+    #[inline]
+    pub fn read<T: Element>(&self, slot: Slot) -> Result<Read<'_, T>> {
+        self.arena(slot).read(slot.index as usize, self.rows)
+    }
+
+    /// Borrows a slot for writing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) if the slot is borrowed, or holds another type.
+    #[inline]
+    pub fn write<T: Element>(&self, slot: Slot) -> Result<Write<'_, T>> {
+        self.arena(slot).write(slot.index as usize, self.rows)
+    }
+
+    /// How to write the gradient of a parameter in this step; `None` when it is frozen or not wanted.
+    #[inline]
+    pub fn grad(&self, dw: Option<Slot>) -> Option<(Slot, GradMode)> {
+        match self.grads {
+            Grads::Write => dw.map(|s| (s, GradMode::Write)),
+            Grads::Add => dw.map(|s| (s, GradMode::Add)),
+            Grads::Skip => None,
+        }
+    }
+
+    #[inline]
+    fn arena(&self, slot: Slot) -> &Arena {
+        match slot.space {
+            Space::Local => self.local,
+            Space::Weight => &self.store.weights,
+            Space::Grad => &self.store.grads,
+            Space::State => &self.store.state,
+        }
+    }
+}

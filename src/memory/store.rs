@@ -1,0 +1,173 @@
+//! What outlives plans: parameters, their gradients, layer state, optimizer state. Shared by all plans of a model.
+
+use super::plan::{Param, ParamKind, ParamSpec};
+use super::{ALIGN, Arena, Region, Slot, Space};
+use crate::rng::Init;
+use crate::{DType, Error, Result, real};
+use std::collections::HashMap;
+
+/// One named array of the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// `conv1.weight`.
+    pub name: String,
+    /// The node that declared it.
+    pub node: u32,
+    pub kind: ParamKind,
+    pub shape: Vec<usize>,
+    pub init: Init,
+    pub fans: (usize, usize),
+    /// First element in the flat arena.
+    pub offset: usize,
+    pub len: usize,
+    pub frozen: bool,
+    /// Factor on the learning rate.
+    pub lr_scale: f64,
+}
+
+/// Named arrays in flat arenas. Until [`Store::seal`] names can be added; afterwards only looked up.
+#[derive(Debug)]
+pub(crate) struct Store {
+    pub dtype: DType,
+    pub params: Vec<Entry>,
+    pub states: Vec<Entry>,
+    names: HashMap<String, usize>,
+    pub weights: Arena,
+    pub grads: Arena,
+    pub state: Arena,
+    /// Optimizer state: one region per word, each laid out like `weights`.
+    pub words: Arena,
+    sealed: bool,
+}
+
+impl Store {
+    pub fn new(dtype: DType) -> Result<Self> {
+        let empty = || Arena::new(0, Vec::new());
+        Ok(Self {
+            dtype,
+            params: Vec::new(),
+            states: Vec::new(),
+            names: HashMap::new(),
+            weights: empty()?,
+            grads: empty()?,
+            state: empty()?,
+            words: empty()?,
+            sealed: false,
+        })
+    }
+
+    /// The slots of parameter `name`: new before sealing, looked up (and compared) afterwards.
+    pub fn param(&mut self, name: String, node: u32, spec: &ParamSpec) -> Result<Param> {
+        let index = declare(&mut self.names, &mut self.params, self.sealed, name, node, spec)?;
+        let slot = |space| Slot { space, index: index as u32 };
+        Ok(Param { w: slot(Space::Weight), dw: (!self.params[index].frozen).then(|| slot(Space::Grad)) })
+    }
+
+    /// The slot of a saved but not optimised array.
+    pub fn state(&mut self, name: String, node: u32, spec: &ParamSpec) -> Result<Slot> {
+        let index = declare(&mut self.names, &mut self.states, self.sealed, name, node, spec)?;
+        Ok(Slot { space: Space::State, index: index as u32 })
+    }
+
+    /// Allocates everything declared so far and draws the initial values. Does nothing the second time.
+    pub fn seal(&mut self, seed: u64) -> Result<()> {
+        if std::mem::replace(&mut self.sealed, true) {
+            return Ok(());
+        }
+        let (bytes, regions) = lay_out(&mut self.params, self.dtype)?;
+        self.weights = Arena::new(bytes, regions.clone())?;
+        self.grads = Arena::new(bytes, regions)?;
+        let (bytes, regions) = lay_out(&mut self.states, self.dtype)?;
+        self.state = Arena::new(bytes, regions)?;
+        for (arena, entries) in [(&self.weights, &self.params), (&self.state, &self.states)] {
+            for (i, e) in entries.iter().enumerate() {
+                real!(self.dtype, T => {
+                    let columns = e.shape.last().copied().unwrap_or(1);
+                    e.init.fill::<T>(&mut arena.write::<T>(i, 0)?, columns, e.fans, seed, &e.name);
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Elements of the flat arenas, padding between entries included.
+    pub fn flat_len(&self) -> usize {
+        self.weights.regions.last().map_or(0, |r| r.len)
+    }
+
+    /// The whole of `weights` or `grads` as one slot.
+    pub fn flat(&self, space: Space) -> Slot {
+        Slot { space, index: self.params.len() as u32 }
+    }
+
+    /// Makes room for `count` optimizer words per parameter; keeps what is there when the count is right already.
+    pub fn reserve_words(&mut self, count: usize) -> Result<()> {
+        if self.words.regions.len() == count && self.words.regions.iter().all(|r| r.len == self.flat_len()) {
+            return Ok(());
+        }
+        let len = self.flat_len();
+        let stride = (len * self.dtype.bytes()).next_multiple_of(ALIGN);
+        let regions = (0..count).map(|i| Region { offset: i * stride, len, row: None, dtype: self.dtype }).collect();
+        self.words = Arena::new(stride * count, regions)?;
+        Ok(())
+    }
+}
+
+fn declare(
+    names: &mut HashMap<String, usize>,
+    entries: &mut Vec<Entry>,
+    sealed: bool,
+    name: String,
+    node: u32,
+    spec: &ParamSpec,
+) -> Result<usize> {
+    let len = spec.shape.iter().try_fold(1_usize, |n, &s| n.checked_mul(s)).filter(|&n| n <= 1 << 40);
+    let Some(len) = len else {
+        return Err(Error::shape(name, "too many elements").expected("at most 2^40").got(format!("{:?}", spec.shape)));
+    };
+    if let Some(&i) = names.get(&name) {
+        let known = &entries[i];
+        if known.node != node {
+            return Err(Error::plan(name, "two nodes declare this name").hint("give the nodes different names"));
+        }
+        if known.shape != spec.shape {
+            return Err(Error::shape(name, "the parameter has another shape in this plan")
+                .expected(format!("{:?}", known.shape))
+                .got(format!("{:?}", spec.shape))
+                .hint("a layer whose weights depend on the image size cannot be planned at another size"));
+        }
+        return Ok(i);
+    }
+    if sealed {
+        return Err(Error::plan(name, "not among the parameters of the first plan"));
+    }
+    let i = entries.len();
+    names.insert(name.clone(), i);
+    entries.push(Entry {
+        name,
+        node,
+        kind: spec.kind,
+        shape: spec.shape.clone(),
+        init: spec.init,
+        fans: spec.fans,
+        offset: 0,
+        len,
+        frozen: false,
+        lr_scale: 1.0,
+    });
+    Ok(i)
+}
+
+/// Entries one after another, each on a cache line; the last region covers them all.
+fn lay_out(entries: &mut [Entry], dtype: DType) -> Result<(usize, Vec<Region>)> {
+    let per_line = ALIGN / dtype.bytes();
+    let mut next = 0_usize;
+    let mut regions = Vec::with_capacity(entries.len() + 1);
+    for e in entries {
+        e.offset = next;
+        regions.push(Region { offset: next * dtype.bytes(), len: e.len, row: None, dtype });
+        next = next.checked_add(e.len.next_multiple_of(per_line)).ok_or_else(|| Error::shape("store", "too many parameters"))?;
+    }
+    regions.push(Region { offset: 0, len: next, row: None, dtype });
+    Ok((next * dtype.bytes(), regions))
+}

@@ -1,0 +1,3 @@
+//! Mathematics shared by layers. Each file: shape checks, the CPU loops, and (in GPU builds) the launch.
+
+pub mod elementwise;
