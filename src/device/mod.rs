@@ -2,10 +2,12 @@
 
 pub mod cpu;
 mod isa;
+mod split;
 
 pub use cpu::Cpu;
 pub use isa::Isa;
 pub(crate) use isa::per_isa;
+pub use split::Parts;
 
 use crate::{Error, Precision, Result};
 

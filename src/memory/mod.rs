@@ -37,6 +37,8 @@ pub(crate) enum Space {
     Grad,
     /// Layer state that is saved but not optimised.
     State,
+    /// Optimizer state: one slot per word.
+    Word,
 }
 
 /// Where a slot lies and what it holds.

@@ -145,6 +145,7 @@ impl Step<'_> {
             Space::Weight => &self.store.weights,
             Space::Grad => &self.store.grads,
             Space::State => &self.store.state,
+            Space::Word => &self.store.words,
         }
     }
 }

@@ -1,0 +1,140 @@
+//! Slices cut into equal chunks, one for each task of [`Cpu::run`]: how safe code writes from several threads.
+#![allow(unsafe_code)]
+
+use super::Cpu;
+use std::marker::PhantomData;
+use std::ops::Range;
+
+impl Cpu {
+    /// Cuts `parts` (slices of equal length, or a tuple of such) every `chunk` elements and calls `task(i, pieces)` for
+    /// each chunk, on all threads; on the calling thread alone where one chunk holds everything.
+    ///
+    /// The cuts depend on the lengths alone, so results do not depend on the number of threads.
+    pub fn split<P: Parts>(&self, chunk: usize, parts: P, task: impl Fn(usize, P::Piece) + Sync) {
+        let (shared, len) = parts.share();
+        let chunk = chunk.max(1);
+        let piece = |i: usize| {
+            let start = i * chunk;
+            // SAFETY: the range lies within every part, and `run` calls each i once, so no element is handed out twice.
+            unsafe { P::piece(shared, start..len.min(start + chunk)) }
+        };
+        match len.div_ceil(chunk) {
+            0 => {}
+            1 => task(0, piece(0)),
+            tasks => self.run(tasks, &|i| task(i, piece(i))),
+        }
+    }
+}
+
+/// What [`Cpu::split`] can cut: `&[T]`, `&mut [T]`, and tuples of them. Unequal lengths are cut to the shortest.
+pub trait Parts {
+    /// What all threads hold.
+    type Shared: Copy + Sync;
+    /// What one task gets.
+    type Piece;
+
+    /// The form that threads share, and the number of elements.
+    fn share(self) -> (Self::Shared, usize);
+
+    /// The elements in `range`.
+    ///
+    /// # Safety
+    /// `range` lies within the length from [`Parts::share`], and no two calls overlap.
+    unsafe fn piece(shared: Self::Shared, range: Range<usize>) -> Self::Piece;
+}
+
+impl<'a, T: Sync> Parts for &'a [T] {
+    type Shared = Self;
+    type Piece = Self;
+
+    fn share(self) -> (Self, usize) {
+        (self, self.len())
+    }
+
+    unsafe fn piece(shared: Self, range: Range<usize>) -> &'a [T] {
+        &shared[range]
+    }
+}
+
+/// The start of a slice that is written in pieces.
+pub struct Start<'a, T>(*mut T, PhantomData<&'a mut [T]>);
+
+impl<T> Clone for Start<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Start<'_, T> {}
+
+// SAFETY: a pointer to elements that may move to other threads; `Parts::piece` hands each out once.
+unsafe impl<T: Send> Sync for Start<'_, T> {}
+
+impl<'a, T: Send> Parts for &'a mut [T] {
+    type Shared = Start<'a, T>;
+    type Piece = &'a mut [T];
+
+    fn share(self) -> (Start<'a, T>, usize) {
+        (Start(self.as_mut_ptr(), PhantomData), self.len())
+    }
+
+    unsafe fn piece(shared: Start<'a, T>, range: Range<usize>) -> &'a mut [T] {
+        // SAFETY: the range lies within the slice and overlaps no other piece (the caller's promise).
+        unsafe { std::slice::from_raw_parts_mut(shared.0.add(range.start), range.len()) }
+    }
+}
+
+macro_rules! tuples {
+    ($($P:ident $i:tt),*) => {
+        impl<$($P: Parts),*> Parts for ($($P,)*) {
+            type Shared = ($($P::Shared,)*);
+            type Piece = ($($P::Piece,)*);
+
+            fn share(self) -> (Self::Shared, usize) {
+                let shared = ($(self.$i.share(),)*);
+                let len = usize::MAX $(.min(shared.$i.1))*;
+                (($(shared.$i.0,)*), len)
+            }
+
+            unsafe fn piece(shared: Self::Shared, range: Range<usize>) -> Self::Piece {
+                // SAFETY: the caller's promise holds for each part.
+                unsafe { ($($P::piece(shared.$i, range.clone()),)*) }
+            }
+        }
+    };
+}
+tuples!(A 0, B 1);
+tuples!(A 0, B 1, C 2);
+tuples!(A 0, B 1, C 2, D 3);
+tuples!(A 0, B 1, C 2, D 3, E 4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Result;
+
+    #[test]
+    fn every_element_is_visited_once_whatever_the_threads() -> Result<()> {
+        for threads in [1, 2, 7] {
+            let cpu = Cpu::new(threads)?;
+            for len in [0, 1, 9, 10, 11, 1000] {
+                let x: Vec<usize> = (0..len).collect();
+                let (mut y, mut chunk) = (vec![0; len], vec![usize::MAX; len]);
+                cpu.split(10, (&x[..], &mut y[..], &mut chunk[..]), |i, (x, y, chunk)| {
+                    assert!(x.len() == y.len() && y.len() == chunk.len());
+                    y.iter_mut().zip(x).for_each(|(y, x)| *y += x + 1);
+                    chunk.fill(i);
+                });
+                assert!(y.iter().zip(&x).all(|(y, x)| *y == x + 1), "{threads} threads, {len} elements");
+                assert!(chunk.iter().enumerate().all(|(i, c)| *c == i / 10));
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn unequal_parts_are_cut_to_the_shortest() {
+        let (x, mut y) = ([1; 25], [0; 12]);
+        Cpu::default().split(5, (&x[..], &mut y[..]), |_, (x, y)| y.copy_from_slice(x));
+        assert_eq!(y, [1; 12]);
+    }
+}
