@@ -87,6 +87,7 @@ pub trait Real:
     + SubAssign
     + MulAssign
     + std::iter::Sum
+    + crate::op::math::Elementary
 {
     /// The runtime name of the type.
     const DTYPE: DType;

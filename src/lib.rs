@@ -18,6 +18,7 @@ pub use dtype::{DType, Precision, Real};
 pub use error::{Error, ErrorKind, Result};
 pub use loss::{Loss, Target};
 pub use memory::{Grads, Mode};
+pub use op::activation::Activation::{self, *};
 pub use optim::Optimizer;
 pub use rng::Init;
 pub use shape::{Axes, Extent, Padding, Sizes, Window};

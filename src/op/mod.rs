@@ -1,3 +1,5 @@
 //! Mathematics shared by layers. Each file: shape checks, the CPU loops, and (in GPU builds) the launch.
 
+pub mod activation;
 pub mod elementwise;
+pub mod math;
