@@ -71,6 +71,7 @@ mod sealed {
 /// The two types the CPU computes in: `f32` and `f64`.
 pub trait Real:
     sealed::Sealed
+    + crate::op::simd::Simd
     + bytemuck::Pod
     + PartialOrd
     + Default

@@ -3,3 +3,4 @@
 pub mod activation;
 pub mod elementwise;
 pub mod math;
+pub(crate) mod simd;

@@ -1,0 +1,416 @@
+//! Lanes: one vector register of f32 or f64 in each instruction set, for micro-kernels that the compiler does not
+//! vectorise well by itself.
+//!
+//! A kernel is written once over [`Lanes`] and instantiated with [`per_lanes!`], which hands out one function per
+//! instruction set. The methods are `#[inline(always)]` and carry no target feature of their own: they become single
+//! instructions inside the functions that the macro makes, and nowhere else. A kernel must not call closures or
+//! functions that are not `#[inline(always)]`: those would be compiled without the instruction set.
+#![allow(unsafe_code, unsafe_op_in_unsafe_fn, clippy::missing_safety_doc)]
+
+use crate::Real;
+
+/// A vector register of `N` elements.
+///
+/// # Safety
+/// Every method needs the instruction set of the type (a [`Cpu`](crate::Cpu) carries only present ones); pointers need
+/// no alignment, and must be valid for the elements touched. Masked methods touch only the first `n` elements of
+/// `mask(n)`: the others may lie outside the allocation.
+pub trait Lanes: Copy {
+    /// The element.
+    type T: Real;
+    /// The register.
+    type V: Copy;
+    /// Which lanes take part.
+    type M: Copy;
+    /// Elements in a register.
+    const N: usize;
+
+    /// x in all lanes.
+    unsafe fn splat(x: Self::T) -> Self::V;
+    /// 0 in all lanes.
+    #[inline(always)]
+    unsafe fn zero() -> Self::V {
+        Self::splat(<Self::T as Real>::ZERO)
+    }
+    /// N elements from p.
+    unsafe fn load(p: *const Self::T) -> Self::V;
+    /// N elements to p.
+    unsafe fn store(p: *mut Self::T, v: Self::V);
+    /// The first n lanes, n <= N.
+    unsafe fn mask(n: usize) -> Self::M;
+    /// The lanes of the mask from p, 0 in the others.
+    unsafe fn load_masked(p: *const Self::T, m: Self::M) -> Self::V;
+    /// The lanes of the mask to p.
+    unsafe fn store_masked(p: *mut Self::T, m: Self::M, v: Self::V);
+    /// a·b + c; one rounding where the instruction set has FMA, two where not.
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// a + b
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    /// a − b
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
+    /// a·b
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    /// The larger, lane by lane; b where one is NaN.
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    /// The smaller, lane by lane; b where one is NaN.
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// The sum of all lanes, from the first to the last.
+    #[inline(always)]
+    unsafe fn sum(v: Self::V) -> Self::T {
+        let mut lanes = [<Self::T as Real>::ZERO; 16];
+        Self::store(lanes.as_mut_ptr(), v);
+        let mut sum = lanes[0];
+        let mut i = 1;
+        while i < Self::N {
+            sum += lanes[i];
+            i += 1;
+        }
+        sum
+    }
+}
+
+/// The vector registers of an element type; a supertrait of [`Real`], so that generic code reaches them.
+pub trait Simd: Sized {
+    /// Under AVX-512.
+    type Avx512: Lanes<T = Self>;
+    /// Under AVX2 and FMA.
+    type Avx2: Lanes<T = Self>;
+    /// Under whatever the target guarantees.
+    type Portable: Lanes<T = Self>;
+}
+
+/// An array that the compiler keeps in registers.
+#[derive(Clone, Copy)]
+pub struct Array<T, const N: usize>([T; N]);
+
+macro_rules! lane_by_lane {
+    ($f:ident, $a:ident, $b:ident => $e:expr) => {
+        #[inline(always)]
+        unsafe fn $f(mut a: Self::V, b: Self::V) -> Self::V {
+            let mut i = 0;
+            while i < N {
+                let ($a, $b) = (a[i], b[i]);
+                a[i] = $e;
+                i += 1;
+            }
+            a
+        }
+    };
+}
+
+impl<T: Real, const N: usize> Lanes for Array<T, N> {
+    type T = T;
+    type V = [T; N];
+    type M = usize;
+    const N: usize = N;
+
+    #[inline(always)]
+    unsafe fn splat(x: T) -> Self::V {
+        [x; N]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const T) -> Self::V {
+        p.cast::<[T; N]>().read_unaligned()
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut T, v: Self::V) {
+        p.cast::<[T; N]>().write_unaligned(v);
+    }
+    #[inline(always)]
+    unsafe fn mask(n: usize) -> usize {
+        n
+    }
+    #[inline(always)]
+    unsafe fn load_masked(p: *const T, m: usize) -> Self::V {
+        let mut v = [T::ZERO; N];
+        let mut i = 0;
+        while i < N {
+            if i < m {
+                v[i] = *p.add(i);
+            }
+            i += 1;
+        }
+        v
+    }
+    #[inline(always)]
+    unsafe fn store_masked(p: *mut T, m: usize, v: Self::V) {
+        let mut i = 0;
+        while i < N {
+            if i < m {
+                *p.add(i) = v[i];
+            }
+            i += 1;
+        }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::V, b: Self::V, mut c: Self::V) -> Self::V {
+        let mut i = 0;
+        while i < N {
+            c[i] += a[i] * b[i];
+            i += 1;
+        }
+        c
+    }
+    lane_by_lane!(add, x, y => x + y);
+    lane_by_lane!(sub, x, y => x - y);
+    lane_by_lane!(mul, x, y => x * y);
+    lane_by_lane!(max, x, y => if x > y { x } else { y });
+    lane_by_lane!(min, x, y => if x < y { x } else { y });
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::Lanes;
+    use std::arch::x86_64::*;
+
+    /// A 512-bit register of T.
+    #[derive(Clone, Copy)]
+    pub struct Zmm<T>(std::marker::PhantomData<T>);
+    /// A 256-bit register of T.
+    #[derive(Clone, Copy)]
+    pub struct Ymm<T>(std::marker::PhantomData<T>);
+
+    macro_rules! common {
+        ($splat:ident $zero:ident $load:ident $store:ident $fma:ident $add:ident $sub:ident $mul:ident $max:ident $min:ident) => {
+            #[inline(always)]
+            unsafe fn splat(x: Self::T) -> Self::V {
+                $splat(x)
+            }
+            #[inline(always)]
+            unsafe fn zero() -> Self::V {
+                $zero()
+            }
+            #[inline(always)]
+            unsafe fn load(p: *const Self::T) -> Self::V {
+                $load(p)
+            }
+            #[inline(always)]
+            unsafe fn store(p: *mut Self::T, v: Self::V) {
+                $store(p, v)
+            }
+            #[inline(always)]
+            unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+                $fma(a, b, c)
+            }
+            #[inline(always)]
+            unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+                $add(a, b)
+            }
+            #[inline(always)]
+            unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+                $sub(a, b)
+            }
+            #[inline(always)]
+            unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+                $mul(a, b)
+            }
+            #[inline(always)]
+            unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+                $max(a, b)
+            }
+            #[inline(always)]
+            unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
+                $min(a, b)
+            }
+        };
+    }
+
+    macro_rules! zmm {
+        ($t:ty, $v:ty, $m:ty, $n:literal, $maskz_load:ident, $mask_store:ident, $($op:ident)*) => {
+            impl Lanes for Zmm<$t> {
+                type T = $t;
+                type V = $v;
+                type M = $m;
+                const N: usize = $n;
+                common!($($op)*);
+                #[inline(always)]
+                #[allow(clippy::cast_possible_truncation)]
+                unsafe fn mask(n: usize) -> $m {
+                    ((1_u32 << n) - 1) as $m
+                }
+                #[inline(always)]
+                unsafe fn load_masked(p: *const $t, m: $m) -> $v {
+                    $maskz_load(m, p)
+                }
+                #[inline(always)]
+                unsafe fn store_masked(p: *mut $t, m: $m, v: $v) {
+                    $mask_store(p, m, v)
+                }
+            }
+        };
+    }
+
+    macro_rules! ymm {
+        ($t:ty, $v:ty, $n:literal, $int:ty, $maskload:ident, $maskstore:ident, $($op:ident)*) => {
+            impl Lanes for Ymm<$t> {
+                type T = $t;
+                type V = $v;
+                type M = __m256i;
+                const N: usize = $n;
+                common!($($op)*);
+                #[inline(always)]
+                unsafe fn mask(n: usize) -> __m256i {
+                    // A window of N integers that ends N − n past the step from ones to zeros.
+                    const STEP: [$int; 2 * $n] = {
+                        let mut step = [0; 2 * $n];
+                        let mut i = 0;
+                        while i < $n {
+                            step[i] = -1;
+                            i += 1;
+                        }
+                        step
+                    };
+                    _mm256_loadu_si256(STEP.as_ptr().add($n - n).cast())
+                }
+                #[inline(always)]
+                unsafe fn load_masked(p: *const $t, m: __m256i) -> $v {
+                    $maskload(p, m)
+                }
+                #[inline(always)]
+                unsafe fn store_masked(p: *mut $t, m: __m256i, v: $v) {
+                    $maskstore(p, m, v)
+                }
+            }
+        };
+    }
+
+    zmm!(f32, __m512, __mmask16, 16, _mm512_maskz_loadu_ps, _mm512_mask_storeu_ps,
+        _mm512_set1_ps _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps
+        _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_max_ps _mm512_min_ps);
+    zmm!(f64, __m512d, __mmask8, 8, _mm512_maskz_loadu_pd, _mm512_mask_storeu_pd,
+        _mm512_set1_pd _mm512_setzero_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
+        _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_max_pd _mm512_min_pd);
+    ymm!(f32, __m256, 8, i32, _mm256_maskload_ps, _mm256_maskstore_ps,
+        _mm256_set1_ps _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps
+        _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_max_ps _mm256_min_ps);
+    ymm!(f64, __m256d, 4, i64, _mm256_maskload_pd, _mm256_maskstore_pd,
+        _mm256_set1_pd _mm256_setzero_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd
+        _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_max_pd _mm256_min_pd);
+}
+
+/// 128 bits: what SSE2 and NEON have.
+#[cfg(target_arch = "x86_64")]
+macro_rules! simd {
+    ($t:ty, $n:literal) => {
+        impl Simd for $t {
+            type Avx512 = x86::Zmm<$t>;
+            type Avx2 = x86::Ymm<$t>;
+            type Portable = Array<$t, $n>;
+        }
+    };
+}
+#[cfg(not(target_arch = "x86_64"))]
+macro_rules! simd {
+    ($t:ty, $n:literal) => {
+        impl Simd for $t {
+            type Avx512 = Array<$t, $n>;
+            type Avx2 = Array<$t, $n>;
+            type Portable = Array<$t, $n>;
+        }
+    };
+}
+simd!(f32, 4);
+simd!(f64, 2);
+
+/// Defines a micro-kernel over [`Lanes`] and a selector: `name::<T, CONSTS>(isa)` is the function for that instruction
+/// set, to be chosen when planning. It may be called where the instruction set is present.
+///
+/// ```text
+/// per_lanes! {
+///     /// y = a·x over whole registers
+///     pub(crate) unsafe fn scale<T, L, const UNROLL: usize>(n: usize, a: T, x: *const T, y: *mut T) {
+///         let a = L::splat(a);
+///         ...
+///     }
+/// }
+/// let kernel = scale::<f32, 4>(cpu.isa());     // unsafe fn(usize, f32, *const f32, *mut f32)
+/// ```
+macro_rules! per_lanes {
+    ($(#[$meta:meta])* $vis:vis unsafe fn $name:ident<$T:ident, $L:ident $(, const $C:ident: $ct:ty)*>
+     ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? $body:block) => {
+        $(#[$meta])*
+        #[inline]
+        #[allow(unsafe_code, unsafe_op_in_unsafe_fn, clippy::too_many_arguments, clippy::type_complexity)]
+        $vis fn $name<$T: $crate::Real $(, const $C: $ct)*>(isa: $crate::device::Isa) -> unsafe fn($($ty),*) $(-> $ret)? {
+            #[inline(always)]
+            unsafe fn body<$T: $crate::Real, $L: $crate::op::simd::Lanes<T = $T> $(, const $C: $ct)*>($($arg: $ty),*) $(-> $ret)? $body
+            unsafe fn portable<$T: $crate::Real $(, const $C: $ct)*>($($arg: $ty),*) $(-> $ret)? {
+                body::<$T, <$T as $crate::op::simd::Simd>::Portable $(, $C)*>($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma")]
+            unsafe fn avx2<$T: $crate::Real $(, const $C: $ct)*>($($arg: $ty),*) $(-> $ret)? {
+                body::<$T, <$T as $crate::op::simd::Simd>::Avx2 $(, $C)*>($($arg),*)
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+            unsafe fn avx512<$T: $crate::Real $(, const $C: $ct)*>($($arg: $ty),*) $(-> $ret)? {
+                body::<$T, <$T as $crate::op::simd::Simd>::Avx512 $(, $C)*>($($arg),*)
+            }
+            match isa {
+                #[cfg(target_arch = "x86_64")]
+                $crate::device::Isa::Avx512 => avx512::<$T $(, $C)*>,
+                #[cfg(target_arch = "x86_64")]
+                $crate::device::Isa::Avx2 => avx2::<$T $(, $C)*>,
+                _ => portable::<$T $(, $C)*>,
+            }
+        }
+    };
+}
+pub(crate) use per_lanes;
+
+/// Elements of a register of `isa`.
+pub(crate) fn lanes<T: Real>(isa: crate::device::Isa) -> usize {
+    use crate::device::Isa;
+    match isa {
+        Isa::Avx512 => <T as Simd>::Avx512::N,
+        Isa::Avx2 => <T as Simd>::Avx2::N,
+        Isa::Portable => <T as Simd>::Portable::N,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Isa;
+
+    per_lanes! {
+        /// z = (a·x + y, with max(x, y), min(x, y), x − y, x·y in turn) over the first n <= N elements, and the sum of x.
+        unsafe fn mixed<T, L>(n: usize, a: T, x: *const T, y: *const T, z: *mut T) -> T {
+            let m = L::mask(n);
+            let (x, y) = (L::load_masked(x, m), L::load_masked(y, m));
+            let mut v = L::fma(L::splat(a), x, y);
+            v = L::add(v, L::max(x, y));
+            v = L::sub(v, L::min(x, y));
+            v = L::add(v, L::mul(x, y));
+            L::store_masked(z, m, v);
+            L::sum(x)
+        }
+    }
+
+    fn check<T: Real>() {
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
+            for n in 0..=lanes::<T>(isa) {
+                // Small integers: every operation is exact.
+                let x: Vec<T> = (0..n).map(|i| T::of(i as f64 - 3.0)).collect();
+                let y: Vec<T> = (0..n).map(|i| T::of(2.0 * i as f64 + 1.0 - 3.0 * (i % 4) as f64)).collect();
+                let mut z = vec![T::of(-77.0); n + 16];
+                // SAFETY: present instruction set; n elements are valid.
+                let sum = unsafe { mixed::<T>(isa)(n, T::of(3.0), x.as_ptr(), y.as_ptr(), z.as_mut_ptr()) };
+                for i in 0..n {
+                    let (x, y) = (x[i].to_f64(), y[i].to_f64());
+                    let expected = 3.0 * x + y + x.max(y) - x.min(y) + x * y;
+                    assert_eq!(z[i].to_f64(), expected, "{isa} {i} of {n}");
+                }
+                assert!(z[n..].iter().all(|z| z.to_f64() == -77.0), "{isa}: wrote past {n}");
+                assert_eq!(sum.to_f64(), x.iter().map(|x| x.to_f64()).sum::<f64>(), "{isa}: sum of {n}");
+            }
+        }
+    }
+
+    #[test]
+    fn lanes_compute_and_masks_hold_in_every_instruction_set() {
+        check::<f32>();
+        check::<f64>();
+    }
+}
