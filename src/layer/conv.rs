@@ -1,0 +1,314 @@
+//! Convolution: y[p][f] = act(b[f] + Σ_(t,i) x[q][i]·w[t][i][f]), a cross-correlation (the window is not flipped).
+//!
+//! Output p and tap t meet input q on each axis where p·stride + t·dilation = before + q·(gap + 1). With dz the gradient
+//! before the activation: dx[q][i] = Σ dz[p][f]·w[t][i][f], dw[t][i][f] = Σ x[q][i]·dz[p][f], db[f] = Σ dz[p][f].
+//!
+//! # Source
+//! LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition"; dilation: Yu & Koltun
+//! 2016; the gap is the "internal padding" of CIANNA.
+
+use super::{Fields, Layer, Pass, Planned, fields, one};
+use crate::device::Device;
+use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
+use crate::op::activation::{self, Activation, Reads};
+use crate::op::conv::{self, Geometry};
+use crate::{Error, Extent, Init, Padding, Result, Sizes, Window, real};
+use serde::{Deserialize, Serialize};
+
+/// A convolution over 1, 2 or 3 axes with bias and activation.
+///
+/// # Shapes
+/// (d, h, w, c) to (d', h', w', filters) with out = ⌊(in + (in−1)·gap + before + after − (size−1)·dilation − 1)/stride⌋ + 1
+/// on each axis. A size given as one number holds on every axis the network has. Weights: `weight` [kd, kh, kw,
+/// c/groups, filters] and `bias` [filters].
+///
+/// # Errors
+/// Planning refuses windows that exceed the padded input, zero sizes, and groups that do not divide channels and filters.
+///
+/// # Examples
+/// ```
+/// use kamacite::layer::{Conv, Layer};
+/// use kamacite::Activation;
+/// let first = Conv::new(8, 5).pad(2).act(Activation::Relu);
+/// assert_eq!(first.kind(), "conv");
+/// let spectrum = Conv::new(16, [8]).stride([4]).pad([2]);
+/// let separable = Conv::depthwise(3).same().no_bias();
+/// assert_ne!(spectrum, separable);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Conv {
+    filters: usize,
+    size: Sizes,
+    #[serde(default = "ones")]
+    stride: Sizes,
+    #[serde(default = "no_padding")]
+    padding: Padding,
+    #[serde(default = "ones")]
+    dilation: Sizes,
+    #[serde(default = "zeros")]
+    gap: Sizes,
+    #[serde(default)]
+    groups: Groups,
+    #[serde(default)]
+    act: Activation,
+    /// The initial bias; `None` for no bias.
+    bias: Option<f64>,
+    #[serde(default)]
+    init: Option<Init>,
+}
+
+/// Into how many groups channels and filters fall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Groups {
+    Count(usize),
+    /// One for each channel; `filters` counts per channel.
+    Channels,
+}
+
+impl Default for Groups {
+    fn default() -> Self {
+        Self::Count(1)
+    }
+}
+
+pub(super) fn ones() -> Sizes {
+    Sizes::All(1)
+}
+
+pub(super) fn zeros() -> Sizes {
+    Sizes::All(0)
+}
+
+pub(super) fn no_padding() -> Padding {
+    Padding::Both(Sizes::All(0))
+}
+
+impl Conv {
+    /// `filters` filters of this size: stride 1, no padding, linear, with a bias that begins at 0.
+    pub fn new(filters: usize, size: impl Into<Sizes>) -> Self {
+        Self {
+            filters,
+            size: size.into(),
+            stride: ones(),
+            padding: no_padding(),
+            dilation: ones(),
+            gap: zeros(),
+            groups: Groups::default(),
+            act: Activation::Linear,
+            bias: Some(0.0),
+            init: None,
+        }
+    }
+
+    /// One filter of this size for each channel; more with [`Conv::multiplier`].
+    pub fn depthwise(size: impl Into<Sizes>) -> Self {
+        Self { groups: Groups::Channels, ..Self::new(1, size) }
+    }
+
+    /// As many filters for each channel of a depthwise convolution; for another one, the number of filters.
+    #[must_use]
+    pub fn multiplier(mut self, filters: usize) -> Self {
+        self.filters = filters;
+        self
+    }
+
+    /// Steps between neighbouring outputs.
+    #[must_use]
+    pub fn stride(mut self, stride: impl Into<Sizes>) -> Self {
+        self.stride = stride.into();
+        self
+    }
+
+    /// As many zeros on both sides of each axis.
+    #[must_use]
+    pub fn pad(mut self, zeros: impl Into<Sizes>) -> Self {
+        self.padding = Padding::Both(zeros.into());
+        self
+    }
+
+    /// Zeros before the first and after the last input of each axis.
+    #[must_use]
+    pub fn pad_sides(mut self, before: impl Into<Sizes>, after: impl Into<Sizes>) -> Self {
+        self.padding = Padding::Sides { before: before.into(), after: after.into() };
+        self
+    }
+
+    /// As many zeros as make out = ⌈in/stride⌉, the odd one after.
+    #[must_use]
+    pub fn same(mut self) -> Self {
+        self.padding = Padding::Same;
+        self
+    }
+
+    /// Distance between neighbouring taps.
+    #[must_use]
+    pub fn dilation(mut self, dilation: impl Into<Sizes>) -> Self {
+        self.dilation = dilation.into();
+        self
+    }
+
+    /// Zeros between neighbouring inputs.
+    #[must_use]
+    pub fn gap(mut self, zeros: impl Into<Sizes>) -> Self {
+        self.gap = zeros.into();
+        self
+    }
+
+    /// Channels and filters in this many independent groups.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = Groups::Count(groups);
+        self
+    }
+
+    /// The activation.
+    #[must_use]
+    pub fn act(mut self, act: Activation) -> Self {
+        self.act = act;
+        self
+    }
+
+    /// No bias.
+    #[must_use]
+    pub fn no_bias(mut self) -> Self {
+        self.bias = None;
+        self
+    }
+
+    /// How the weights begin; He's normal initializer otherwise.
+    #[must_use]
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = Some(init);
+        self
+    }
+
+    /// The value at which the bias begins.
+    #[must_use]
+    pub fn bias_init(mut self, value: f64) -> Self {
+        self.bias = Some(value);
+        self
+    }
+
+    fn geometry(&self, x: Extent, p: &Planner<'_>) -> Result<Geometry> {
+        x.check()?;
+        let axes = p.axes();
+        let mut window = Window {
+            stride: self.stride.on(axes, 1),
+            dilation: self.dilation.on(axes, 1),
+            gap: self.gap.on(axes, 0),
+            ..Window::new(self.size.on(axes, 1))
+        };
+        self.padding.apply(&mut window, axes, x.space());
+        let (filters, groups) = match self.groups {
+            Groups::Count(groups) => (Some(self.filters), groups),
+            Groups::Channels => (self.filters.checked_mul(x.c), x.c),
+        };
+        let filters = filters.filter(|&f| f > 0 && f <= 1 << 40);
+        let filters = filters.ok_or_else(|| Error::shape("", "number of filters").expected("1 to 2^40").got(self.filters))?;
+        Geometry::new(x, filters, window, groups)
+    }
+}
+
+impl Layer for Conv {
+    fn kind(&self) -> &'static str {
+        "conv"
+    }
+
+    fn save(&self) -> Fields {
+        fields(self)
+    }
+
+    fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
+        self.act.check()?;
+        let g = self.geometry(one(x)?, p)?;
+        let op = conv::Conv::plan(g, p)?;
+        let [kd, kh, kw, c, f] = g.weights();
+        let fans = (kd * kh * kw * c, kd * kh * kw * (f / g.groups));
+        let w = p.param("weight", ParamSpec::weight(&g.weights(), self.init.unwrap_or(Init::HeNormal), fans))?;
+        let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(f, value))).transpose()?;
+        let z = Activated::plan(self.act, g.y, p);
+        let planned = Planned::new(g.y, ConvPass { op, w, b, act: z }).reads_x();
+        Ok(if z.reads_y() { planned.reads_y() } else { planned })
+    }
+}
+
+/// The activation behind a layer, and where its input is kept when the gradient needs it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Activated {
+    act: Activation,
+    c: usize,
+    z: Option<Slot>,
+}
+
+impl Activated {
+    pub fn plan(act: Activation, y: Extent, p: &mut Planner<'_>) -> Self {
+        let keep = act.reads() == Reads::X && p.mode().differentiable();
+        Self { act, c: y.c, z: keep.then(|| p.saved(p.dtype(), y.len())) }
+    }
+
+    pub fn reads_y(&self) -> bool {
+        self.act.reads() == Reads::Y && self.act != Activation::Linear
+    }
+
+    /// y = act(y), keeping what [`Activated::backward`] needs.
+    pub fn forward<T: crate::Real + crate::memory::Element>(&self, s: &Step<'_>, cpu: &crate::Cpu, y: &mut [T]) -> Result<()> {
+        if let Some(z) = self.z {
+            s.write::<T>(z)?.copy_from_slice(y);
+        }
+        activation::forward_in_place(cpu, self.act, y, self.c);
+        Ok(())
+    }
+
+    /// dy ← the gradient before the activation.
+    pub fn backward<T: crate::Real + crate::memory::Element>(&self, s: &Step<'_>, cpu: &crate::Cpu, io: &Io<'_>, dy: &mut [T]) -> Result<()> {
+        if self.act == Activation::Linear {
+            return Ok(());
+        }
+        let saved = s.read::<T>(self.z.unwrap_or(io.y))?;
+        activation::backward_in_place(cpu, self.act, &saved, dy, self.c);
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct ConvPass {
+    op: conv::Conv,
+    w: Param,
+    b: Option<Param>,
+    act: Activated,
+}
+
+impl Pass for ConvPass {
+    fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => {
+                let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
+                let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
+                self.op.forward(cpu, &x, &w, b.as_deref(), &mut y, &mut s.write::<T>(self.op.scratch())?);
+                self.act.forward(s, cpu, &mut y)
+            }),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+    }
+
+    fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => {
+                let mut dy = s.write::<T>(io.dy)?;
+                self.act.backward(s, cpu, io, &mut dy)?;
+                let mut scratch = s.write::<T>(self.op.scratch())?;
+                if let Some((db, mode)) = self.b.and_then(|b| s.grad(b.dw)) {
+                    conv::bias_gradient(&dy, &mut s.write::<T>(db)?, mode);
+                }
+                if let Some((dw, mode)) = s.grad(self.w.dw) {
+                    self.op.weights(cpu, &s.read::<T>(io.x[0])?, &dy, &mut s.write::<T>(dw)?, mode, &mut scratch);
+                }
+                if let Some((dx, mode)) = io.dx[0] {
+                    self.op.backward(cpu, &dy, &s.read::<T>(self.w.w)?, None, &mut s.write::<T>(dx)?, mode, &mut scratch);
+                }
+                Ok(())
+            }),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+    }
+}
