@@ -9,10 +9,10 @@
 
 use super::{Fields, Layer, Pass, Planned, fields, one};
 use crate::device::Device;
-use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
+use crate::memory::{Element, GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::{self, Activation, Reads};
 use crate::op::conv::{self, Geometry};
-use crate::{Error, Extent, Init, Padding, Result, Sizes, Window, real};
+use crate::{Cpu, Error, Extent, Init, Padding, Real, Result, Sizes, Window, real};
 use serde::{Deserialize, Serialize};
 
 /// A convolution over 1, 2 or 3 axes with bias and activation.
@@ -251,7 +251,7 @@ impl Activated {
     }
 
     /// y = act(y), keeping what [`Activated::backward`] needs.
-    pub fn forward<T: crate::Real + crate::memory::Element>(&self, s: &Step<'_>, cpu: &crate::Cpu, y: &mut [T]) -> Result<()> {
+    pub fn forward<T: Real + Element>(&self, s: &Step<'_>, cpu: &Cpu, y: &mut [T]) -> Result<()> {
         if let Some(z) = self.z {
             s.write::<T>(z)?.copy_from_slice(y);
         }
@@ -260,7 +260,7 @@ impl Activated {
     }
 
     /// dy ← the gradient before the activation.
-    pub fn backward<T: crate::Real + crate::memory::Element>(&self, s: &Step<'_>, cpu: &crate::Cpu, io: &Io<'_>, dy: &mut [T]) -> Result<()> {
+    pub fn backward<T: Real + Element>(&self, s: &Step<'_>, cpu: &Cpu, io: &Io<'_>, dy: &mut [T]) -> Result<()> {
         if self.act == Activation::Linear {
             return Ok(());
         }
@@ -284,7 +284,7 @@ impl Pass for ConvPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
                 let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
-                self.op.forward(cpu, &x, &w, b.as_deref(), &mut y, &mut s.write::<T>(self.op.scratch())?);
+                self.op.forward(cpu, &x, &w, b.as_deref(), &mut y, GradMode::Write, &mut s.write::<T>(self.op.scratch())?);
                 self.act.forward(s, cpu, &mut y)
             }),
             Device::Cuda(cuda) => match *cuda {},

@@ -3,6 +3,12 @@
 //! A new layer is one file here, one kernel file of the same stem, one test file of the same stem, and its line in
 //! [`Registry::standard`](crate::network::Registry::standard).
 
+mod conv;
+mod conv_transpose;
+
+pub use conv::Conv;
+pub use conv_transpose::ConvTranspose;
+
 use crate::memory::{Io, Planner, Step};
 use crate::{Error, Extent, Result};
 use std::fmt;

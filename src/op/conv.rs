@@ -46,7 +46,9 @@ impl Geometry {
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape).
     pub fn weight_len(&self) -> Result<usize> {
         let product = self.weights().into_iter().try_fold(1_usize, usize::checked_mul).filter(|&n| n <= 1 << 40);
-        product.ok_or_else(|| Error::shape("weight", "too many elements").expected("at most 2^40").got(format!("{:?}", self.weights())))
+        product.ok_or_else(|| {
+            Error::shape("weight", "too many elements").expected("at most 2^40").got(format!("{:?}", self.weights()))
+        })
     }
 }
 
@@ -70,12 +72,24 @@ impl Conv {
         self.scratch
     }
 
-    /// y = conv(x, w) + b
-    pub fn forward<T: Real>(&self, _cpu: &Cpu, x: &[T], w: &[T], b: Option<&[T]>, y: &mut [T], _scratch: &mut [T]) {
+    /// y = conv(x, w) + b, or y += conv(x, w).
+    #[allow(clippy::too_many_arguments)]
+    pub fn forward<T: Real>(
+        &self,
+        _cpu: &Cpu,
+        x: &[T],
+        w: &[T],
+        b: Option<&[T]>,
+        y: &mut [T],
+        mode: GradMode,
+        _scratch: &mut [T],
+    ) {
         let g = &self.g;
         let (c, f) = (g.x.c, g.y.c);
         let (cg, fg) = (c / g.groups, f / g.groups);
-        start(y, f, b);
+        if mode == GradMode::Write {
+            start(y, f, b);
+        }
         for (x, y) in x.chunks_exact(g.x.len()).zip(y.chunks_exact_mut(g.y.len())) {
             g.meet(|p, t, q| {
                 for i in 0..c {
@@ -159,9 +173,74 @@ pub(crate) fn bias_gradient<T: Real>(dy: &[T], db: &mut [T], mode: GradMode) {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::rng::{Purpose, Stream};
+
+    /// Output, input and weight indices of every product, by trying all combinations of positions.
+    fn products(g: &Geometry) -> Vec<(usize, usize, usize)> {
+        let (c, f, window) = (g.x.c / g.groups, g.y.c / g.groups, g.window);
+        let places = |[d, h, w]: [usize; 3]| (0..d * h * w).map(move |i| [i / (h * w), i / w % h, i % w]).enumerate();
+        let mut list = Vec::new();
+        for (p, at) in places(g.y.space()) {
+            for (q, from) in places(g.x.space()) {
+                for (t, tap) in places(window.size) {
+                    let meets = |i: usize| {
+                        at[i] * window.stride[i] + tap[i] * window.dilation[i] == window.before[i] + from[i] * (window.gap[i] + 1)
+                    };
+                    if !(0..3).all(meets) {
+                        continue;
+                    }
+                    for group in 0..g.groups {
+                        for (i, j) in (0..c).flat_map(|i| (0..f).map(move |j| (i, j))) {
+                            let y = p * g.y.c + group * f + j;
+                            list.push((y, q * g.x.c + group * c + i, (t * c + i) * g.y.c + group * f + j));
+                        }
+                    }
+                }
+            }
+        }
+        list
+    }
+
+    #[test]
+    fn all_directions_agree_with_the_loop_nest() {
+        let cpu = Cpu::new(1).unwrap();
+        let rows = 3;
+        for (i, g) in geometries().into_iter().enumerate() {
+            // Small integers: every path is exact in f64, whatever the order of its sums.
+            let mut r = Stream::new(5, Purpose::User, i as u64);
+            let mut draw = |n: usize| (0..n).map(|_| r.below(19) as f64 - 9.0).collect::<Vec<f64>>();
+            let (x, dy, b) = (draw(rows * g.x.len()), draw(rows * g.y.len()), draw(g.y.c));
+            let w = draw(g.weight_len().unwrap());
+            let (y0, dx0, dw0) = (draw(dy.len()), draw(x.len()), draw(w.len()));
+            let products = products(&g);
+            let conv = Conv { g, scratch: crate::memory::Slot { space: crate::memory::Space::Local, index: 0 } };
+            for mode in [GradMode::Write, GradMode::Add] {
+                let keep = if mode == GradMode::Add { 1.0 } else { 0.0 };
+                let bias = (mode == GradMode::Write).then_some(&b[..]);
+                let (mut y, mut dx, mut dw) = (y0.clone(), dx0.clone(), dw0.clone());
+                let mut ey: Vec<f64> =
+                    y0.iter().enumerate().map(|(k, y)| keep * y + bias.map_or(0.0, |b| b[k % g.y.c])).collect();
+                let mut edx: Vec<f64> = dx0.iter().map(|v| keep * v).collect();
+                let mut edw: Vec<f64> = dw0.iter().map(|v| keep * v).collect();
+                for n in 0..rows {
+                    for &(iy, ix, iw) in &products {
+                        let (iy, ix) = (n * g.y.len() + iy, n * g.x.len() + ix);
+                        ey[iy] += x[ix] * w[iw];
+                        edx[ix] += dy[iy] * w[iw];
+                        edw[iw] += x[ix] * dy[iy];
+                    }
+                }
+                conv.forward(&cpu, &x, &w, bias, &mut y, mode, &mut []);
+                conv.backward(&cpu, &dy, &w, None, &mut dx, mode, &mut []);
+                conv.weights(&cpu, &x, &dy, &mut dw, mode, &mut []);
+                assert!(y == ey, "y of {g:?} {mode:?}");
+                assert!(dx == edx, "dx of {g:?} {mode:?}");
+                assert!(dw == edw, "dw of {g:?} {mode:?}");
+            }
+        }
+    }
 
     /// Random small geometries of 1, 2 and 3 dimensions with every feature of a window.
     pub fn geometries() -> Vec<Geometry> {

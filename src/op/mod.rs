@@ -1,6 +1,8 @@
 //! Mathematics shared by layers. Each file: shape checks, the CPU loops, and (in GPU builds) the launch.
 
 pub mod activation;
+pub mod conv;
 pub mod elementwise;
+pub mod im2col;
 pub mod math;
 pub(crate) mod simd;

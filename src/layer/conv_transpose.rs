@@ -1,0 +1,264 @@
+//! Transposed convolution: y[q][i] = act(b[i] + Σ_(t,f) x[p][f]·w[t][i][f]), the data gradient of a convolution.
+//!
+//! Input p, tap t and output q meet on each axis where p·stride + t·dilation = before + q. With dz the gradient before
+//! the activation: dx[p][f] = Σ dz[q][i]·w[t][i][f], dw[t][i][f] = Σ dz[q][i]·x[p][f], db[i] = Σ dz[q][i].
+//!
+//! # Source
+//! Zeiler, Krishnan, Taylor & Fergus 2010, "Deconvolutional networks"; sizes as in PyTorch's `ConvTranspose2d`.
+
+use super::conv::{Activated, no_padding, ones, zeros};
+use super::{Fields, Layer, Pass, Planned, fields, one};
+use crate::device::Device;
+use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Step};
+use crate::op::activation::Activation;
+use crate::op::conv::{self, Geometry};
+use crate::{Error, Extent, Init, Padding, Result, Sizes, Window, real};
+use serde::{Deserialize, Serialize};
+
+/// A transposed convolution over 1, 2 or 3 axes with bias and activation: upsampling with learned weights.
+///
+/// # Shapes
+/// (d, h, w, c) to (d', h', w', filters) with out = (in−1)·stride − before − after + (size−1)·dilation + 1 + output_pad on
+/// each axis. Weights: `weight` [kd, kh, kw, filters/groups, c] and `bias` [filters].
+///
+/// # Errors
+/// Planning refuses zero sizes, padding that leaves no output, an output padding that is not below the stride, and groups
+/// that do not divide channels and filters.
+///
+/// # Examples
+/// ```
+/// use kamacite::layer::{ConvTranspose, Layer};
+/// let up = ConvTranspose::new(64, 2).stride(2).act(kamacite::Activation::Relu);
+/// assert_eq!(up.kind(), "conv_transpose");
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ConvTranspose {
+    filters: usize,
+    size: Sizes,
+    #[serde(default = "ones")]
+    stride: Sizes,
+    #[serde(default = "no_padding")]
+    padding: Padding,
+    #[serde(default = "zeros")]
+    output_pad: Sizes,
+    #[serde(default = "ones")]
+    dilation: Sizes,
+    #[serde(default = "one_group")]
+    groups: usize,
+    #[serde(default)]
+    act: Activation,
+    /// The initial bias; `None` for no bias.
+    bias: Option<f64>,
+    #[serde(default)]
+    init: Option<Init>,
+}
+
+fn one_group() -> usize {
+    1
+}
+
+impl ConvTranspose {
+    /// `filters` filters of this size: stride 1, no padding, linear, with a bias that begins at 0.
+    pub fn new(filters: usize, size: impl Into<Sizes>) -> Self {
+        Self {
+            filters,
+            size: size.into(),
+            stride: ones(),
+            padding: no_padding(),
+            output_pad: zeros(),
+            dilation: ones(),
+            groups: 1,
+            act: Activation::Linear,
+            bias: Some(0.0),
+            init: None,
+        }
+    }
+
+    /// Steps between the windows of neighbouring inputs.
+    #[must_use]
+    pub fn stride(mut self, stride: impl Into<Sizes>) -> Self {
+        self.stride = stride.into();
+        self
+    }
+
+    /// As many outputs cut off on both sides of each axis.
+    #[must_use]
+    pub fn pad(mut self, cut: impl Into<Sizes>) -> Self {
+        self.padding = Padding::Both(cut.into());
+        self
+    }
+
+    /// Outputs cut off before and after on each axis.
+    #[must_use]
+    pub fn pad_sides(mut self, before: impl Into<Sizes>, after: impl Into<Sizes>) -> Self {
+        self.padding = Padding::Sides { before: before.into(), after: after.into() };
+        self
+    }
+
+    /// Outputs added after the last one: which of the inputs sizes of a strided convolution comes back.
+    #[must_use]
+    pub fn output_pad(mut self, more: impl Into<Sizes>) -> Self {
+        self.output_pad = more.into();
+        self
+    }
+
+    /// Distance between neighbouring taps.
+    #[must_use]
+    pub fn dilation(mut self, dilation: impl Into<Sizes>) -> Self {
+        self.dilation = dilation.into();
+        self
+    }
+
+    /// Channels and filters in this many independent groups.
+    #[must_use]
+    pub fn groups(mut self, groups: usize) -> Self {
+        self.groups = groups;
+        self
+    }
+
+    /// The activation.
+    #[must_use]
+    pub fn act(mut self, act: Activation) -> Self {
+        self.act = act;
+        self
+    }
+
+    /// No bias.
+    #[must_use]
+    pub fn no_bias(mut self) -> Self {
+        self.bias = None;
+        self
+    }
+
+    /// How the weights begin; He's normal initializer otherwise.
+    #[must_use]
+    pub fn init(mut self, init: Init) -> Self {
+        self.init = Some(init);
+        self
+    }
+
+    /// The value at which the bias begins.
+    #[must_use]
+    pub fn bias_init(mut self, value: f64) -> Self {
+        self.bias = Some(value);
+        self
+    }
+
+    /// The convolution from the output of this layer to its input.
+    fn geometry(&self, x: Extent, p: &Planner<'_>) -> Result<Geometry> {
+        x.check()?;
+        let axes = p.axes();
+        let (before, after) = match self.padding {
+            Padding::Both(both) => (both, both),
+            Padding::Sides { before, after } => (before, after),
+            Padding::Same => return Err(Error::shape("", "a transposed convolution has no \"same\" padding").hint("use pad")),
+        };
+        let window = Window {
+            stride: self.stride.on(axes, 1),
+            dilation: self.dilation.on(axes, 1),
+            before: before.on(axes, 0),
+            after: after.on(axes, 0),
+            ..Window::new(self.size.on(axes, 1))
+        };
+        let more = self.output_pad.on(axes, 0);
+        let mut space = [0; 3];
+        for (i, space) in space.iter_mut().enumerate() {
+            let axis = ["d", "h", "w"][i];
+            if window.size[i] == 0 || window.stride[i] == 0 || window.dilation[i] == 0 {
+                let what = format!("zero size, stride or dilation on axis {axis}");
+                return Err(Error::shape("window", what).expected("at least 1"));
+            }
+            if more[i] >= window.stride[i] {
+                return Err(Error::shape("", format!("output padding on axis {axis}"))
+                    .expected(format!("less than the stride, {}", window.stride[i]))
+                    .got(more[i]));
+            }
+            let full = || {
+                let reach = (window.size[i] - 1).checked_mul(window.dilation[i])?;
+                let full = (x.space()[i] - 1).checked_mul(window.stride[i])?.checked_add(reach)?.checked_add(1 + more[i])?;
+                let cut = window.before[i].checked_add(window.after[i])?;
+                (full <= 1 << 40).then_some((full, cut))
+            };
+            let Some((full, cut)) = full() else {
+                return Err(Error::shape("window", format!("sizes overflow on axis {axis}")).expected("at most 2^40"));
+            };
+            *space = full.saturating_sub(cut);
+            if *space == 0 {
+                return Err(Error::shape("", format!("the padding leaves no output on axis {axis}"))
+                    .expected(format!("less than {full} in all"))
+                    .got(cut));
+            }
+        }
+        if self.filters == 0 || self.filters > 1 << 40 {
+            return Err(Error::shape("", "number of filters").expected("1 to 2^40").got(self.filters));
+        }
+        Geometry::new(Extent { c: self.filters, ..x.with_space(space) }, x.c, window, self.groups)
+    }
+}
+
+impl Layer for ConvTranspose {
+    fn kind(&self) -> &'static str {
+        "conv_transpose"
+    }
+
+    fn save(&self) -> Fields {
+        fields(self)
+    }
+
+    fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
+        self.act.check()?;
+        let g = self.geometry(one(x)?, p)?;
+        let op = conv::Conv::plan(g, p)?;
+        let [kd, kh, kw, i, c] = g.weights();
+        let fans = (kd * kh * kw * (c / g.groups), kd * kh * kw * i);
+        let w = p.param("weight", ParamSpec::weight(&g.weights(), self.init.unwrap_or(Init::HeNormal), fans))?;
+        let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(g.x.c, value))).transpose()?;
+        let act = Activated::plan(self.act, g.x, p);
+        let planned = Planned::new(g.x, ConvTransposePass { op, w, b, act }).reads_x();
+        Ok(if act.reads_y() { planned.reads_y() } else { planned })
+    }
+}
+
+#[derive(Debug)]
+struct ConvTransposePass {
+    op: conv::Conv,
+    w: Param,
+    b: Option<Param>,
+    act: Activated,
+}
+
+impl Pass for ConvTransposePass {
+    fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => {
+                let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
+                let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
+                let mut scratch = s.write::<T>(self.op.scratch())?;
+                self.op.backward(cpu, &x, &w, b.as_deref(), &mut y, GradMode::Write, &mut scratch);
+                self.act.forward(s, cpu, &mut y)
+            }),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+    }
+
+    fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => {
+                let mut dy = s.write::<T>(io.dy)?;
+                self.act.backward(s, cpu, io, &mut dy)?;
+                let mut scratch = s.write::<T>(self.op.scratch())?;
+                if let Some((db, mode)) = self.b.and_then(|b| s.grad(b.dw)) {
+                    conv::bias_gradient(&dy, &mut s.write::<T>(db)?, mode);
+                }
+                if let Some((dw, mode)) = s.grad(self.w.dw) {
+                    self.op.weights(cpu, &dy, &s.read::<T>(io.x[0])?, &mut s.write::<T>(dw)?, mode, &mut scratch);
+                }
+                if let Some((dx, mode)) = io.dx[0] {
+                    self.op.forward(cpu, &dy, &s.read::<T>(self.w.w)?, None, &mut s.write::<T>(dx)?, mode, &mut scratch);
+                }
+                Ok(())
+            }),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+    }
+}
