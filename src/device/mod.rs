@@ -67,6 +67,19 @@ impl Device {
             (Self::Cuda(cuda), _) => match *cuda {},
         }
     }
+
+    /// Bytes that a new plan may take, where the system tells: on Linux `MemAvailable`, or what a cgroup leaves if less.
+    pub fn free_memory(&self) -> Option<usize> {
+        let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
+        let cgroup = || number("/sys/fs/cgroup/memory.max")?.checked_sub(number("/sys/fs/cgroup/memory.current")?);
+        let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+        let line = info.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+        let free = line.trim().strip_suffix("kB")?.trim().parse::<usize>().ok()?.saturating_mul(1024);
+        match self {
+            Self::Cpu(_) => Some(cgroup().map_or(free, |c| c.min(free))),
+            Self::Cuda(cuda) => match *cuda {},
+        }
+    }
 }
 
 impl std::fmt::Display for Device {

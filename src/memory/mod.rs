@@ -37,7 +37,11 @@ pub(crate) enum Space {
     Grad,
     /// Layer state that is saved but not optimised.
     State,
+<<<<<<< HEAD
     /// Optimizer state: one slot per word.
+=======
+    /// Optimizer state, one slot per word.
+>>>>>>> 7ffc35c (Plan networks: lifetimes, shared values and gradients, the model that runs them)
     Word,
 }
 
@@ -123,6 +127,13 @@ impl Arena {
         debug_assert!(len <= r.len);
         // SAFETY: offset + len·size lies within the allocation (checked when the arena was made), and regions are aligned.
         Ok((unsafe { self.base.add(r.offset).cast::<T>() }, len.min(r.len)))
+    }
+
+    /// Region `index` without a guard: the exclusive borrow excludes guards.
+    pub fn slice<T: Element>(&mut self, index: usize, rows: usize) -> Result<&[T]> {
+        let (ptr, len) = self.locate::<T>(index, rows)?;
+        // SAFETY: initialised Pod memory, and no guard lives beside `&mut self`.
+        Ok(unsafe { std::slice::from_raw_parts(ptr.as_ptr(), len) })
     }
 
     /// All bytes, for canaries and poison between passes.

@@ -1,6 +1,6 @@
 //! Copies and sums.
 
-use crate::device::{Cpu, Device, per_isa};
+use crate::device::{Device, per_isa};
 use crate::memory::{GradMode, Slot, Step};
 use crate::{Real, Result, real};
 

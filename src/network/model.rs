@@ -1,0 +1,500 @@
+//! The planned machine: weights, and the plans that share them.
+
+use super::plan::{Draft, LossSpec, Setup};
+use super::view::{Inputs, Seed, Targets, View};
+use super::{Network, NodeId, Plan, PlanReport};
+use crate::device::Device;
+use crate::loss::{Loss, Target};
+use crate::memory::{Arena, Grads, Mode, ParamKind, Slot, Space, Store};
+use crate::optim::{Optimizer, Run};
+use crate::{Error, Extent, Precision, Real, Result, real};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A network with weights on a device. Plans for each mode, batch capacity and image size are made when first needed,
+/// kept, and share the weights.
+///
+/// # Examples
+/// A gradient step by hand, and the gradient wrt the input:
+/// ```
+/// use kamacite::*;
+/// let mut net = Network::new(Extent::flat(2));
+/// net.push(Dense::new(8).act(Tanh));
+/// net.push(Dense::new(1));
+/// let mut model = Model::builder(net).seed(3).build()?;
+/// let x = [0.5_f32, -1.0];
+/// let y = model.forward(Mode::Train, View::new(Extent::flat(2), &x)?)?.row(0)?[0];
+/// let dy = [2.0 * (y - 1.0)];                                        // of (y − 1)²
+/// let dx = model.backward(View::new(Extent::flat(1), &dy)?, Grads::Write)?;
+/// assert_eq!(dx.extent(), Extent::flat(2));
+/// model.step(&Sgd::new(0.01))?;
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Model {
+    pub(crate) net: Network,
+    pub(crate) device: Device,
+    pub(crate) precision: Precision,
+    pub(crate) store: Store,
+    pub(crate) seed: u64,
+    /// Forward passes that drew random numbers: the key of dropout masks.
+    pub(crate) forwards: u64,
+    /// Optimizer steps done.
+    pub(crate) updates: u64,
+    pub(crate) ema: Option<Arena>,
+    losses: Vec<LossSpec>,
+    spare_biases: bool,
+    kept: Vec<usize>,
+    pub(super) plans: Vec<(PlanKey, Plan)>,
+    runs: Vec<RunSpec>,
+    pub(super) current: Option<Current>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PlanKey {
+    pub mode: Mode,
+    pub extents: Vec<Extent>,
+    /// Kinds of target, one for each loss.
+    pub targets: Vec<Option<Target>>,
+    pub input_grad: bool,
+}
+
+/// The last forward pass.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Current {
+    pub plan: usize,
+    pub rows: usize,
+    pub forward: u64,
+    /// The losses have written their gradients.
+    pub seeded: bool,
+    /// A backward pass has consumed them.
+    pub spent: bool,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct RunSpec {
+    range: Range<usize>,
+    lr_scale: f64,
+    decay: bool,
+}
+
+/// Options of a [`Model`].
+#[derive(Debug)]
+pub struct ModelBuilder {
+    net: Network,
+    device: Device,
+    precision: Precision,
+    seed: u64,
+    losses: Vec<(String, Arc<dyn Loss>, f64)>,
+    spare_biases: bool,
+}
+
+impl ModelBuilder {
+    /// Where to compute; [`Device::auto`] by default.
+    #[must_use]
+    pub fn device(mut self, device: Device) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// What to compute in; f32 by default.
+    #[must_use]
+    pub fn precision(mut self, precision: Precision) -> Self {
+        self.precision = precision;
+        self
+    }
+
+    /// The seed of initial weights and dropout masks; 0 by default.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// Attaches a loss to an output, with its share in the sum.
+    #[must_use]
+    pub fn loss(self, output: &str, loss: impl Loss + 'static, factor: f64) -> Self {
+        self.loss_shared(output, Arc::new(loss), factor)
+    }
+
+    pub(crate) fn loss_shared(mut self, output: &str, loss: Arc<dyn Loss>, factor: f64) -> Self {
+        self.losses.push((output.to_string(), loss, factor));
+        self
+    }
+
+    /// Spares biases and norms from weight decay.
+    #[must_use]
+    pub fn spare_biases(mut self) -> Self {
+        self.spare_biases = true;
+        self
+    }
+
+    /// Draws the weights.
+    ///
+    /// # Errors
+    /// Whatever makes the network impossible, at its declared extents.
+    pub fn build(self) -> Result<Model> {
+        let outputs = self.net.outputs();
+        let attach = |(name, loss, factor): (String, Arc<dyn Loss>, f64)| {
+            let Some(output) = outputs.iter().position(|(n, _)| *n == name) else {
+                let known = outputs.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
+                return Err(Error::plan(format!("loss {}", loss.kind()), "no such output").expected(known).got(name));
+            };
+            if !factor.is_finite() {
+                return Err(Error::value(format!("loss {}", loss.kind()), "factor").expected("a finite number").got(factor));
+            }
+            Ok(LossSpec { output, loss, factor })
+        };
+        let losses = self.losses.into_iter().map(attach).collect::<Result<Vec<_>>>()?;
+        let mut store = Store::new(self.precision.storage())?;
+        let extents: Vec<Extent> = self.net.inputs().map(|(_, e)| e).collect();
+        let (device, precision) = (&self.device, self.precision);
+        let setup = Setup {
+            device,
+            precision,
+            mode: Mode::Infer,
+            capacity: 1,
+            extents: &extents,
+            losses: &[],
+            input_grad: false,
+            kept: &[],
+        };
+        Draft::new(&self.net, setup, &mut store)?;
+        store.seal(self.seed)?;
+        let mut model = Model {
+            net: self.net,
+            device: self.device,
+            precision: self.precision,
+            store,
+            seed: self.seed,
+            forwards: 0,
+            updates: 0,
+            ema: None,
+            losses,
+            spare_biases: self.spare_biases,
+            kept: Vec::new(),
+            plans: Vec::new(),
+            runs: Vec::new(),
+            current: None,
+        };
+        model.find_runs();
+        Ok(model)
+    }
+}
+
+impl Model {
+    /// Options, then [`ModelBuilder::build`].
+    pub fn builder(net: Network) -> ModelBuilder {
+        let (device, precision) = (Device::auto(), Precision::default());
+        ModelBuilder { net, device, precision, seed: 0, losses: Vec::new(), spare_biases: false }
+    }
+
+    /// The description.
+    pub fn network(&self) -> &Network {
+        &self.net
+    }
+
+    /// The device.
+    pub fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The precision.
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// Optimizer steps done since the weights were drawn.
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// Plans made so far.
+    pub fn plans(&self) -> impl Iterator<Item = &PlanReport> {
+        self.plans.iter().map(|(_, plan)| &plan.report)
+    }
+
+    /// Keeps the output of a node, and in backward passes its gradient, readable by [`Model::node`] and
+    /// [`Model::node_gradient`].
+    pub fn keep(&mut self, node: NodeId) {
+        let node = node.0 as usize;
+        if node < self.net.nodes.len() && !self.kept.contains(&node) {
+            self.kept.push(node);
+            self.forget_plans();
+        }
+    }
+
+    /// Runs a batch through the network; the first output comes back, [`Model::output`] reads the others.
+    ///
+    /// The plan's capacity is the number of rows rounded up to a power of two. Inputs may have other spatial sizes than
+    /// declared, if all layers can be planned for them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for inputs that do not fit; whatever a new plan may meet.
+    pub fn forward<'a>(&mut self, mode: Mode, x: impl Into<Inputs<'a>>) -> Result<View<'_>> {
+        self.forward_all(mode, x.into())?;
+        self.output(0)
+    }
+
+    fn forward_all(&mut self, mode: Mode, x: Inputs<'_>) -> Result<()> {
+        let x = x.as_slice();
+        let rows = x.first().map_or(0, View::rows);
+        if let Some(other) = x.iter().find(|v| v.rows() != rows) {
+            return Err(Error::shape("inputs", "different numbers of rows").expected(rows).got(other.rows()));
+        }
+        let extents = x.iter().map(View::extent).collect();
+        let targets = vec![None; self.losses.len()];
+        let key = PlanKey { mode, extents, targets, input_grad: mode.differentiable() };
+        let plan = self.plan_for(key, rows.next_power_of_two())?;
+        self.begin(plan, rows);
+        for (i, view) in x.iter().enumerate() {
+            let slot = self.plans[plan].1.inputs[i].y;
+            self.put(slot, *view, rows).map_err(|e| e.at(format!("input {i}")))?;
+        }
+        self.run_forward()
+    }
+
+    /// Output `index` of the last forward pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) without a forward pass or for an output that is not there.
+    pub fn output(&mut self, index: usize) -> Result<View<'_>> {
+        let (current, plan) = self.fresh()?;
+        let port = plan.outputs.get(index).copied();
+        let port = port.ok_or_else(|| {
+            Error::order("model", "no such output").expected(format!("below {}", plan.outputs.len())).got(index)
+        })?;
+        self.view(port.y, port.extent, current.rows)
+    }
+
+    /// The output of a kept node in the last forward pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) if the node was not kept ([`Model::keep`]).
+    pub fn node(&mut self, node: NodeId) -> Result<View<'_>> {
+        let (current, plan) = self.fresh()?;
+        let port = plan.kept.iter().find(|p| p.node == node.0 as usize).copied().ok_or_else(not_kept)?;
+        self.view(port.y, port.extent, current.rows)
+    }
+
+    /// The gradient wrt the output of a kept node in the last backward pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) if the node was not kept or no backward pass was made.
+    pub fn node_gradient(&mut self, node: NodeId) -> Result<View<'_>> {
+        let (current, plan) = self.fresh()?;
+        let port = plan.kept.iter().find(|p| p.node == node.0 as usize).copied().ok_or_else(not_kept)?;
+        let dy = port.dy.filter(|_| current.spent).ok_or_else(no_gradient)?;
+        self.view(dy, port.extent, current.rows)
+    }
+
+    /// The gradient wrt input `index` of the last backward pass.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) without a backward pass.
+    pub fn input_gradient(&mut self, index: usize) -> Result<View<'_>> {
+        let (current, plan) = self.fresh()?;
+        let port = plan.inputs.get(index).copied();
+        let (port, dy) = port.and_then(|p| Some((p, p.dy?))).filter(|_| current.spent).ok_or_else(no_gradient)?;
+        self.view(dy, port.extent, current.rows)
+    }
+
+    /// The attached losses of the last forward pass on these targets (one for each loss): Σ factor·Σᵢ ℓᵢ / rows. Their
+    /// gradients are then ready for `backward(Seed::Loss, ..)`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for targets that do not fit,
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for labels out of range.
+    pub fn loss(&mut self, targets: &[Targets<'_>]) -> Result<f64> {
+        let rows = self.fresh()?.0.rows;
+        self.put_targets(targets)?;
+        Ok(self.run_losses(1.0 / rows as f64)? / rows as f64)
+    }
+
+    /// Turns the outputs of the last forward pass into predictions, in place: probabilities for logits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) without a forward pass.
+    pub fn predict(&mut self) -> Result<View<'_>> {
+        self.run_predict()?;
+        self.output(0)
+    }
+
+    /// Gradients wrt the inputs (the first one comes back) and, as `grads` says, wrt the parameters. One backward pass
+    /// for each forward pass: memory is reused on the way.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) without a fresh forward pass in a differentiable mode,
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for a gradient of another shape than the output.
+    pub fn backward<'a>(&mut self, seed: impl Into<Seed<'a>>, grads: Grads) -> Result<View<'_>> {
+        self.run_backward(seed.into(), grads)?;
+        self.input_gradient(0)
+    }
+
+    /// Updates the parameters from their gradients, at the optimizer's own learning rate.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for hyper-parameters outside their domain.
+    pub fn step(&mut self, optimizer: &dyn Optimizer) -> Result<()> {
+        self.step_at(optimizer, optimizer.learning_rate(), 1.0)
+    }
+
+    /// As [`Model::step`], at another learning rate and with gradients multiplied by `grad_scale`.
+    ///
+    /// # Errors
+    /// As [`Model::step`].
+    pub fn step_at(&mut self, optimizer: &dyn Optimizer, learning_rate: f64, grad_scale: f64) -> Result<()> {
+        self.store.reserve_words(optimizer.words())?;
+        let words: [Slot; 4] = std::array::from_fn(|i| Slot { space: Space::Word, index: i as u32 });
+        let words = words
+            .get(..optimizer.words())
+            .ok_or_else(|| Error::unsupported(optimizer.kind(), "words of state").expected("at most 4").got(optimizer.words()))?;
+        let (w, dw) = (self.store.flat(Space::Weight), self.store.flat(Space::Grad));
+        let s = self.step_view(&self.store.words, 0, Mode::Train, Grads::Skip, self.forwards);
+        for run in &self.runs {
+            let RunSpec { range, lr_scale, decay } = run.clone();
+            let learning_rate = learning_rate * lr_scale;
+            let run = Run { w, dw, words, range, learning_rate, grad_scale, decay, step: self.updates };
+            optimizer.update(&s, &run)?;
+        }
+        self.updates += 1;
+        Ok(())
+    }
+
+    /// Freezes a node: its parameters get no gradient and no update.
+    pub fn freeze(&mut self, node: NodeId) {
+        self.set_frozen(node, true);
+    }
+
+    /// Undoes [`Model::freeze`].
+    pub fn unfreeze(&mut self, node: NodeId) {
+        self.set_frozen(node, false);
+    }
+
+    /// Multiplies the learning rate of a node's parameters: a parameter group.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a factor that is negative or not finite.
+    pub fn scale_learning_rate(&mut self, node: NodeId, factor: f64) -> Result<()> {
+        if !(factor.is_finite() && factor >= 0.0) {
+            return Err(Error::value(self.net.name_of(node), "learning-rate factor")
+                .expected("a finite number >= 0")
+                .got(factor));
+        }
+        self.store.params.iter_mut().filter(|p| p.node == node.0).for_each(|p| p.lr_scale = factor);
+        self.find_runs();
+        Ok(())
+    }
+
+    /// Names and shapes of the parameters, then of the layer state.
+    pub fn arrays(&self) -> impl Iterator<Item = (&str, &[usize])> {
+        self.store.params.iter().chain(&self.store.states).map(|e| (e.name.as_str(), e.shape.as_slice()))
+    }
+
+    /// A parameter or state array, as f64.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for an unknown name.
+    pub fn array(&self, name: &str) -> Result<Vec<f64>> {
+        let (arena, i) = self.find(name)?;
+        real!(self.store.dtype, T => Ok(arena.read::<T>(i, 0)?.iter().map(|x| x.to_f64()).collect()))
+    }
+
+    /// The gradient of a parameter, as f64.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for an unknown name.
+    pub fn gradient(&self, name: &str) -> Result<Vec<f64>> {
+        let i = self.store.params.iter().position(|e| e.name == name).ok_or_else(|| self.unknown(name))?;
+        real!(self.store.dtype, T => Ok(self.store.grads.read::<T>(i, 0)?.iter().map(|x| x.to_f64()).collect()))
+    }
+
+    /// Sets a parameter or state array.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for an unknown name, [`ErrorKind::Shape`](crate::ErrorKind::Shape)
+    /// for another number of elements.
+    pub fn set_array(&mut self, name: &str, values: &[f64]) -> Result<()> {
+        let (arena, i) = self.find(name)?;
+        real!(self.store.dtype, T => {
+            let mut w = arena.write::<T>(i, 0)?;
+            if w.len() != values.len() {
+                return Err(Error::shape(name, "number of elements").expected(w.len()).got(values.len()));
+            }
+            w.iter_mut().zip(values).for_each(|(w, v)| *w = Real::of(*v));
+        });
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<(&Arena, usize)> {
+        let at = |entries: &[crate::memory::Entry]| entries.iter().position(|e| e.name == name);
+        match (at(&self.store.params), at(&self.store.states)) {
+            (Some(i), _) => Ok((&self.store.weights, i)),
+            (_, Some(i)) => Ok((&self.store.state, i)),
+            _ => Err(self.unknown(name)),
+        }
+    }
+
+    fn unknown(&self, name: &str) -> Error {
+        let known = self.arrays().map(|(n, _)| n).collect::<Vec<_>>().join(", ");
+        Error::value("model", "no such array").expected(format!("one of {known}")).got(name)
+    }
+
+    fn set_frozen(&mut self, node: NodeId, frozen: bool) {
+        self.store.params.iter_mut().filter(|p| p.node == node.0).for_each(|p| p.frozen = frozen);
+        self.find_runs();
+        self.forget_plans();
+    }
+
+    fn forget_plans(&mut self) {
+        self.plans.clear();
+        self.current = None;
+    }
+
+    /// Neighbouring parameters that are treated alike become one run.
+    fn find_runs(&mut self) {
+        let per_line = crate::memory::ALIGN / self.store.dtype.bytes();
+        self.runs.clear();
+        for p in self.store.params.iter().filter(|p| !p.frozen) {
+            let range = p.offset..p.offset + p.len.next_multiple_of(per_line);
+            let decay = !self.spare_biases || p.kind == ParamKind::Weight;
+            match self.runs.last_mut() {
+                Some(r) if r.range.end == range.start && r.lr_scale == p.lr_scale && r.decay == decay => r.range.end = range.end,
+                _ => self.runs.push(RunSpec { range, lr_scale: p.lr_scale, decay }),
+            }
+        }
+    }
+
+    /// Finds or makes a plan of at least this capacity.
+    pub(super) fn plan_for(&mut self, key: PlanKey, capacity: usize) -> Result<usize> {
+        if let Some(i) = self.plans.iter().position(|(k, p)| *k == key && p.capacity == capacity) {
+            return Ok(i);
+        }
+        if key.targets.len() != self.losses.len() {
+            return Err(Error::shape("targets", "one for each loss").expected(self.losses.len()).got(key.targets.len()));
+        }
+        let losses: Vec<_> = self.losses.iter().cloned().zip(key.targets.iter().copied()).collect();
+        let setup = Setup {
+            device: &self.device,
+            precision: self.precision,
+            mode: key.mode,
+            capacity,
+            extents: &key.extents,
+            losses: &losses,
+            input_grad: key.input_grad,
+            kept: &self.kept,
+        };
+        let draft = Draft::new(&self.net, setup, &mut self.store)?;
+        let plan = Plan::allocate(draft, &self.net, setup, &self.store)?;
+        self.plans.push((key, plan));
+        Ok(self.plans.len() - 1)
+    }
+}
+
+fn not_kept() -> Error {
+    Error::order("model", "the node was not kept").hint("call Model::keep(node) before the forward pass")
+}
+
+fn no_gradient() -> Error {
+    Error::order("model", "no gradient here").hint("call forward in Mode::Train or Mode::Eval, then backward")
+}

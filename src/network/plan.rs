@@ -1,0 +1,527 @@
+//! From a network to a plan: passes, and slots whose lifetimes are known.
+//!
+//! Layers are planned in order and state what they need; then outputs that may share memory are joined (views, in-place
+//! layers), every value and gradient gets its life, and all of it is packed into one arena.
+
+use super::{Network, NodeReport, PlanReport, What};
+use crate::device::Device;
+use crate::layer::{Pass, Place, Planned};
+use crate::loss::{Loss, LossPass, Target};
+use crate::memory::plan::{Request, Size, Span, arena, pack, push};
+use crate::memory::{ALIGN, Arena, GradMode, Planner, Slot, Store};
+use crate::shape::Axes;
+use crate::{DType, Error, Extent, Mode, Precision, Result};
+use std::sync::Arc;
+
+/// Guards and poison are on where debug assertions are.
+pub(crate) const CHECKED: bool = cfg!(debug_assertions);
+/// Bytes kept free after each region for a canary.
+const GUARD: usize = if CHECKED { ALIGN } else { 0 };
+
+/// A loss attached to an output, with its share in the sum.
+#[derive(Clone, Debug)]
+pub(crate) struct LossSpec {
+    pub output: usize,
+    pub loss: Arc<dyn Loss>,
+    pub factor: f64,
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup<'a> {
+    pub device: &'a Device,
+    pub precision: Precision,
+    pub mode: Mode,
+    pub capacity: usize,
+    pub extents: &'a [Extent],
+    /// The losses to plan, with the kind of target each will see; `None` leaves it to the loss.
+    pub losses: &'a [(LossSpec, Option<Target>)],
+    pub input_grad: bool,
+    pub kept: &'a [usize],
+}
+
+#[derive(Debug)]
+pub(crate) struct PlannedNode {
+    pub pass: Box<dyn Pass>,
+    pub node: usize,
+    pub x: Vec<Slot>,
+    pub y: Slot,
+    pub dy: Slot,
+    pub dx: Vec<Option<(Slot, GradMode)>>,
+    /// Whether a gradient arrives and somebody wants what the backward pass computes.
+    pub backward: bool,
+    /// Where to copy dy before the backward pass may overwrite it.
+    pub keep_dy: Option<Slot>,
+}
+
+/// A value that enters or leaves the plan.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Port {
+    pub node: usize,
+    pub extent: Extent,
+    pub y: Slot,
+    pub dy: Option<Slot>,
+}
+
+#[derive(Debug)]
+pub(crate) struct LossPort {
+    pub pass: Box<dyn LossPass>,
+    pub output: usize,
+    pub factor: f64,
+    pub kind: Target,
+    pub target: Slot,
+    pub value: Slot,
+}
+
+/// A network planned for one device, precision, mode, capacity and image size.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub nodes: Vec<PlannedNode>,
+    pub inputs: Vec<Port>,
+    pub outputs: Vec<Port>,
+    pub kept: Vec<Port>,
+    pub losses: Vec<LossPort>,
+    /// One weight per row, where there are losses.
+    pub weight: Option<Slot>,
+    pub arena: Arena,
+    pub report: PlanReport,
+    pub capacity: usize,
+    /// Number of nodes: the time of the losses.
+    pub middle: u32,
+}
+
+impl Plan {
+    /// Plans without allocating; the report alone.
+    pub fn report_only(net: &Network, mode: Mode, capacity: usize) -> Result<PlanReport> {
+        let mut store = Store::new(DType::F32)?;
+        let extents: Vec<Extent> = net.inputs().map(|(_, e)| e).collect();
+        let device = Device::cpu_threads(1)?;
+        let (precision, losses, kept, input_grad) = (Precision::FP32, &[][..], &[][..], false);
+        let setup = Setup { device: &device, precision, mode, capacity, extents: &extents, losses, input_grad, kept };
+        Ok(Draft::new(net, setup, &mut store)?.report(net, &store))
+    }
+
+    /// Takes memory for a draft. The store must be sealed by now.
+    pub fn allocate(draft: Draft, net: &Network, setup: Setup<'_>, store: &Store) -> Result<Self> {
+        let report = draft.report(net, store);
+        let (offsets, total) = pack(&draft.requests, setup.capacity, GUARD);
+        if let Some(free) = setup.device.free_memory().filter(|&free| total > free) {
+            let e = Error::out_of_memory("plan", format!("a batch of {} does not fit\n{report}\n", setup.capacity));
+            let fits = report.batch_within(free.saturating_add(report.store_bytes));
+            let hint = fits.map_or("not even a batch of 1 fits".to_string(), |n| format!("a batch of {n} fits"));
+            return Err(e.expected(format!("at most {free} bytes")).got(format!("{total} bytes")).hint(hint));
+        }
+        let arena = arena(&draft.requests, &offsets, total, setup.capacity)?;
+        let Draft { nodes, inputs, outputs, kept, losses, weight, .. } = draft;
+        let middle = net.nodes.len() as u32;
+        Ok(Self { nodes, inputs, outputs, kept, losses, weight, arena, report, capacity: setup.capacity, middle })
+    }
+
+    /// Poisons and guards the regions whose life begins at `time`. Nothing in builds without debug assertions.
+    pub fn born(&mut self, time: u32) {
+        if CHECKED {
+            self.each_at(
+                |span| span.0 == time,
+                |bytes, guard| {
+                    bytes.fill(POISON);
+                    guard.fill(CANARY);
+                    true
+                },
+            );
+        }
+    }
+
+    /// Checks the guards of the regions whose life ends at `time`, and poisons them.
+    pub fn died(&mut self, time: u32) -> Result<()> {
+        let intact = !CHECKED
+            || self.each_at(
+                |span| span.1 == time,
+                |bytes, guard| {
+                    bytes.fill(POISON);
+                    guard.iter().all(|&b| b == CANARY)
+                },
+            );
+        if intact { Ok(()) } else { Err(Error::device("memory", format!("a pass wrote past its slot (time {time})"))) }
+    }
+
+    fn each_at(&mut self, at: impl Fn(&Span) -> bool, mut f: impl FnMut(&mut [u8], &mut [u8]) -> bool) -> bool {
+        let mut all = true;
+        for (i, r) in self.report.requests.iter().enumerate() {
+            if r.spans.iter().any(&at) {
+                let (start, bytes) = (self.arena.regions[i].offset, r.bytes(self.capacity));
+                let (region, rest) = self.arena.raw()[start..].split_at_mut(bytes);
+                all &= f(region, &mut rest[..GUARD]);
+            }
+        }
+        all
+    }
+}
+
+/// NaN in f32 and f64, 2³²−1 in u32.
+const POISON: u8 = 0xFF;
+const CANARY: u8 = 0xA5;
+
+/// A plan before memory: everything but the arena.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    nodes: Vec<PlannedNode>,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    kept: Vec<Port>,
+    losses: Vec<LossPort>,
+    weight: Option<Slot>,
+    requests: Vec<Request>,
+    extents: Vec<Extent>,
+    mode: Mode,
+    capacity: usize,
+}
+
+impl Draft {
+    pub fn new(net: &Network, setup: Setup<'_>, store: &mut Store) -> Result<Self> {
+        net.check()?;
+        setup.device.supports(setup.precision)?;
+        if setup.capacity == 0 || setup.capacity > 1 << 24 {
+            return Err(Error::value("plan", "batch").expected("1 to 2^24").got(setup.capacity));
+        }
+        let mut requests = Vec::new();
+        let (planned, extents) = plan_layers(net, setup, store, &mut requests)?;
+        let mut losses = Vec::new();
+        let outputs: Vec<usize> = net.outputs().iter().map(|(_, id)| id.0 as usize).collect();
+        for (spec, target) in setup.losses {
+            losses.push(plan_loss(net, setup, store, &mut requests, spec, *target, (outputs[spec.output], &extents))?);
+        }
+        let weight = (!losses.is_empty()).then(|| {
+            let (n, dtype) = (net.nodes.len() as u32, setup.precision.storage());
+            push(&mut requests, Request { size: Size::PerRow(1), dtype, spans: vec![(0, n)], node: n - 1 })
+        });
+        let wiring = Wiring::new(net, setup, &planned, &outputs, store);
+        let slots = wiring.slots(setup, &extents, &mut requests);
+        let port = |node: usize| Port { node, extent: extents[node], y: slots.y[node], dy: slots.dy[node] };
+        let is_input = |&i: &usize| matches!(net.nodes[i].what, What::Input(_));
+        let inputs = (0..net.nodes.len()).filter(is_input).map(port).collect();
+        let kept_port = |&node: &usize| Port { dy: slots.keep_dy[node].or(slots.dy[node]), ..port(node) };
+        let nodes = planned.into_iter().enumerate().filter_map(|(node, planned)| {
+            let x: Vec<Slot> = net.nodes[node].inputs.iter().map(|id| slots.y[id.0 as usize]).collect();
+            let (y, dy, dx) = (slots.y[node], slots.dy[node].unwrap_or(slots.y[node]), slots.dx[node].clone());
+            let (backward, keep_dy) = (wiring.backward[node], slots.keep_dy[node]);
+            Some(PlannedNode { pass: planned?.pass, node, x, y, dy, dx, backward, keep_dy })
+        });
+        Ok(Self {
+            nodes: nodes.collect(),
+            inputs,
+            outputs: outputs.iter().copied().map(port).collect(),
+            kept: setup.kept.iter().map(kept_port).collect(),
+            losses,
+            weight,
+            requests,
+            extents,
+            mode: setup.mode,
+            capacity: setup.capacity,
+        })
+    }
+
+    pub fn report(&self, net: &Network, store: &Store) -> PlanReport {
+        let node = |(i, n): (usize, &super::Node)| NodeReport {
+            name: n.name.clone(),
+            kind: n.kind().to_string(),
+            inputs: n.inputs.iter().map(|id| net.name_of(*id).to_string()).collect(),
+            extent: self.extents[i],
+            parameters: store.params.iter().filter(|p| p.node as usize == i).map(|p| p.len).sum(),
+            bytes: self.requests.iter().filter(|r| r.node as usize == i).map(|r| r.bytes(self.capacity)).sum(),
+        };
+        let entries = store.params.iter().map(|p| 2 * p.len).chain(store.states.iter().map(|s| s.len));
+        PlanReport {
+            nodes: net.nodes.iter().enumerate().map(node).collect(),
+            mode: self.mode,
+            capacity: self.capacity,
+            store_bytes: entries.sum::<usize>() * store.dtype.bytes(),
+            local_bytes: pack(&self.requests, self.capacity, GUARD).1,
+            requests: self.requests.clone(),
+            guard: GUARD,
+        }
+    }
+}
+
+type Layers = (Vec<Option<Planned>>, Vec<Extent>);
+
+fn plan_layers(net: &Network, setup: Setup<'_>, store: &mut Store, requests: &mut Vec<Request>) -> Result<Layers> {
+    let n = net.nodes.len() as u32;
+    let given = net.inputs().count();
+    if setup.extents.len() != given {
+        return Err(Error::shape("inputs", "number of inputs").expected(given).got(setup.extents.len()));
+    }
+    let mut inputs = setup.extents.iter();
+    let (mut planned, mut extents, mut axes) = (Vec::new(), Vec::<Extent>::new(), Vec::<Axes>::new());
+    for (i, node) in net.nodes.iter().enumerate() {
+        let place = node.place(i);
+        let above = node.inputs.iter().map(|id| axes[id.0 as usize]).fold(Axes::default(), Axes::union);
+        match &node.what {
+            What::Input(declared) => {
+                let extent = inputs.next().copied().unwrap_or(*declared).check().map_err(|e| e.at(&place))?;
+                if extent.c != declared.c {
+                    return Err(Error::shape(place, "number of channels").expected(declared).got(extent));
+                }
+                extents.push(extent);
+                axes.push(Axes::of(*declared));
+                planned.push(None);
+            }
+            What::Layer(layer) => {
+                let x: Vec<Extent> = node.inputs.iter().map(|id| extents[id.0 as usize]).collect();
+                let times = (i as u32, 2 * n - i as u32);
+                let mut p = planner(setup, store, requests, i, &node.name, above, times);
+                let mut layer = layer.plan(&x, &mut p).map_err(|e| e.at(&place))?;
+                layer.y = layer.y.check().map_err(|e| e.at(&place))?;
+                let aliased = layer.place != Place::Fresh;
+                if aliased && x.first().map(Extent::len) != Some(layer.y.len()) {
+                    return Err(Error::plan(place, "a view or in-place layer changes the number of values").got(layer.y));
+                }
+                extents.push(layer.y);
+                axes.push(above.union(Axes::of(layer.y)));
+                planned.push(Some(layer));
+            }
+        }
+    }
+    Ok((planned, extents))
+}
+
+fn plan_loss(
+    net: &Network,
+    setup: Setup<'_>,
+    store: &mut Store,
+    requests: &mut Vec<Request>,
+    spec: &LossSpec,
+    kind: Option<Target>,
+    (node, extents): (usize, &[Extent]),
+) -> Result<LossPort> {
+    let middle = net.nodes.len() as u32;
+    let place = format!("loss {} of {}", spec.loss.kind(), net.nodes[node].place(node));
+    let name = format!("{}.loss{}", net.nodes[node].name, spec.output);
+    let y = extents[node];
+    let mut p = planner(setup, store, requests, node, &name, Axes::of(y), (middle, middle));
+    let mut kind = kind.unwrap_or_else(|| spec.loss.target(y));
+    let pass = match (spec.loss.plan(y, kind, &mut p), kind) {
+        // A loss that takes numbers only is offered class indices as one-hot numbers; staging converts them.
+        (Err(_), Target::Index { classes, positions }) if y.c == classes && y.area() == positions => {
+            kind = Target::Values(y);
+            spec.loss.plan(y, kind, &mut p)
+        }
+        (pass, _) => pass,
+    };
+    let pass = pass.map_err(|e| e.at(&place))?;
+    let dtype = match kind {
+        Target::Values(_) => setup.precision.storage(),
+        Target::Index { .. } => DType::U32,
+    };
+    let mut request = |size, dtype, span| push(requests, Request { size, dtype, spans: vec![span], node: node as u32 });
+    let target = request(Size::PerRow(kind.len()), dtype, (0, middle));
+    let value = request(Size::PerRow(1), setup.precision.storage(), (middle, 2 * middle + 1));
+    Ok(LossPort { pass, output: spec.output, factor: spec.factor, kind, target, value })
+}
+
+fn planner<'a>(
+    setup: Setup<'a>,
+    store: &'a mut Store,
+    requests: &'a mut Vec<Request>,
+    node: usize,
+    name: &'a str,
+    axes: Axes,
+    times: (u32, u32),
+) -> Planner<'a> {
+    let Setup { device, precision, mode, capacity, .. } = setup;
+    Planner { device, precision, mode, capacity, axes, store, requests, node: node as u32, name, times }
+}
+
+/// Who reads whom: consumers, shared values, and where gradients flow.
+struct Wiring {
+    n: usize,
+    /// (consumer, argument) of each node's output, in order.
+    consumers: Vec<Vec<(usize, usize)>>,
+    /// The node whose value this one shares, for views and granted in-place layers.
+    alias: Vec<Option<usize>>,
+    is_output: Vec<bool>,
+    is_kept: Vec<bool>,
+    is_input: Vec<bool>,
+    /// A gradient wrt this node's output is computed.
+    grad: Vec<bool>,
+    backward: Vec<bool>,
+    reads: Vec<(bool, bool)>,
+    losses_at: Vec<bool>,
+}
+
+impl Wiring {
+    fn new(net: &Network, setup: Setup<'_>, planned: &[Option<Planned>], outputs: &[usize], store: &Store) -> Self {
+        let n = net.nodes.len();
+        let differentiable = setup.mode.differentiable();
+        let mut consumers = vec![Vec::new(); n];
+        for (i, node) in net.nodes.iter().enumerate() {
+            node.inputs.iter().enumerate().for_each(|(k, id)| consumers[id.0 as usize].push((i, k)));
+        }
+        let mark = |list: &mut dyn Iterator<Item = usize>| {
+            let mut marks = vec![false; n];
+            list.for_each(|i| marks[i] = true);
+            marks
+        };
+        let is_output = mark(&mut outputs.iter().copied());
+        let is_kept = mark(&mut setup.kept.iter().copied());
+        let losses_at = mark(&mut setup.losses.iter().map(|(spec, _)| outputs[spec.output]));
+        let is_input: Vec<bool> = planned.iter().map(Option::is_none).collect();
+        let trained = mark(&mut store.params.iter().filter(|p| !p.frozen).map(|p| p.node as usize));
+        // `wants`: somebody below wants a gradient to come this far. `reached`: one starts above.
+        let (mut wants, mut reached) = (vec![false; n], is_output.clone());
+        for i in 0..n {
+            let above = net.nodes[i].inputs.iter().any(|id| wants[id.0 as usize]);
+            wants[i] = trained[i] || above || (is_input[i] && setup.input_grad) || is_kept[i];
+        }
+        for i in (0..n).rev() {
+            if reached[i] {
+                net.nodes[i].inputs.iter().for_each(|id| reached[id.0 as usize] = true);
+            }
+        }
+        let grad: Vec<bool> = (0..n).map(|i| differentiable && wants[i] && reached[i]).collect();
+        let backward = (0..n).map(|i| grad[i] && !is_input[i]).collect();
+        let read = |p: &Option<Planned>| {
+            p.as_ref().map_or((false, false), |p| (differentiable && p.reads_x, differentiable && p.reads_y))
+        };
+        let reads = planned.iter().map(read).collect();
+        let mut w = Self { n, consumers, alias: vec![None; n], is_output, is_kept, is_input, grad, backward, reads, losses_at };
+        for (i, p) in planned.iter().enumerate() {
+            let Some(p) = p else { continue };
+            let x = net.nodes[i].inputs[0].0 as usize;
+            let granted = match p.place {
+                Place::Fresh => false,
+                Place::View => true,
+                Place::InPlace => w.may_overwrite(i, x),
+            };
+            w.alias[i] = granted.then_some(x);
+        }
+        w
+    }
+
+    fn root(&self, mut i: usize) -> usize {
+        while let Some(j) = self.alias[i] {
+            i = j;
+        }
+        i
+    }
+
+    /// Whether node `i` may write over the value of its input `x`: nobody outside sees it, nobody reads it later.
+    fn may_overwrite(&self, i: usize, x: usize) -> bool {
+        let root = self.root(x);
+        let members = (0..i).filter(|&m| self.root(m) == root);
+        let mut safe = !self.reads[i].0;
+        for m in members {
+            safe &= !self.is_output[m] && !self.is_kept[m] && !self.is_input[m] && !self.reads[m].1;
+            safe &= self.consumers[m].iter().all(|&(c, _)| c == i || (c < i && !self.reads[c].0));
+            // Both arguments of one layer: the second would see the overwritten value.
+            safe &= self.consumers[m].iter().filter(|&&(c, _)| c == i).count() <= 1;
+        }
+        safe
+    }
+
+    fn backward_time(&self, i: usize) -> u32 {
+        (2 * self.n - i) as u32
+    }
+
+    fn end(&self) -> u32 {
+        2 * self.n as u32 + 1
+    }
+
+    /// From the first to the last moment at which the value of this root (and of all that share it) matters.
+    fn value_life(&self, root: usize) -> Span {
+        let start = if self.is_input[root] { 0 } else { root as u32 };
+        let mut last = start;
+        for m in (root..self.n).filter(|&m| self.root(m) == root) {
+            last = last.max(m as u32);
+            for &(c, _) in &self.consumers[m] {
+                last = last.max(c as u32);
+                if self.reads[c].0 && self.backward[c] {
+                    last = last.max(self.backward_time(c));
+                }
+            }
+            if self.reads[m].1 && self.backward[m] {
+                last = last.max(self.backward_time(m));
+            }
+            if self.losses_at[m] {
+                last = last.max(self.n as u32);
+            }
+            if self.is_output[m] || self.is_kept[m] {
+                last = self.end();
+            }
+        }
+        (start, last)
+    }
+
+    /// Whether the gradient of node `x` may share memory with that of its only consumer `i`.
+    fn shares_gradient(&self, i: usize, x: usize) -> bool {
+        let sole = self.consumers[x].len() == 1 && self.alias[i] == Some(x);
+        sole && self.grad[i] && self.grad[x] && !self.is_output[x] && !self.is_input[x]
+    }
+
+    /// The consumers of node `i` that write its gradient, in the order in which they do.
+    fn writers(&self, i: usize) -> Vec<(usize, usize)> {
+        let mut writers: Vec<_> = self.consumers[i].iter().copied().filter(|&(c, _)| self.backward[c]).collect();
+        writers.sort_by_key(|&(c, k)| (std::cmp::Reverse(c), k));
+        writers
+    }
+
+    fn slots(&self, setup: Setup<'_>, extents: &[Extent], requests: &mut Vec<Request>) -> Slots {
+        let dtype = setup.precision.storage();
+        let mut request = |i: usize, span: Span| {
+            let size = Size::PerRow(extents[i].len());
+            push(requests, Request { size, dtype, spans: vec![span], node: i as u32 })
+        };
+        let mut y: Vec<Slot> = Vec::with_capacity(self.n);
+        for i in 0..self.n {
+            let slot = match self.alias[i] {
+                Some(x) => y[x],
+                None => request(i, self.value_life(i)),
+            };
+            y.push(slot);
+        }
+        // Gradients from the last node to the first; a shared one exists already when its owner is met.
+        let mut dy: Vec<Option<Slot>> = vec![None; self.n];
+        let mut keep_dy = vec![None; self.n];
+        for i in (0..self.n).rev().filter(|&i| self.grad[i]) {
+            let sharer = self.consumers[i].iter().map(|&(c, _)| c).find(|&c| self.shares_gradient(c, i));
+            dy[i] = match sharer {
+                Some(c) => dy[c],
+                None => Some(request(i, self.gradient_life(i))),
+            };
+            if self.is_kept[i] && !self.is_input[i] {
+                keep_dy[i] = Some(request(i, (self.backward_time(i), self.end())));
+            }
+        }
+        let mut dx: Vec<Vec<Option<(Slot, GradMode)>>> = vec![Vec::new(); self.n];
+        for (i, args) in dx.iter_mut().enumerate() {
+            let count = (0..self.n).flat_map(|x| &self.consumers[x]).filter(|&&(c, _)| c == i).count();
+            args.resize(count, None);
+        }
+        for x in (0..self.n).filter(|&x| self.grad[x]) {
+            for (order, (c, k)) in self.writers(x).into_iter().enumerate() {
+                let mode = if order == 0 && !self.is_output[x] { GradMode::Write } else { GradMode::Add };
+                dx[c][k] = dy[x].map(|slot| (slot, mode));
+            }
+        }
+        Slots { y, dy, keep_dy, dx }
+    }
+
+    /// The life of a gradient and of those that share it upstream: from its first writer to the last backward pass that
+    /// reads it.
+    fn gradient_life(&self, i: usize) -> Span {
+        let first = self.writers(i).first().map(|&(c, _)| self.backward_time(c));
+        let start = if self.is_output[i] { self.n as u32 } else { first.unwrap_or(self.n as u32) };
+        let (mut last, mut node) = (self.backward_time(i), i);
+        while let Some(x) = self.alias[node].filter(|&x| self.shares_gradient(node, x)) {
+            node = x;
+            last = last.max(self.backward_time(node));
+        }
+        (start, if self.is_input[i] { self.end() } else { last })
+    }
+}
+
+struct Slots {
+    y: Vec<Slot>,
+    dy: Vec<Option<Slot>>,
+    keep_dy: Vec<Option<Slot>>,
+    dx: Vec<Vec<Option<(Slot, GradMode)>>>,
+}

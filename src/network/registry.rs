@@ -1,0 +1,92 @@
+//! Kinds to constructors: how a saved network finds its layers, losses and optimizers again.
+
+use crate::layer::{Fields, Layer};
+use crate::loss::Loss;
+use crate::optim::Optimizer;
+use crate::{Error, Result};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+type Make<T> = fn(&Fields) -> std::result::Result<Arc<T>, serde_json::Error>;
+
+/// The layers, losses and optimizers that a checkpoint may name. Users add theirs to [`Registry::standard`].
+#[derive(Clone)]
+pub struct Registry {
+    layers: BTreeMap<&'static str, Make<dyn Layer>>,
+    losses: BTreeMap<&'static str, Make<dyn Loss>>,
+    optimizers: BTreeMap<&'static str, Make<dyn Optimizer>>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.layers.keys().chain(self.losses.keys()).chain(self.optimizers.keys())).finish()
+    }
+}
+
+impl Registry {
+    /// Nothing but what is added.
+    pub const fn empty() -> Self {
+        Self { layers: BTreeMap::new(), losses: BTreeMap::new(), optimizers: BTreeMap::new() }
+    }
+
+    /// Everything this crate has.
+    #[must_use]
+    pub fn standard() -> Self {
+        Self::empty()
+    }
+
+    /// Adds a layer type under its [`Layer::kind`].
+    #[must_use]
+    pub fn with_layer<L: Layer + DeserializeOwned + 'static>(mut self, kind: &'static str) -> Self {
+        self.layers.insert(kind, |data| L::deserialize(data).map(|l| Arc::new(l) as Arc<dyn Layer>));
+        self
+    }
+
+    /// Adds a loss type under its [`Loss::kind`].
+    #[must_use]
+    pub fn with_loss<L: Loss + DeserializeOwned + 'static>(mut self, kind: &'static str) -> Self {
+        self.losses.insert(kind, |data| L::deserialize(data).map(|l| Arc::new(l) as Arc<dyn Loss>));
+        self
+    }
+
+    /// Adds an optimizer type under its [`Optimizer::kind`].
+    #[must_use]
+    pub fn with_optimizer<O: Optimizer + DeserializeOwned + 'static>(mut self, kind: &'static str) -> Self {
+        self.optimizers.insert(kind, |data| O::deserialize(data).map(|o| Arc::new(o) as Arc<dyn Optimizer>));
+        self
+    }
+
+    /// A layer from its saved form.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) for an unknown kind or fields that do not fit it.
+    pub fn layer(&self, kind: &str, data: &Fields) -> Result<Arc<dyn Layer>> {
+        make(&self.layers, "layer", kind, data)
+    }
+
+    /// A loss from its saved form.
+    ///
+    /// # Errors
+    /// As [`Registry::layer`].
+    pub fn loss(&self, kind: &str, data: &Fields) -> Result<Arc<dyn Loss>> {
+        make(&self.losses, "loss", kind, data)
+    }
+
+    /// An optimizer from its saved form.
+    ///
+    /// # Errors
+    /// As [`Registry::layer`].
+    pub fn optimizer(&self, kind: &str, data: &Fields) -> Result<Arc<dyn Optimizer>> {
+        make(&self.optimizers, "optimizer", kind, data)
+    }
+}
+
+fn make<T: ?Sized>(table: &BTreeMap<&'static str, Make<T>>, what: &str, kind: &str, data: &Fields) -> Result<Arc<T>> {
+    let Some(make) = table.get(kind) else {
+        let known = table.keys().copied().collect::<Vec<_>>().join(", ");
+        let e = Error::format(what, "unknown kind").expected(format!("one of {known}")).got(kind);
+        return Err(e.hint("add your own kinds to the Registry"));
+    };
+    make(data).map_err(|e| Error::format(format!("{what} {kind}"), "fields not understood").got(e))
+}

@@ -1,0 +1,107 @@
+//! What a plan needs, before anything is allocated.
+
+use crate::memory::plan::{Request, pack};
+use crate::{Extent, Mode};
+use std::fmt;
+
+/// One node of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeReport {
+    /// The node's name.
+    pub name: String,
+    /// The layer's kind.
+    pub kind: String,
+    /// Names of the nodes it takes.
+    pub inputs: Vec<String>,
+    /// The output's extent.
+    pub extent: Extent,
+    /// Parameters, frozen ones included.
+    pub parameters: usize,
+    /// Bytes asked for in this plan, before sharing.
+    pub bytes: usize,
+}
+
+/// The memory of a plan, node by node, and which batch fits how much.
+#[derive(Clone, Debug)]
+pub struct PlanReport {
+    /// The nodes, in order.
+    pub nodes: Vec<NodeReport>,
+    /// What the plan is for.
+    pub mode: Mode,
+    /// The most rows a batch may have.
+    pub capacity: usize,
+    /// Bytes of parameters, their gradients and layer state (shared by all plans of a model).
+    pub store_bytes: usize,
+    /// Bytes of activations, gradients and scratch: the peak, after sharing.
+    pub local_bytes: usize,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) guard: usize,
+}
+
+impl PlanReport {
+    /// Parameters of all nodes.
+    pub fn parameters(&self) -> usize {
+        self.nodes.iter().map(|n| n.parameters).sum()
+    }
+
+    /// All bytes.
+    pub fn bytes(&self) -> usize {
+        self.store_bytes.saturating_add(self.local_bytes)
+    }
+
+    /// The largest batch whose plan fits into `bytes`, estimated from this plan; `None` if not even one row does.
+    pub fn batch_within(&self, bytes: usize) -> Option<usize> {
+        let fits = |batch: usize| self.store_bytes.saturating_add(pack(&self.requests, batch, self.guard).1) <= bytes;
+        if !fits(1) {
+            return None;
+        }
+        let (mut low, mut high) = (1, 2);
+        while high <= 1 << 24 && fits(high) {
+            (low, high) = (high, high * 2);
+        }
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if fits(middle) { low = middle } else { high = middle }
+        }
+        Some(low)
+    }
+}
+
+impl fmt::Display for PlanReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.nodes.iter().map(|n| n.name.len()).max().unwrap_or(4).max(4);
+        writeln!(f, "{:>3}  {:names$}  {:14}  {:>12}  {:>10}  inputs", "#", "node", "output", "parameters", "memory")?;
+        for (i, n) in self.nodes.iter().enumerate() {
+            let (extent, inputs) = (n.extent.to_string(), n.inputs.join(", "));
+            let parameters = if n.parameters == 0 { String::new() } else { grouped(n.parameters) };
+            writeln!(f, "{i:>3}  {:names$}  {extent:14}  {parameters:>12}  {:>10}  {inputs}", n.name, human(n.bytes))?;
+        }
+        let (local, store) = (human(self.local_bytes), human(self.store_bytes));
+        let (parameters, capacity) = (grouped(self.parameters()), self.capacity);
+        write!(f, "{parameters} parameters ({store} with gradients); {local} for a batch of {capacity}")
+    }
+}
+
+/// 1234567 as `1 234 567`.
+fn grouped(n: usize) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() * 4 / 3);
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i) % 3 == 0 {
+            out.push(' ');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// 3 670 016 as `3.5 MiB`.
+fn human(bytes: usize) -> String {
+    let (mut x, mut unit) = (bytes as f64, "B");
+    for next in ["KiB", "MiB", "GiB", "TiB"] {
+        if x >= 1024.0 {
+            (x, unit) = (x / 1024.0, next);
+        }
+    }
+    if unit == "B" { format!("{x} B") } else { format!("{x:.1} {unit}") }
+}

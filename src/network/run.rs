@@ -1,0 +1,262 @@
+//! One step of a plan: staging, passes forward, losses, passes backward. Shared by the open loop and the trainer.
+
+use super::model::{Current, PlanKey};
+use super::view::{Data, Seed, Targets, View};
+use super::{Model, Plan};
+use crate::loss::{LossIo, Target};
+use crate::memory::{Arena, GradMode, Grads, Io, Mode, Slot, Step};
+use crate::op::elementwise::copy_or_add;
+use crate::{DType, Error, Extent, Real, Result, real};
+
+impl Model {
+    /// The plan for training or evaluation with losses on batches of up to `capacity` rows.
+    pub(crate) fn plan_losses(&mut self, mode: Mode, capacity: usize, extents: &[Extent], targets: &[Target]) -> Result<usize> {
+        let key =
+            PlanKey { mode, extents: extents.to_vec(), targets: targets.iter().copied().map(Some).collect(), input_grad: false };
+        self.plan_for(key, capacity)
+    }
+
+    /// Begins a step: the staged inputs and targets of this plan may now be written.
+    pub(crate) fn begin(&mut self, plan: usize, rows: usize) {
+        let forward = self.forwards;
+        if self.plans[plan].1.report.mode.drops() {
+            self.forwards += 1;
+        }
+        self.current = Some(Current { plan, rows, forward, seeded: false, spent: false });
+        self.plans[plan].1.born(0);
+    }
+
+    /// The plan and a view of the machine for staging.
+    pub(crate) fn staging(&self) -> Result<(&Plan, Step<'_>)> {
+        let c = self.current.ok_or_else(no_forward)?;
+        let plan = &self.plans[c.plan].1;
+        Ok((plan, self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Write, c.forward)))
+    }
+
+    pub(crate) fn run_forward(&mut self) -> Result<()> {
+        let c = self.current.ok_or_else(no_forward)?;
+        for i in 0..self.plans[c.plan].1.nodes.len() {
+            let time = self.plans[c.plan].1.nodes[i].node as u32;
+            if time > 0 {
+                self.plans[c.plan].1.born(time);
+            }
+            let plan = &self.plans[c.plan].1;
+            let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Skip, c.forward);
+            let n = &plan.nodes[i];
+            n.pass
+                .forward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
+                .map_err(|e| e.at(self.net.nodes[n.node].place(n.node)))?;
+            self.plans[c.plan].1.died(time)?;
+        }
+        Ok(())
+    }
+
+    /// Evaluates the planned losses on the staged targets; gradients where the plan is differentiable and `grads` asks.
+    /// `scale` multiplies the gradients: 1 over the rows of the step.
+    pub(crate) fn run_losses(&mut self, scale: f64) -> Result<f64> {
+        let mut c = self.current.ok_or_else(no_forward)?;
+        let middle = self.plans[c.plan].1.middle;
+        self.plans[c.plan].1.born(middle);
+        let plan = &self.plans[c.plan].1;
+        let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Write, c.forward);
+        let mut total = 0.0;
+        for (k, l) in plan.losses.iter().enumerate() {
+            let weight = plan.weight.ok_or_else(no_forward)?;
+            // Two losses on one output: the second one's gradient cannot overwrite the first one's.
+            let again = plan.losses[..k].iter().any(|other| other.output == l.output);
+            let port = plan.outputs[l.output];
+            if again {
+                let e = Error::unsupported("losses", "two losses on one output").got(&self.net.outputs()[l.output].0);
+                return Err(e.hint("declare a second output for the same node"));
+            }
+            let io = LossIo { y: port.y, target: l.target, weight, dy: port.dy, value: l.value, scale: scale * l.factor };
+            l.pass.value_and_grad(&s, &io).map_err(|e| e.at(format!("loss of output {}", self.net.outputs()[l.output].0)))?;
+            total += l.factor * self.sum(&s, l.value)?;
+        }
+        for (k, port) in plan.outputs.iter().enumerate() {
+            if let Some(dy) = port.dy.filter(|_| plan.losses.iter().all(|l| l.output != k)) {
+                zero(&s, dy)?;
+            }
+        }
+        c.seeded = true;
+        self.current = Some(c);
+        Ok(total)
+    }
+
+    /// The per-row values of loss `k`, already weighted.
+    pub(crate) fn loss_rows(&self, k: usize) -> Result<Vec<f64>> {
+        let (plan, s) = self.staging()?;
+        real!(s.dtype(), T => Ok(s.read::<T>(plan.losses[k].value)?.iter().map(|x| x.to_f64()).collect()))
+    }
+
+    /// Turns the outputs into predictions, in place.
+    pub(crate) fn run_predict(&self) -> Result<()> {
+        let (plan, s) = self.staging()?;
+        plan.losses.iter().try_for_each(|l| l.pass.predict(&s, plan.outputs[l.output].y))
+    }
+
+    pub(crate) fn run_backward(&mut self, seed: Seed<'_>, grads: Grads) -> Result<()> {
+        let mut c = self.current.ok_or_else(no_forward)?;
+        let plan = &mut self.plans[c.plan].1;
+        if c.spent || !plan.report.mode.differentiable() {
+            let e = Error::order(
+                "backward",
+                if c.spent { "the forward pass is spent" } else { "the forward pass kept nothing for it" },
+            );
+            return Err(e.hint("call forward in Mode::Train or Mode::Eval first"));
+        }
+        match seed {
+            Seed::Loss if c.seeded => {}
+            Seed::Loss => {
+                return Err(Error::order("backward", "the losses have not been evaluated").hint("call Model::loss first"));
+            }
+            Seed::Output(view) => self.seed(c, &[Some(view)])?,
+            Seed::Outputs(views) => self.seed(c, views)?,
+        }
+        let plan = &mut self.plans[c.plan].1;
+        let (middle, count) = (plan.middle, plan.nodes.len());
+        plan.died(middle)?;
+        for i in (0..count).rev() {
+            if !self.plans[c.plan].1.nodes[i].backward {
+                continue;
+            }
+            let node = self.plans[c.plan].1.nodes[i].node;
+            let time = 2 * middle - node as u32;
+            self.plans[c.plan].1.born(time);
+            let plan = &self.plans[c.plan].1;
+            let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
+            let n = &plan.nodes[i];
+            if let Some(keep) = n.keep_dy {
+                copy_or_add(&s, n.dy, (keep, GradMode::Write))?;
+            }
+            n.pass
+                .backward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
+                .map_err(|e| e.at(self.net.nodes[node].place(node)))?;
+            self.plans[c.plan].1.died(time)?;
+        }
+        c.spent = true;
+        self.current = Some(c);
+        Ok(())
+    }
+
+    fn seed(&mut self, c: Current, views: &[Option<View<'_>>]) -> Result<()> {
+        let middle = self.plans[c.plan].1.middle;
+        self.plans[c.plan].1.born(middle);
+        let ports = self.plans[c.plan].1.outputs.clone();
+        if views.len() > ports.len() {
+            return Err(Error::shape("backward", "more gradients than outputs").expected(ports.len()).got(views.len()));
+        }
+        for (k, port) in ports.iter().enumerate() {
+            let Some(dy) = port.dy else { continue };
+            match views.get(k).copied().flatten() {
+                None => zero(&self.staging()?.1, dy)?,
+                Some(view) if view.rows() != c.rows || view.extent().len() != port.extent.len() => {
+                    let expected = format!("{} rows of {}", c.rows, port.extent);
+                    let got = format!("{} rows of {}", view.rows(), view.extent());
+                    return Err(Error::shape(format!("gradient of output {k}"), "does not fit the output")
+                        .expected(expected)
+                        .got(got));
+                }
+                Some(view) => self.put(dy, view, c.rows)?,
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn put_targets(&self, targets: &[Targets<'_>]) -> Result<()> {
+        let (plan, s) = self.staging()?;
+        if targets.len() != plan.losses.len() {
+            return Err(Error::shape("targets", "one for each loss").expected(plan.losses.len()).got(targets.len()));
+        }
+        for (k, (port, target)) in plan.losses.iter().zip(targets).enumerate() {
+            let place = || format!("target {k}");
+            let expected = s.rows() * port.kind.len();
+            match (port.kind, target) {
+                (Target::Values(extent), Targets::Values(view)) => {
+                    if view.rows() != s.rows() || view.extent().len() != extent.len() {
+                        let got = format!("{} rows of {}", view.rows(), view.extent());
+                        return Err(Error::shape(place(), "size").expected(format!("{} rows of {extent}", s.rows())).got(got));
+                    }
+                    self.put(port.target, *view, s.rows()).map_err(|e| e.at(place()))?;
+                }
+                (Target::Index { .. }, Targets::Classes(labels)) if labels.len() == expected => {
+                    s.write::<u32>(port.target)?.copy_from_slice(labels);
+                }
+                (Target::Values(extent), Targets::Classes(labels)) if labels.len() == s.rows() * extent.area() => {
+                    real!(s.dtype(), T => one_hot(labels, extent.c, &mut s.write::<T>(port.target)?))
+                        .map_err(|e| e.at(place()))?;
+                }
+                (_, got) => {
+                    let got = match got {
+                        Targets::Values(view) => format!("{} rows of {}", view.rows(), view.extent()),
+                        Targets::Classes(labels) => format!("{} labels", labels.len()),
+                    };
+                    return Err(Error::shape(place(), "size or kind")
+                        .expected(format!("{:?} for {} rows", port.kind, s.rows()))
+                        .got(got));
+                }
+            }
+        }
+        real!(s.dtype(), T => plan.weight.map_or(Ok(()), |w| s.write::<T>(w).map(|mut w| w.fill(T::ONE))))
+    }
+
+    pub(super) fn put(&self, slot: Slot, view: View<'_>, rows: usize) -> Result<()> {
+        let (_, s) = self.staging()?;
+        debug_assert_eq!(rows, s.rows());
+        match (s.dtype(), view.dtype()) {
+            (DType::F32, DType::F32) => s.write::<f32>(slot)?.copy_from_slice(view.as_f32()?),
+            (DType::F64, DType::F64) => s.write::<f64>(slot)?.copy_from_slice(view.as_f64()?),
+            (DType::F64, DType::F32) => {
+                s.write::<f64>(slot)?.iter_mut().zip(view.as_f32()?).for_each(|(d, x)| *d = f64::from(*x))
+            }
+            (expected, got) => {
+                let e = Error::value("view", "element type").expected(format!("{expected:?}")).got(format!("{got:?}"));
+                return Err(e.hint("a model in FP64 takes both"));
+            }
+        }
+        Ok(())
+    }
+
+    fn sum(&self, s: &Step<'_>, slot: Slot) -> Result<f64> {
+        real!(s.dtype(), T => Ok(s.read::<T>(slot)?.iter().map(|x| x.to_f64()).sum()))
+    }
+
+    pub(super) fn fresh(&self) -> Result<(Current, &Plan)> {
+        let c = self.current.ok_or_else(no_forward)?;
+        Ok((c, &self.plans[c.plan].1))
+    }
+
+    pub(super) fn view(&mut self, slot: Slot, extent: Extent, rows: usize) -> Result<View<'_>> {
+        let c = self.current.ok_or_else(no_forward)?;
+        let arena = &mut self.plans[c.plan].1.arena;
+        let data = match self.precision.storage() {
+            DType::F64 => Data::F64(arena.slice(slot.index as usize, rows)?),
+            _ => Data::F32(arena.slice(slot.index as usize, rows)?),
+        };
+        View::of(data, extent, rows * extent.len())
+    }
+
+    pub(super) fn step_view<'m>(&'m self, local: &'m Arena, rows: usize, mode: Mode, grads: Grads, forward: u64) -> Step<'m> {
+        let (device, store, dtype, seed) = (&self.device, &self.store, self.precision.storage(), self.seed);
+        Step { device, store, local, dtype, rows, mode, grads, seed, forward }
+    }
+}
+
+fn no_forward() -> Error {
+    Error::order("model", "no forward pass yet").hint("call Model::forward first")
+}
+
+/// Labels as one-hot rows of `c` numbers.
+pub(crate) fn one_hot<T: Real>(labels: &[u32], c: usize, t: &mut [T]) -> Result<()> {
+    t.fill(T::ZERO);
+    for (row, (t, &label)) in t.chunks_exact_mut(c).zip(labels).enumerate() {
+        let hot = t.get_mut(label as usize);
+        *hot.ok_or_else(|| Error::value(format!("row {row}"), "label").expected(format!("below {c}")).got(label))? = T::ONE;
+    }
+    Ok(())
+}
+
+fn zero(s: &Step<'_>, slot: Slot) -> Result<()> {
+    real!(s.dtype(), T => s.write::<T>(slot)?.fill(<T as Real>::ZERO));
+    Ok(())
+}
