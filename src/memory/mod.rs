@@ -37,11 +37,7 @@ pub(crate) enum Space {
     Grad,
     /// Layer state that is saved but not optimised.
     State,
-<<<<<<< HEAD
-    /// Optimizer state: one slot per word.
-=======
     /// Optimizer state, one slot per word.
->>>>>>> 7ffc35c (Plan networks: lifetimes, shared values and gradients, the model that runs them)
     Word,
 }
 
