@@ -3,7 +3,7 @@
 //! Each has one definition of f and f′ ([`Curve`]), used by layers, fused epilogues and tests alike. At a kink f′ takes
 //! the value of the flat (or leaky) side. NaN passes through.
 
-use crate::device::per_isa;
+use crate::device::{Cpu, per_isa};
 use crate::{Error, Real, Result};
 use serde::{Deserialize, Serialize};
 
@@ -215,9 +215,35 @@ macro_rules! with_curve {
     }};
 }
 
+/// Elements of one task, about: some microseconds of work even for the ReLU.
+const CHUNK: usize = 1 << 15;
+
+/// A whole number of positions in about [`CHUNK`] elements.
+fn chunk(c: usize) -> usize {
+    (CHUNK / c).max(1) * c
+}
+
+/// y = f(x); `c` channels are innermost in both.
+pub(crate) fn forward<T: Real>(cpu: &Cpu, act: Activation, x: &[T], y: &mut [T], c: usize) {
+    cpu.split(chunk(c), (x, y), |_, (x, y)| forward_chunk(cpu, act, x, y, c));
+}
+
+/// y ← f(y); `c` channels are innermost.
+pub(crate) fn forward_in_place<T: Real>(cpu: &Cpu, act: Activation, y: &mut [T], c: usize) {
+    if act != Activation::Linear {
+        cpu.split(chunk(c), y, |_, y| in_place_chunk(cpu, act, y, c));
+    }
+}
+
+/// dy ← dy·f′, which makes it the gradient before the activation; `saved` is x or y as [`Activation::reads`] says.
+pub(crate) fn backward_in_place<T: Real>(cpu: &Cpu, act: Activation, saved: &[T], dy: &mut [T], c: usize) {
+    if act != Activation::Linear {
+        cpu.split(chunk(c), (saved, dy), |_, (saved, dy)| backward_chunk(cpu, act, saved, dy, c));
+    }
+}
+
 per_isa! {
-    /// y = f(x); `c` channels are innermost in both.
-    pub(crate) fn forward<T: Real>(cpu: &Cpu, act: Activation, x: &[T], y: &mut [T], c: usize) {
+    fn forward_chunk<T: Real>(cpu: &Cpu, act: Activation, x: &[T], y: &mut [T], c: usize) {
         with_curve!(act,
             curve => for (y, x) in y.iter_mut().zip(x) { *y = curve.f(*x) },
             linear => y.copy_from_slice(x),
@@ -230,8 +256,7 @@ per_isa! {
 }
 
 per_isa! {
-    /// y = f(y); `c` channels are innermost.
-    pub(crate) fn forward_in_place<T: Real>(cpu: &Cpu, act: Activation, y: &mut [T], c: usize) {
+    fn in_place_chunk<T: Real>(cpu: &Cpu, act: Activation, y: &mut [T], c: usize) {
         with_curve!(act,
             curve => for y in y { *y = curve.f(*y) },
             linear => {},
@@ -241,8 +266,7 @@ per_isa! {
 }
 
 per_isa! {
-    /// dy ← dy·f′, which makes it the gradient before the activation; `saved` as [`Activation::reads`] says.
-    pub(crate) fn backward_in_place<T: Real>(cpu: &Cpu, act: Activation, saved: &[T], dy: &mut [T], c: usize) {
+    fn backward_chunk<T: Real>(cpu: &Cpu, act: Activation, saved: &[T], dy: &mut [T], c: usize) {
         with_curve!(act,
             curve => for (dy, saved) in dy.iter_mut().zip(saved) { *dy *= curve.slope(*saved) },
             linear => {},
@@ -286,7 +310,7 @@ fn softmax_backward<T: Real>(y: &[T], dy: &mut [T], c: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Cpu;
+    use crate::device::Isa;
 
     const ALL: [Activation; 14] = [
         Activation::Linear,
@@ -349,6 +373,25 @@ mod tests {
             forward_in_place(&cpu, act, &mut z, 4);
             assert!(y[7].is_nan(), "{act:?}");
             assert!(y.iter().zip(&z).all(|(y, z)| y.to_bits() == z.to_bits() || y.is_nan() && z.is_nan()), "{act:?}");
+        }
+    }
+
+    #[test]
+    fn bits_depend_on_neither_threads_nor_instruction_set() {
+        let c = 7;
+        let x: Vec<f32> = (0..3 * CHUNK / c * c).map(|i| (i as f32 * 0.37).sin() * 9.0).collect();
+        let g: Vec<f32> = x.iter().map(|x| 1.0 - x).collect();
+        for act in ALL {
+            let run = |cpu: &Cpu| {
+                let (mut y, mut dx) = (vec![0.0; x.len()], g.clone());
+                forward(cpu, act, &x, &mut y, c);
+                backward_in_place(cpu, act, if act.reads() == Reads::X { &x } else { &y }, &mut dx, c);
+                y.iter().chain(&dx).map(|v| v.to_bits()).collect::<Vec<_>>()
+            };
+            let one = run(&Cpu::with_isa(1, Isa::Portable).unwrap());
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
+                assert!(one == run(&Cpu::with_isa(3, isa).unwrap()), "{act:?} {isa}");
+            }
         }
     }
 
