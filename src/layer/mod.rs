@@ -9,6 +9,18 @@ mod conv_transpose;
 pub use conv::Conv;
 pub use conv_transpose::ConvTranspose;
 
+mod merge;
+mod pad;
+mod pool;
+mod reshape;
+mod upsample;
+
+pub use merge::Merge;
+pub use pad::{Crop, ZeroPad};
+pub use pool::Pool;
+pub use reshape::{Flatten, Reshape};
+pub use upsample::Upsample;
+
 use crate::memory::{Io, Planner, Step};
 use crate::{Error, Extent, Result};
 use std::fmt;

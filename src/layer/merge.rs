@@ -1,0 +1,200 @@
+//! Layers of several inputs.
+//!
+//! * add: y = Σᵢ xᵢ, dxᵢ = dy;
+//! * concat: y(p, ·) = [x₁(p, ·), x₂(p, ·), …] at every position p, dxᵢ = the channels of dy that came from xᵢ.
+
+use super::{Fields, Layer, Pass, Place, Planned, fields};
+use crate::device::{Cpu, Device};
+use crate::memory::{GradMode, Io, Planner, Step};
+use crate::op::elementwise::{add, copy_or_add};
+use crate::{Error, Extent, Real, Result, real};
+use serde::{Deserialize, Serialize};
+
+/// Brings branches together.
+///
+/// # Shapes
+/// Two inputs or more: of one extent for [`Merge::add`], of the same d, h and w for [`Merge::concat`].
+///
+/// # Errors
+/// Other inputs are refused at planning.
+///
+/// # Examples
+/// ```
+/// use kamacite::layer::Merge;
+/// let residual = Merge::add();
+/// let skip = Merge::concat();
+/// # let _ = (residual, skip);
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Merge {
+    how: How,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum How {
+    Add,
+    Concat,
+}
+
+impl Merge {
+    /// The sum of the inputs.
+    pub const fn add() -> Self {
+        Self { how: How::Add }
+    }
+
+    /// The channels of the inputs side by side.
+    pub const fn concat() -> Self {
+        Self { how: How::Concat }
+    }
+}
+
+impl Layer for Merge {
+    fn kind(&self) -> &'static str {
+        "merge"
+    }
+
+    fn save(&self) -> Fields {
+        fields(self)
+    }
+
+    fn plan(&self, x: &[Extent], _: &mut Planner<'_>) -> Result<Planned> {
+        let [first, _, ..] = *x else {
+            return Err(Error::plan("", "the layer merges branches").expected("two inputs or more").got(x.len()));
+        };
+        let agrees = |x: &Extent| match self.how {
+            How::Add => *x == first,
+            How::Concat => x.space() == first.space(),
+        };
+        if let Some(i) = x.iter().position(|x| !agrees(x)) {
+            let what = match self.how {
+                How::Add => format!("input {i} has another extent than input 0"),
+                How::Concat => format!("input {i} has other spatial sizes than input 0"),
+            };
+            return Err(Error::shape("", what).expected(first).got(x[i]).hint("bring the branches to one size first"));
+        }
+        Ok(match self.how {
+            How::Add => Planned::new(first, AddPass).place(Place::InPlace),
+            How::Concat => {
+                let c = x.iter().try_fold(0_usize, |sum, x| sum.checked_add(x.c));
+                let c = c.ok_or_else(|| Error::shape("", "too many channels"))?;
+                Planned::new(first.with_channels(c).check()?, ConcatPass { channels: x.iter().map(|x| x.c).collect(), c })
+            }
+        })
+    }
+}
+
+#[derive(Debug)]
+struct AddPass;
+
+impl Pass for AddPass {
+    fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        copy_or_add(s, io.x[0], (io.y, GradMode::Write))?;
+        io.x[1..].iter().try_for_each(|&x| copy_or_add(s, x, (io.y, GradMode::Add)))
+    }
+
+    fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        io.dx.iter().flatten().try_for_each(|&dx| copy_or_add(s, io.dy, dx))
+    }
+}
+
+#[derive(Debug)]
+struct ConcatPass {
+    /// Channels of each input.
+    channels: Vec<usize>,
+    /// Their sum.
+    c: usize,
+}
+
+impl Pass for ConcatPass {
+    fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => {
+                let mut y = s.write::<T>(io.y)?;
+                let mut at = 0;
+                for (&x, &c) in io.x.iter().zip(&self.channels) {
+                    insert(cpu, &s.read::<T>(x)?, c, &mut y, self.c, at);
+                    at += c;
+                }
+            }),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+        Ok(())
+    }
+
+    fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => {
+                let dy = s.read::<T>(io.dy)?;
+                let mut at = 0;
+                for (dx, &c) in io.dx.iter().zip(&self.channels) {
+                    if let Some((dx, mode)) = *dx {
+                        select(cpu, &dy, self.c, at, mode, &mut s.write::<T>(dx)?, c);
+                    }
+                    at += c;
+                }
+            }),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+        Ok(())
+    }
+}
+
+/// Values in one task: some 10 µs of copying.
+const GRAIN: usize = 1 << 15;
+
+/// y(p, at..at+c) = x(p, ·) at every position; y has `wide` channels.
+fn insert<T: Real>(cpu: &Cpu, x: &[T], c: usize, y: &mut [T], wide: usize, at: usize) {
+    let positions = (GRAIN / wide).max(1);
+    cpu.split(positions * wide, y, |i, y| {
+        let x = x[i * positions * c..].chunks_exact(c);
+        y.chunks_exact_mut(wide).zip(x).for_each(|(y, x)| y[at..at + c].copy_from_slice(x));
+    });
+}
+
+/// x(p, ·) = or += y(p, at..at+c) at every position.
+fn select<T: Real>(cpu: &Cpu, y: &[T], wide: usize, at: usize, mode: GradMode, x: &mut [T], c: usize) {
+    let positions = (GRAIN / wide).max(1);
+    cpu.split(positions * c, x, |i, x| {
+        let y = y[i * positions * wide..].chunks_exact(wide).map(|y| &y[at..at + c]);
+        for (x, y) in x.chunks_exact_mut(c).zip(y) {
+            match mode {
+                GradMode::Write => x.copy_from_slice(y),
+                GradMode::Add => add(cpu, y, x),
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_lie_side_by_side_and_come_back() -> Result<()> {
+        let cpu = Cpu::new(2)?;
+        for (channels, positions) in [(vec![2, 3], 5), (vec![1, 1, 4], 20_000), (vec![33, 7], 1)] {
+            let c: usize = channels.iter().sum();
+            let mut y = vec![f64::NAN; positions * c];
+            let mut at = 0;
+            for (k, &n) in channels.iter().enumerate() {
+                let x: Vec<f64> = (0..positions * n).map(|i| (i * channels.len() + k) as f64).collect();
+                insert(&cpu, &x, n, &mut y, c, at);
+                let mut back = vec![f64::NAN; x.len()];
+                select(&cpu, &y, c, at, GradMode::Write, &mut back, n);
+                assert_eq!(back, x);
+                select(&cpu, &y, c, at, GradMode::Add, &mut back, n);
+                assert!(back.iter().zip(&x).all(|(b, x)| *b == 2.0 * x));
+                at += n;
+            }
+            for (i, v) in y.iter().enumerate() {
+                let (p, mut j, mut k) = (i / c, i % c, 0);
+                while j >= channels[k] {
+                    j -= channels[k];
+                    k += 1;
+                }
+                assert_eq!(*v, ((p * channels[k] + j) * channels.len() + k) as f64);
+            }
+        }
+        Ok(())
+    }
+}
