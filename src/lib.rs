@@ -17,6 +17,7 @@ pub use data::{Dataset, Pick};
 pub use device::{Cpu, Cuda, Device};
 pub use dtype::{DType, Precision, Real};
 pub use error::{Error, ErrorKind, Result};
+pub use layer::{Conv, ConvTranspose, Crop, Flatten, Merge, Pool, Reshape, Upsample, ZeroPad};
 pub use loss::{Loss, Target};
 pub use memory::{Grads, Mode};
 pub use network::{Inputs, Model, Network, NodeId, Registry, Seed, Targets, View};

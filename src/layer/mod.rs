@@ -5,16 +5,14 @@
 
 mod conv;
 mod conv_transpose;
-
-pub use conv::Conv;
-pub use conv_transpose::ConvTranspose;
-
 mod merge;
 mod pad;
 mod pool;
 mod reshape;
 mod upsample;
 
+pub use conv::Conv;
+pub use conv_transpose::ConvTranspose;
 pub use merge::Merge;
 pub use pad::{Crop, ZeroPad};
 pub use pool::Pool;

@@ -446,14 +446,7 @@ per_isa! {
 
 /// B channels of one output, summed in A.
 #[inline(always)]
-fn mean<T: Real, A: Real, const B: usize>(
-    e: Extent,
-    x: &[T],
-    [d, h, w]: &[Range<usize>; 3],
-    count: f64,
-    c0: usize,
-    y: &mut [T],
-) {
+fn mean<T: Real, A: Real, const B: usize>(e: Extent, x: &[T], [d, h, w]: &[Range<usize>; 3], count: f64, c0: usize, y: &mut [T]) {
     let mut sum = [A::ZERO; B];
     for d in d.clone() {
         for h in h.clone() {

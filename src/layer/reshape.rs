@@ -61,7 +61,7 @@ impl Layer for Reshape {
                 .expected(format!("{} values as in {x}", x.len()))
                 .got(format!("{} in {y}", y.len())));
         }
-        Ok(Planned::new(y, View).place(Place::View))
+        Ok(Planned::new(y, ViewPass).place(Place::View))
     }
 }
 
@@ -75,15 +75,15 @@ impl Layer for Flatten {
     }
 
     fn plan(&self, x: &[Extent], _: &mut Planner<'_>) -> Result<Planned> {
-        Ok(Planned::new(Extent::flat(one(x)?.len()), View).place(Place::View))
+        Ok(Planned::new(Extent::flat(one(x)?.len()), ViewPass).place(Place::View))
     }
 }
 
 /// Does nothing forward; backward, hands dy on where dx lies elsewhere.
 #[derive(Debug)]
-pub(super) struct View;
+pub(super) struct ViewPass;
 
-impl Pass for View {
+impl Pass for ViewPass {
     fn forward(&self, _: &Step<'_>, _: &Io<'_>) -> Result<()> {
         Ok(())
     }

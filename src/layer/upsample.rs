@@ -273,8 +273,7 @@ mod tests {
         for n in 0..rows {
             for (o, i) in (0..y.area()).flat_map(|o| (0..x.area()).map(move |i| (o, i))) {
                 let (po, pi) = (split(y, o), split(x, i));
-                let weight: f64 =
-                    (0..3).map(|a| hat(coordinate(layer.kind, po[a], x.space()[a], y.space()[a]), pi[a])).product();
+                let weight: f64 = (0..3).map(|a| hat(coordinate(layer.kind, po[a], x.space()[a], y.space()[a]), pi[a])).product();
                 for c in 0..x.c {
                     let (iy, ix) = ((n * y.area() + o) * y.c + c, (n * x.area() + i) * x.c + c);
                     ey[iy] += weight * vx[ix].to_f64();
@@ -287,9 +286,7 @@ mod tests {
         let terms: f64 = f.iter().map(|&f| if f == 1 { 1.0 } else { 2.0 * f as f64 }).product();
         let size: f64 = f.iter().map(|&f| if f == 1 { 1.0 } else { f as f64 + 1.0 }).product();
         let eps = T::EPSILON.to_f64();
-        for (what, got, expected, bound) in
-            [("y", &vy, &ey, 16.0 * eps), ("dx", &vdx, &edx, (terms + 8.0) * size * eps)]
-        {
+        for (what, got, expected, bound) in [("y", &vy, &ey, 16.0 * eps), ("dx", &vdx, &edx, (terms + 8.0) * size * eps)] {
             for (i, (got, expected)) in got.iter().zip(expected).enumerate() {
                 assert!((got.to_f64() - expected).abs() <= bound, "{layer:?} on {x}: {what}[{i}] = {got}, expected {expected}");
             }

@@ -1,6 +1,6 @@
 //! Kinds to constructors: how a saved network finds its layers, losses and optimizers again.
 
-use crate::layer::{Fields, Layer};
+use crate::layer::{self, Fields, Layer};
 use crate::loss::Loss;
 use crate::optim::Optimizer;
 use crate::{Error, Result};
@@ -34,6 +34,15 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         Self::empty()
+            .with_layer::<layer::Conv>("conv")
+            .with_layer::<layer::ConvTranspose>("conv_transpose")
+            .with_layer::<layer::Crop>("crop")
+            .with_layer::<layer::Flatten>("flatten")
+            .with_layer::<layer::Merge>("merge")
+            .with_layer::<layer::Pool>("pool")
+            .with_layer::<layer::Reshape>("reshape")
+            .with_layer::<layer::Upsample>("upsample")
+            .with_layer::<layer::ZeroPad>("pad")
     }
 
     /// Adds a layer type under its [`Layer::kind`].
