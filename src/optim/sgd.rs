@@ -1,0 +1,223 @@
+//! Stochastic gradient descent, with momentum.
+//!
+//! With the gradient g = dw + λ·w (weight decay λ) and momentum m:
+//!
+//! - v ← m·v + g, w ← w − η·v (default);
+//! - v ← m·v + η·g, w ← w − v ([`Sgd::velocity_form`]).
+//!
+//! Both are the same while the learning rate η is constant; when it falls, the second form goes on with the velocity it
+//! has. With [`Sgd::nesterov`] the step is g + m·v (η·g + m·v) instead of v, with the new v. v is 0 at first.
+//!
+//! # Source
+//! Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013, "On the importance of initialization and momentum".
+
+use super::{CHUNK, Optimizer, Run, cut, demand, demand_rate, demand_share, view};
+use crate::device::{Cpu, Device, per_isa};
+use crate::layer::{Fields, fields};
+use crate::memory::Step;
+use crate::{Real, Result, real};
+use serde::{Deserialize, Serialize};
+
+/// Stochastic gradient descent: w ← w − η·(dw + λ·w), or with momentum as above.
+///
+/// # Examples
+/// ```
+/// use kamacite::optim::{Optimizer, Sgd};
+/// let plain = Sgd::new(0.1);
+/// let heavy = Sgd::new(4e-3).momentum(0.9).nesterov().weight_decay(1e-4);
+/// assert_eq!((plain.words(), heavy.words()), (0, 1));
+/// assert!(heavy.check().is_ok() && Sgd::new(0.1).momentum(1.5).check().is_err());
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sgd {
+    learning_rate: f64,
+    #[serde(default)]
+    momentum: f64,
+    #[serde(default)]
+    nesterov: bool,
+    #[serde(default)]
+    weight_decay: f64,
+    #[serde(default)]
+    velocity_form: bool,
+}
+
+impl Sgd {
+    /// Plain descent at this learning rate.
+    pub const fn new(learning_rate: f64) -> Self {
+        Self { learning_rate, momentum: 0.0, nesterov: false, weight_decay: 0.0, velocity_form: false }
+    }
+
+    /// Keeps a velocity with this memory m, 0 ≤ m < 1.
+    #[must_use]
+    pub fn momentum(mut self, m: f64) -> Self {
+        self.momentum = m;
+        self
+    }
+
+    /// Looks ahead by one step of momentum.
+    #[must_use]
+    pub fn nesterov(mut self) -> Self {
+        self.nesterov = true;
+        self
+    }
+
+    /// Adds λ·w to the gradient.
+    #[must_use]
+    pub fn weight_decay(mut self, rate: f64) -> Self {
+        self.weight_decay = rate;
+        self
+    }
+
+    /// Puts the learning rate into the velocity, as CIANNA does.
+    #[must_use]
+    pub fn velocity_form(mut self) -> Self {
+        self.velocity_form = true;
+        self
+    }
+}
+
+impl Optimizer for Sgd {
+    fn kind(&self) -> &'static str {
+        "sgd"
+    }
+
+    fn save(&self) -> Fields {
+        fields(self)
+    }
+
+    fn check(&self) -> Result<()> {
+        demand_rate("sgd", "learning rate", self.learning_rate)?;
+        demand_rate("sgd", "weight decay", self.weight_decay)?;
+        demand_share("sgd", "momentum", self.momentum)?;
+        demand(!self.nesterov || self.momentum > 0.0, "sgd", "momentum", "above 0 with nesterov", self.momentum)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.learning_rate
+    }
+
+    fn words(&self) -> usize {
+        usize::from(self.momentum > 0.0)
+    }
+
+    fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep::<T>(cpu, s, run)),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+    }
+}
+
+impl Sgd {
+    fn sweep<T: Real + crate::memory::Element>(&self, cpu: &Cpu, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
+        let (mut w, dw) = (s.write::<T>(run.w)?, s.read::<T>(run.dw)?);
+        let (w, dw) = (cut(&mut w, &run.range)?, view(&dw, &run.range)?);
+        let lr = run.learning_rate;
+        let (inner, outer) = if self.velocity_form { (lr, 1.0) } else { (1.0, lr) };
+        let (ahead, kept) = if self.nesterov { (1.0, self.momentum) } else { (0.0, 1.0) };
+        let k = Factors {
+            scale: T::of(inner * run.grad_scale),
+            decay: T::of(inner * run.decay(self.weight_decay)),
+            momentum: T::of(self.momentum),
+            ahead: T::of(outer * ahead),
+            kept: T::of(outer * kept),
+        };
+        if self.words() == 0 {
+            let k = Factors { ahead: T::of(outer), ..k };
+            cpu.split(CHUNK, (w, dw), |_, (w, dw)| plain(cpu, k, w, dw));
+        } else {
+            let mut v = run.word::<T>(s, 0)?;
+            cpu.split(CHUNK, (w, dw, cut(&mut v, &run.range)?), |_, (w, dw, v)| heavy(cpu, k, w, dw, v));
+        }
+        Ok(())
+    }
+}
+
+/// g = scale·dw + decay·w; v ← momentum·v + g; w ← w − (ahead·g + kept·v).
+#[derive(Clone, Copy)]
+struct Factors<T> {
+    scale: T,
+    decay: T,
+    momentum: T,
+    ahead: T,
+    kept: T,
+}
+
+per_isa! {
+    fn plain<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T]) {
+        for (w, dw) in w.iter_mut().zip(dw) {
+            *w -= k.ahead * (k.scale * *dw + k.decay * *w);
+        }
+    }
+}
+
+per_isa! {
+    fn heavy<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T], v: &mut [T]) {
+        for ((w, dw), v) in w.iter_mut().zip(dw).zip(v) {
+            let g = k.scale * *dw + k.decay * *w;
+            *v = k.momentum * *v + g;
+            *w -= k.ahead * g + k.kept * *v;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Case, follows, refuses};
+    use super::*;
+
+    /// w ← w − η·d with v ← m·v + g, d = v or g + m·v.
+    fn torch(sgd: &Sgd) -> impl Fn(&Case, f64, f64, &mut [f64]) -> f64 {
+        let (m, nesterov, decay) = (sgd.momentum, sgd.nesterov, sgd.weight_decay);
+        move |c, w, dw, v| {
+            let g = c.scale * dw + if c.decay { decay * w } else { 0.0 };
+            let Some(v) = v.first_mut() else { return w - c.learning_rate * g };
+            *v = m * *v + g;
+            w - c.learning_rate * if nesterov { g + m * *v } else { *v }
+        }
+    }
+
+    #[test]
+    fn follows_its_equations() -> Result<()> {
+        for sgd in [
+            Sgd::new(0.05),
+            Sgd::new(0.05).weight_decay(0.1),
+            Sgd::new(0.05).momentum(0.9),
+            Sgd::new(0.05).momentum(0.8).weight_decay(0.1),
+            Sgd::new(0.05).momentum(0.8).weight_decay(0.1).nesterov(),
+        ] {
+            follows(&sgd, torch(&sgd))?;
+        }
+        Ok(())
+    }
+
+    /// CIANNA: v ← η·g + m·v + η·λ·w, w ← w − v. The learning rate of the harness changes at every step, so the default
+    /// form would fail here.
+    #[test]
+    fn velocity_form_keeps_the_learning_rate_in_the_velocity() -> Result<()> {
+        for nesterov in [false, true] {
+            let mut sgd = Sgd::new(0.05).momentum(0.9).weight_decay(0.1).velocity_form();
+            sgd.nesterov = nesterov;
+            follows(&sgd, |c: &Case, w, dw, v: &mut [f64]| {
+                let (lr, decay) = (c.learning_rate, if c.decay { 0.1 } else { 0.0 });
+                let g = lr * c.scale * dw + lr * decay * w;
+                v[0] = g + 0.9 * v[0];
+                w - if nesterov { g + 0.9 * v[0] } else { v[0] }
+            })?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn refuses_values_outside_their_domain() {
+        refuses(&[
+            &Sgd::new(-0.1),
+            &Sgd::new(f64::NAN),
+            &Sgd::new(f64::INFINITY),
+            &Sgd::new(0.1).momentum(1.0),
+            &Sgd::new(0.1).momentum(-0.1),
+            &Sgd::new(0.1).weight_decay(-1.0),
+            &Sgd::new(0.1).nesterov(),
+        ]);
+    }
+}

@@ -1,0 +1,193 @@
+//! The harness of the optimizers' tests: a small store, a few steps, and a reference in f64 for one element.
+
+use super::{CHUNK, Optimizer, Run};
+use crate::memory::{Arena, Element, Grads, Mode, ParamSpec, Slot, Space, Step, Store};
+use crate::rng::{Init, Purpose, Stream};
+use crate::{DType, Device, ErrorKind, Real, Result, real};
+
+/// What a reference may use besides w, dw and its words.
+pub struct Case {
+    pub step: u64,
+    pub learning_rate: f64,
+    pub scale: f64,
+    pub decay: bool,
+}
+
+const STEPS: u64 = 12;
+
+/// Asserts that the rule follows its reference in both types, with and without decay and gradient scale.
+///
+/// Rounding: a step does at most 16 operations on numbers no larger than the largest weight, or the largest change times
+/// the number of steps whose rounding the state remembers; errors of all steps add up.
+pub fn follows(rule: &dyn Optimizer, reference: impl Fn(&Case, f64, f64, &mut [f64]) -> f64) -> Result<()> {
+    rule.check()?;
+    for dtype in [DType::F32, DType::F64] {
+        for (scale, decay) in [(1.0, true), (0.25, true), (1.0, false)] {
+            let worst = deviation(rule, &reference, dtype, scale, decay)?;
+            assert!(worst <= 1.0, "{rule:?} {dtype:?}, scale {scale}, decay {decay}: {worst} times the bound");
+        }
+    }
+    same_bits_for_any_threads(rule)
+}
+
+/// The largest deviation from the reference, in units of the bound of [`follows`].
+pub fn deviation(
+    rule: &dyn Optimizer,
+    reference: &impl Fn(&Case, f64, f64, &mut [f64]) -> f64,
+    dtype: DType,
+    scale: f64,
+    decay: bool,
+) -> Result<f64> {
+    let m = Machine::new(dtype, &[5, 21, 3], rule.words(), 1)?;
+    // The last parameter lies outside of the run.
+    let run = 0..m.store.params[2].offset;
+    let len = m.store.flat_len();
+    let mut w = m.values(m.w())?;
+    let (start, mut words) = (w.clone(), vec![vec![0.0; rule.words()]; len]);
+    let (mut largest, mut change) = (0.0_f64, 0.0_f64);
+    for step in 0..STEPS {
+        let dw = m.gradients(step)?;
+        let case = Case { step, learning_rate: rule.learning_rate() / (1.0 + step as f64), scale, decay };
+        m.update(rule, &case, run.clone())?;
+        for i in run.clone() {
+            let next = reference(&case, w[i], dw[i], &mut words[i]);
+            change = change.max((next - w[i]).abs());
+            largest = largest.max(next.abs());
+            w[i] = next;
+        }
+    }
+    let n = STEPS as f64;
+    let epsilon = real!(dtype, T => T::EPSILON.to_f64());
+    let bound = 16.0 * n * epsilon * (largest + n * change);
+    let got = m.values(m.w())?;
+    assert_eq!(got[run.end..], start[run.end..], "touched what lies outside of its run");
+    for (i, x) in got.iter().enumerate().filter(|(i, _)| m.padding(*i)) {
+        assert!(x.to_bits() == 0, "padding at {i} became {x}");
+    }
+    assert!(change > 0.0, "nothing moved");
+    Ok(run.map(|i| (got[i] - w[i]).abs() / bound).fold(0.0, |a, b| if b <= a { a } else { b }))
+}
+
+fn same_bits_for_any_threads(rule: &dyn Optimizer) -> Result<()> {
+    let run = |threads: usize| -> Result<Vec<f64>> {
+        let m = Machine::new(DType::F32, &[2 * CHUNK + 77], rule.words(), threads)?;
+        for step in 0..2 {
+            m.gradients(step)?;
+            let case = Case { step, learning_rate: rule.learning_rate(), scale: 0.5, decay: true };
+            m.update(rule, &case, 0..m.store.flat_len())?;
+        }
+        m.values(m.w())
+    };
+    let one = run(1)?;
+    for threads in [2, 7] {
+        assert!(one == run(threads)?, "{rule:?}: other bits with {threads} threads");
+    }
+    Ok(())
+}
+
+/// Asserts that every rule is refused, as a value.
+pub fn refuses(rules: &[&dyn Optimizer]) {
+    for rule in rules {
+        assert_eq!(rule.check().map_err(|e| e.kind()), Err(ErrorKind::Value), "{rule:?}");
+    }
+}
+
+/// A store without a network.
+pub struct Machine {
+    device: Device,
+    pub store: Store,
+    local: Arena,
+}
+
+impl Machine {
+    pub fn new(dtype: DType, lens: &[usize], words: usize, threads: usize) -> Result<Self> {
+        let mut store = Store::new(dtype)?;
+        for (i, len) in lens.iter().enumerate() {
+            store.param(format!("p{i}"), i as u32, &ParamSpec::bias(*len, 0.0).init(Init::Normal(1.0)))?;
+        }
+        store.seal(11)?;
+        store.reserve_words(words)?;
+        Ok(Self { device: Device::cpu_threads(threads)?, store, local: Arena::new(0, Vec::new())? })
+    }
+
+    pub fn step(&self) -> Step<'_> {
+        let (device, store, local) = (&self.device, &self.store, &self.local);
+        let (mode, grads) = (Mode::Train, Grads::Write);
+        Step { device, store, local, dtype: store.dtype, rows: 1, mode, grads, seed: 0, forward: 0 }
+    }
+
+    pub fn w(&self) -> Slot {
+        self.store.flat(Space::Weight)
+    }
+
+    pub fn dw(&self) -> Slot {
+        self.store.flat(Space::Grad)
+    }
+
+    pub fn word(i: u32) -> Slot {
+        Slot { space: Space::Word, index: i }
+    }
+
+    pub fn values(&self, slot: Slot) -> Result<Vec<f64>> {
+        let s = self.step();
+        real!(s.dtype, T => Ok(s.read::<T>(slot)?.iter().map(|x| x.to_f64()).collect()))
+    }
+
+    pub fn set(&self, slot: Slot, value: impl Fn(usize) -> f64) -> Result<()> {
+        fn fill<T: Real + Element>(x: &mut [T], value: impl Fn(usize) -> f64) {
+            x.iter_mut().enumerate().for_each(|(i, x)| *x = T::of(value(i)));
+        }
+        let s = self.step();
+        real!(s.dtype, T => fill(&mut s.write::<T>(slot)?, value));
+        Ok(())
+    }
+
+    /// Whether element `i` lies between parameters.
+    pub fn padding(&self, i: usize) -> bool {
+        !self.store.params.iter().any(|p| (p.offset..p.offset + p.len).contains(&i))
+    }
+
+    /// Draws the gradients of a step, of very different sizes, and returns them as stored.
+    fn gradients(&self, step: u64) -> Result<Vec<f64>> {
+        let mut r = Stream::new(5, Purpose::User, step);
+        let sizes = [1.0, 1e-3, 30.0, 0.0];
+        let drawn: Vec<f64> = (0..self.store.flat_len()).map(|i| sizes[i % 4] * r.normal()).collect();
+        self.set(self.dw(), |i| if self.padding(i) { 0.0 } else { drawn[i] })?;
+        self.values(self.dw())
+    }
+
+    fn update(&self, rule: &dyn Optimizer, case: &Case, range: std::ops::Range<usize>) -> Result<()> {
+        let words: Vec<Slot> = (0..rule.words() as u32).map(Self::word).collect();
+        let run = Run {
+            w: self.w(),
+            dw: self.dw(),
+            words: &words,
+            range,
+            learning_rate: case.learning_rate,
+            grad_scale: case.scale,
+            decay: case.decay,
+            step: case.step,
+        };
+        rule.update(&self.step(), &run)
+    }
+}
+
+#[test]
+fn a_wrong_reference_is_noticed() -> Result<()> {
+    let sgd = super::Sgd::new(0.05).weight_decay(0.1);
+    let wrong = |c: &Case, w: f64, dw: f64, _: &mut [f64]| w - c.learning_rate * (c.scale * dw + 0.10001 * w);
+    assert!(deviation(&sgd, &wrong, DType::F64, 1.0, true)? > 1.0);
+    Ok(())
+}
+
+#[test]
+fn a_run_outside_of_the_arena_and_missing_words_are_errors() -> Result<()> {
+    let m = Machine::new(DType::F32, &[5], 0, 1)?;
+    let case = Case { step: 0, learning_rate: 0.1, scale: 1.0, decay: true };
+    let outside = m.update(&super::Sgd::new(0.1), &case, 0..m.store.flat_len() + 1);
+    assert_eq!(outside.map_err(|e| e.kind()), Err(ErrorKind::Order));
+    let run = Run { w: m.w(), dw: m.dw(), words: &[], range: 0..5, learning_rate: 0.1, grad_scale: 1.0, decay: false, step: 0 };
+    let missing = super::Adam::new(0.1).update(&m.step(), &run);
+    assert_eq!(missing.map_err(|e| e.kind()), Err(ErrorKind::Order));
+    Ok(())
+}
