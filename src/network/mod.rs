@@ -14,7 +14,8 @@ pub use view::{Inputs, Seed, Targets, View};
 
 pub(crate) use run::one_hot;
 
-pub(crate) use plan::Plan;
+pub(crate) use model::MAX_WORDS;
+pub(crate) use plan::{LossSpec, Plan};
 
 use crate::layer::{Fields, Layer};
 use crate::{Error, Extent, Mode, Result};

@@ -5,7 +5,7 @@ use super::view::{Inputs, Seed, Targets, View};
 use super::{Network, NodeId, Plan, PlanReport};
 use crate::device::Device;
 use crate::loss::{Loss, Target};
-use crate::memory::{Arena, Grads, Mode, ParamKind, Slot, Space, Store};
+use crate::memory::{Arena, Grads, Mode, ParamKind, Region, Slot, Space, Store};
 use crate::optim::{Optimizer, Run};
 use crate::{Error, Extent, Precision, Real, Result, real};
 use std::ops::Range;
@@ -42,8 +42,8 @@ pub struct Model {
     /// Optimizer steps done.
     pub(crate) updates: u64,
     pub(crate) ema: Option<Arena>,
-    losses: Vec<LossSpec>,
-    spare_biases: bool,
+    pub(crate) losses: Vec<LossSpec>,
+    pub(crate) spare_biases: bool,
     kept: Vec<usize>,
     pub(super) plans: Vec<(PlanKey, Plan)>,
     runs: Vec<RunSpec>,
@@ -58,6 +58,9 @@ pub(super) struct PlanKey {
     pub targets: Vec<Option<Target>>,
     pub input_grad: bool,
 }
+
+/// The most numbers an optimizer may keep for each parameter.
+pub(crate) const MAX_WORDS: usize = 4;
 
 /// The last forward pass.
 #[derive(Clone, Copy, Debug)]
@@ -344,11 +347,13 @@ impl Model {
     /// # Errors
     /// As [`Model::step`].
     pub fn step_at(&mut self, optimizer: &dyn Optimizer, learning_rate: f64, grad_scale: f64) -> Result<()> {
+        if optimizer.words() > MAX_WORDS {
+            let e = Error::unsupported(optimizer.kind(), "words of state");
+            return Err(e.expected(format!("at most {MAX_WORDS}")).got(optimizer.words()));
+        }
         self.store.reserve_words(optimizer.words())?;
-        let words: [Slot; 4] = std::array::from_fn(|i| Slot { space: Space::Word, index: i as u32 });
-        let words = words
-            .get(..optimizer.words())
-            .ok_or_else(|| Error::unsupported(optimizer.kind(), "words of state").expected("at most 4").got(optimizer.words()))?;
+        let words: [Slot; MAX_WORDS] = std::array::from_fn(|i| Slot { space: Space::Word, index: i as u32 });
+        let words = &words[..optimizer.words()];
         let (w, dw) = (self.store.flat(Space::Weight), self.store.flat(Space::Grad));
         let s = self.step_view(&self.store.words, 0, Mode::Train, Grads::Skip, self.forwards);
         for run in &self.runs {
@@ -358,6 +363,33 @@ impl Model {
             optimizer.update(&s, &run)?;
         }
         self.updates += 1;
+        Ok(())
+    }
+
+    /// Begins an exponential moving average of the weights, equal to them at first. [`Model::average`] updates it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    pub fn start_ema(&mut self) -> Result<()> {
+        if self.ema.is_none() {
+            let (len, dtype) = (self.store.flat_len(), self.store.dtype);
+            let ema = Arena::new(len * dtype.bytes(), vec![Region { offset: 0, len, row: None, dtype }])?;
+            real!(dtype, T => ema.write::<T>(0, 0)?.copy_from_slice(&self.store.weights.read::<T>(self.store.params.len(), 0)?));
+            self.ema = Some(ema);
+        }
+        Ok(())
+    }
+
+    /// Exchanges the weights and their moving average: to evaluate with the average, and back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) without [`Model::start_ema`].
+    pub fn swap_ema(&mut self) -> Result<()> {
+        let ema = self.ema.as_ref().ok_or_else(|| Error::order("model", "no moving average").hint("call start_ema"))?;
+        real!(self.store.dtype, T => {
+            let (mut a, mut w) = (ema.write::<T>(0, 0)?, self.store.weights.write::<T>(self.store.params.len(), 0)?);
+            a.swap_with_slice(&mut w);
+        });
         Ok(())
     }
 
@@ -446,13 +478,13 @@ impl Model {
         self.forget_plans();
     }
 
-    fn forget_plans(&mut self) {
+    pub(crate) fn forget_plans(&mut self) {
         self.plans.clear();
         self.current = None;
     }
 
     /// Neighbouring parameters that are treated alike become one run.
-    fn find_runs(&mut self) {
+    pub(crate) fn find_runs(&mut self) {
         let per_line = crate::memory::ALIGN / self.store.dtype.bytes();
         self.runs.clear();
         for p in self.store.params.iter().filter(|p| !p.frozen) {
