@@ -4,5 +4,7 @@ pub mod activation;
 pub mod conv;
 pub mod elementwise;
 pub mod im2col;
+pub mod gemm;
+mod gemm_micro;
 pub mod math;
 pub(crate) mod simd;

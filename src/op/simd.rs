@@ -24,6 +24,8 @@ pub trait Lanes: Copy {
     type M: Copy;
     /// Elements in a register.
     const N: usize;
+    /// Registers.
+    const REGISTERS: usize;
 
     /// x in all lanes.
     unsafe fn splat(x: Self::T) -> Self::V;
@@ -103,6 +105,7 @@ impl<T: Real, const N: usize> Lanes for Array<T, N> {
     type V = [T; N];
     type M = usize;
     const N: usize = N;
+    const REGISTERS: usize = if cfg!(target_arch = "x86_64") { 16 } else { 32 };
 
     #[inline(always)]
     unsafe fn splat(x: T) -> Self::V {
@@ -222,6 +225,7 @@ mod x86 {
                 type V = $v;
                 type M = $m;
                 const N: usize = $n;
+                const REGISTERS: usize = 32;
                 common!($($op)*);
                 #[inline(always)]
                 #[allow(clippy::cast_possible_truncation)]
@@ -247,6 +251,7 @@ mod x86 {
                 type V = $v;
                 type M = __m256i;
                 const N: usize = $n;
+                const REGISTERS: usize = 16;
                 common!($($op)*);
                 #[inline(always)]
                 unsafe fn mask(n: usize) -> __m256i {
@@ -359,14 +364,19 @@ macro_rules! per_lanes {
 }
 pub(crate) use per_lanes;
 
-/// Elements of a register of `isa`.
-pub(crate) fn lanes<T: Real>(isa: crate::device::Isa) -> usize {
+/// Elements of a register of `isa`, and the number of its registers.
+pub(crate) fn registers<T: Real>(isa: crate::device::Isa) -> (usize, usize) {
     use crate::device::Isa;
     match isa {
-        Isa::Avx512 => <T as Simd>::Avx512::N,
-        Isa::Avx2 => <T as Simd>::Avx2::N,
-        Isa::Portable => <T as Simd>::Portable::N,
+        Isa::Avx512 => (<T as Simd>::Avx512::N, <T as Simd>::Avx512::REGISTERS),
+        Isa::Avx2 => (<T as Simd>::Avx2::N, <T as Simd>::Avx2::REGISTERS),
+        Isa::Portable => (<T as Simd>::Portable::N, <T as Simd>::Portable::REGISTERS),
     }
+}
+
+/// Elements of a register of `isa`.
+pub(crate) fn lanes<T: Real>(isa: crate::device::Isa) -> usize {
+    registers::<T>(isa).0
 }
 
 #[cfg(test)]
