@@ -20,6 +20,7 @@ pub use dtype::{DType, Precision, Real};
 pub use error::{Error, ErrorKind, Result};
 pub use io::Checkpoint;
 pub use layer::{Conv, ConvTranspose, Crop, Flatten, Merge, Pool, Reshape, Upsample, ZeroPad};
+pub use layer::{Conv, ConvTranspose, Crop, Dropout, Flatten, Lrn, Merge, Pool, Reshape, Upsample, ZeroPad};
 pub use loss::{Loss, Target};
 pub use memory::{Grads, Mode};
 pub use network::{Inputs, Model, Network, NodeId, Registry, Seed, Targets, View};

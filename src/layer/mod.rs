@@ -5,6 +5,8 @@
 
 mod conv;
 mod conv_transpose;
+mod dropout;
+mod lrn;
 mod merge;
 mod pad;
 mod pool;
@@ -13,6 +15,8 @@ mod upsample;
 
 pub use conv::Conv;
 pub use conv_transpose::ConvTranspose;
+pub use dropout::Dropout;
+pub use lrn::Lrn;
 pub use merge::Merge;
 pub use pad::{Crop, ZeroPad};
 pub use pool::Pool;
