@@ -19,7 +19,6 @@ pub use device::{Cpu, Cuda, Device};
 pub use dtype::{DType, Precision, Real};
 pub use error::{Error, ErrorKind, Result};
 pub use io::Checkpoint;
-pub use layer::{Conv, ConvTranspose, Crop, Flatten, Merge, Pool, Reshape, Upsample, ZeroPad};
 pub use layer::{Conv, ConvTranspose, Crop, Dropout, Flatten, Lrn, Merge, Pool, Reshape, Upsample, ZeroPad};
 pub use loss::{Loss, Target};
 pub use memory::{Grads, Mode};

@@ -3,8 +3,8 @@
 pub mod activation;
 pub mod conv;
 pub mod elementwise;
-pub mod im2col;
 pub mod gemm;
 mod gemm_micro;
+pub mod im2col;
 pub mod math;
 pub(crate) mod simd;
