@@ -7,7 +7,7 @@ mod split;
 pub use cpu::Cpu;
 pub use isa::Isa;
 pub(crate) use isa::per_isa;
-pub use split::Parts;
+pub use split::{Parts, Rows};
 
 use crate::{Error, Precision, Result};
 

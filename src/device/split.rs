@@ -26,7 +26,7 @@ impl Cpu {
     }
 }
 
-/// What [`Cpu::split`] can cut: `&[T]`, `&mut [T]`, and tuples of them. Unequal lengths are cut to the shortest.
+/// What [`Cpu::split`] can cut: `&[T]`, `&mut [T]`, [`Rows`] of them, `Option`s and tuples of these. Unequal lengths are cut to the shortest.
 pub trait Parts {
     /// What all threads hold.
     type Shared: Copy + Sync;
@@ -107,6 +107,42 @@ tuples!(A 0, B 1, C 2);
 tuples!(A 0, B 1, C 2, D 3);
 tuples!(A 0, B 1, C 2, D 3, E 4);
 
+/// A part whose elements are groups of neighbours: `Rows(y, n)` next to `value` cuts y where it cuts n times as many values.
+pub struct Rows<P>(pub P, pub usize);
+
+impl<P: Parts> Parts for Rows<P> {
+    type Shared = (P::Shared, usize);
+    type Piece = P::Piece;
+
+    fn share(self) -> (Self::Shared, usize) {
+        let (shared, len) = self.0.share();
+        ((shared, self.1), len / self.1.max(1))
+    }
+
+    unsafe fn piece((shared, n): Self::Shared, range: Range<usize>) -> P::Piece {
+        // SAFETY: groups in `range` lie within len/n groups and overlap where the groups do.
+        unsafe { P::piece(shared, range.start * n..range.end * n) }
+    }
+}
+
+/// A part that may be absent; it then bounds nothing.
+impl<P: Parts> Parts for Option<P> {
+    type Shared = Option<P::Shared>;
+    type Piece = Option<P::Piece>;
+
+    fn share(self) -> (Self::Shared, usize) {
+        match self.map(P::share) {
+            Some((shared, len)) => (Some(shared), len),
+            None => (None, usize::MAX),
+        }
+    }
+
+    unsafe fn piece(shared: Self::Shared, range: Range<usize>) -> Self::Piece {
+        // SAFETY: the caller's promise, handed on.
+        shared.map(|shared| unsafe { P::piece(shared, range) })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,5 +172,26 @@ mod tests {
         let (x, mut y) = ([1; 25], [0; 12]);
         Cpu::default().split(5, (&x[..], &mut y[..]), |_, (x, y)| y.copy_from_slice(x));
         assert_eq!(y, [1; 12]);
+    }
+
+    #[test]
+    fn rows_are_cut_with_their_values_and_an_absent_part_bounds_nothing() -> Result<()> {
+        let cpu = Cpu::new(3)?;
+        let x: Vec<u32> = (0..35).collect();
+        for present in [false, true] {
+            let (mut y, mut sums) = (vec![0; 35], vec![0; 7]);
+            let out = present.then_some(Rows(&mut y[..], 5));
+            cpu.split(2, (Rows(&x[..], 5), out, &mut sums[..]), |_, (x, y, sums)| {
+                for (x, sum) in x.chunks_exact(5).zip(sums) {
+                    *sum = x.iter().sum();
+                }
+                if let Some(y) = y {
+                    y.copy_from_slice(x);
+                }
+            });
+            assert_eq!(sums, x.chunks_exact(5).map(|x| x.iter().sum()).collect::<Vec<u32>>());
+            assert_eq!(y == x, present);
+        }
+        Ok(())
     }
 }

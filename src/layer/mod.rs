@@ -3,6 +3,7 @@
 //! A new layer is one file here, one kernel file of the same stem, one test file of the same stem, and its line in
 //! [`Registry::standard`](crate::network::Registry::standard).
 
+mod activation;
 mod conv;
 mod conv_transpose;
 mod dropout;
@@ -13,6 +14,7 @@ mod pool;
 mod reshape;
 mod upsample;
 
+pub use activation::{Activate, PRelu};
 pub use conv::Conv;
 pub use conv_transpose::ConvTranspose;
 pub use dropout::Dropout;

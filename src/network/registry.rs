@@ -34,6 +34,7 @@ impl Registry {
     #[must_use]
     pub fn standard() -> Self {
         Self::empty()
+            .with_layer::<layer::Activate>("activate")
             .with_layer::<layer::Conv>("conv")
             .with_layer::<layer::ConvTranspose>("conv_transpose")
             .with_layer::<layer::Crop>("crop")
@@ -42,6 +43,7 @@ impl Registry {
             .with_layer::<layer::Lrn>("lrn")
             .with_layer::<layer::Merge>("merge")
             .with_layer::<layer::Pool>("pool")
+            .with_layer::<layer::PRelu>("prelu")
             .with_layer::<layer::Reshape>("reshape")
             .with_layer::<layer::Upsample>("upsample")
             .with_layer::<layer::ZeroPad>("pad")

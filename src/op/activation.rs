@@ -155,6 +155,7 @@ macro_rules! curve {
                 $f
             }
             #[inline(always)]
+            #[allow(unused_variables)]
             fn slope(self, $saved: T) -> T {
                 $(let Self { $($field,)* .. } = self;)?
                 $slope
@@ -219,7 +220,7 @@ macro_rules! with_curve {
 const CHUNK: usize = 1 << 15;
 
 /// A whole number of positions in about [`CHUNK`] elements.
-fn chunk(c: usize) -> usize {
+pub(crate) fn chunk(c: usize) -> usize {
     (CHUNK / c).max(1) * c
 }
 
@@ -281,7 +282,7 @@ fn softmax<T: Real>(y: &mut [T], c: usize) {
     for y in y.chunks_exact_mut(c) {
         let m = y.iter().fold(T::LOWEST, |m, y| m.max(*y));
         for y in y.iter_mut() {
-            *y = *y - m;
+            *y -= m;
         }
     }
     // One loop over all groups, so that it fills vectors when c is small.

@@ -1,0 +1,325 @@
+//! Activations as layers of their own: y = f(x), dx = dy·f′.
+//!
+//! PReLU has a trained slope for each channel k: y = x for x > 0, a_k·x otherwise; dx = dy for x > 0, a_k·dy otherwise;
+//! da_k = Σ dy·x over the x ≤ 0 of channel k.
+//!
+//! # Source
+//! PReLU: He, Zhang, Ren & Sun 2015, "Delving deep into rectifiers". The others: [`Activation`].
+
+use super::{Fields, Layer, Pass, Place, Planned, fields, one};
+use crate::device::{Cpu, Device, per_isa};
+use crate::memory::{Element, GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
+use crate::op::activation::{self, Activation, Reads};
+use crate::op::elementwise::copy_or_add;
+use crate::{DType, Error, Extent, Real, Result, real};
+use serde::{Deserialize, Serialize};
+
+/// An activation between layers: y = f(x). Most layers take one themselves, with `.act(..)`.
+///
+/// # Shapes
+/// Any to the same. [`Activation::Softmax`] runs over the channels of each position.
+///
+/// # Errors
+/// Planning refuses activations that [`Activation::check`] refuses.
+///
+/// # Examples
+/// ```
+/// use kamacite::layer::{Activate, Layer};
+/// use kamacite::Softmax;
+/// assert_eq!(Activate::new(Softmax).kind(), "activate");
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Activate {
+    act: Activation,
+}
+
+impl Activate {
+    /// The layer that applies `act`.
+    pub const fn new(act: Activation) -> Self {
+        Self { act }
+    }
+}
+
+impl Layer for Activate {
+    fn kind(&self) -> &'static str {
+        "activate"
+    }
+
+    fn save(&self) -> Fields {
+        fields(self)
+    }
+
+    fn plan(&self, x: &[Extent], _: &mut Planner<'_>) -> Result<Planned> {
+        let x = one(x)?;
+        self.act.check()?;
+        let planned = Planned::new(x, ActivatePass { act: self.act, c: x.c });
+        Ok(match (self.act, self.act.reads()) {
+            (Activation::Linear, _) => planned.place(Place::InPlace),
+            (_, Reads::Y) => planned.place(Place::InPlace).reads_y(),
+            (_, Reads::X) => planned.reads_x(),
+        })
+    }
+}
+
+/// PReLU: y = x for x > 0, a·x otherwise, with a trained slope a for each channel.
+///
+/// # Shapes
+/// Any to the same. Parameter `slope`: [c], or [1] where it is shared.
+///
+/// # Errors
+/// Planning refuses an initial slope that is not finite.
+///
+/// # Examples
+/// ```
+/// use kamacite::layer::{Layer, PRelu};
+/// assert_eq!(PRelu::new().kind(), "prelu");
+/// assert_ne!(PRelu::new(), PRelu::new().shared());
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PRelu {
+    shared: bool,
+    slope: f64,
+}
+
+impl PRelu {
+    /// One slope for each channel, 0.25 at first.
+    pub const fn new() -> Self {
+        Self { shared: false, slope: 0.25 }
+    }
+
+    /// One slope for all channels.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
+        self
+    }
+
+    /// The initial slope.
+    #[must_use]
+    pub fn slope(mut self, slope: f64) -> Self {
+        self.slope = slope;
+        self
+    }
+}
+
+impl Default for PRelu {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The most parts into which the sum for the slopes is cut.
+const PARTS: usize = 16;
+/// Partial sums of a shared slope.
+const LANES: usize = 16;
+
+impl Layer for PRelu {
+    fn kind(&self) -> &'static str {
+        "prelu"
+    }
+
+    fn save(&self) -> Fields {
+        fields(self)
+    }
+
+    fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
+        let x = one(x)?;
+        if !self.slope.is_finite() {
+            return Err(Error::value("prelu", "initial slope").expected("a finite number").got(self.slope));
+        }
+        let (slopes, lanes) = if self.shared { (1, LANES) } else { (x.c, x.c) };
+        let slope = p.param("slope", ParamSpec::norm(slopes, self.slope))?;
+        let sums = (p.mode().differentiable() && slope.dw.is_some()).then(|| p.scratch(DType::F64, PARTS * lanes));
+        // From the capacity, not from the valid rows, so that a row always falls into the same part.
+        let part = p.capacity().saturating_mul(x.len()).div_ceil(PARTS).next_multiple_of(lanes);
+        Ok(Planned::new(x, PReluPass { c: x.c, slope, sums, part, lanes }).reads_x())
+    }
+}
+
+#[derive(Debug)]
+struct ActivatePass {
+    act: Activation,
+    c: usize,
+}
+
+impl Pass for ActivatePass {
+    fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        let x = io.x[0];
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => {
+                if io.y == x {
+                    activation::forward_in_place(cpu, self.act, &mut s.write::<T>(x)?, self.c);
+                } else {
+                    activation::forward(cpu, self.act, &s.read::<T>(x)?, &mut s.write::<T>(io.y)?, self.c);
+                }
+            }),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+        Ok(())
+    }
+
+    fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        let Some(dx) = io.dx[0] else { return Ok(()) };
+        if self.act != Activation::Linear {
+            let saved = if self.act.reads() == Reads::X { io.x[0] } else { io.y };
+            match s.device() {
+                Device::Cpu(cpu) => real!(s.dtype(), T => {
+                    activation::backward_in_place(cpu, self.act, &s.read::<T>(saved)?, &mut s.write::<T>(io.dy)?, self.c);
+                }),
+                Device::Cuda(cuda) => match *cuda {},
+            }
+        }
+        copy_or_add(s, io.dy, dx)
+    }
+}
+
+#[derive(Debug)]
+struct PReluPass {
+    c: usize,
+    slope: Param,
+    /// [`PARTS`] rows of `lanes` partial sums.
+    sums: Option<Slot>,
+    /// Elements of one part.
+    part: usize,
+    lanes: usize,
+}
+
+impl Pass for PReluPass {
+    fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => {
+                let (x, mut y, a) = (s.read::<T>(io.x[0])?, s.write::<T>(io.y)?, s.read::<T>(self.slope.w)?);
+                y.copy_from_slice(&x);
+                scale(cpu, self.c, &x, &a, &mut y);
+            }),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+        Ok(())
+    }
+
+    fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => self.backward_cpu::<T>(cpu, s, io)),
+            Device::Cuda(cuda) => match *cuda {},
+        }
+    }
+}
+
+impl PReluPass {
+    fn backward_cpu<T: Real + Element>(&self, cpu: &Cpu, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        let x = s.read::<T>(io.x[0])?;
+        if let (Some((da, mode)), Some(sums)) = (s.grad(self.slope.dw), self.sums) {
+            let (dy, mut sums) = (s.read::<T>(io.dy)?, s.write::<f64>(sums)?);
+            slope_gradient(cpu, (self.part, self.lanes), &x, &dy, &mut sums, (&mut s.write::<T>(da)?, mode));
+        }
+        let Some(dx) = io.dx[0] else { return Ok(()) };
+        // x decides, not y: a slope below 0 maps both signs to the same one.
+        scale(cpu, self.c, &x, &s.read::<T>(self.slope.w)?, &mut s.write::<T>(io.dy)?);
+        copy_or_add(s, io.dy, dx)
+    }
+}
+
+/// v ← a·v where x ≤ 0.
+fn scale<T: Real>(cpu: &Cpu, c: usize, x: &[T], a: &[T], v: &mut [T]) {
+    cpu.split(activation::chunk(c), (x, v), |_, (x, v)| match a {
+        [a] => scale_all(cpu, x, *a, v),
+        _ => scale_channels(cpu, x, a, v),
+    });
+}
+
+per_isa! {
+    fn scale_all<T: Real>(cpu: &Cpu, x: &[T], a: T, v: &mut [T]) {
+        for (v, x) in v.iter_mut().zip(x) {
+            *v *= if *x <= T::ZERO { a } else { T::ONE };
+        }
+    }
+}
+
+per_isa! {
+    fn scale_channels<T: Real>(cpu: &Cpu, x: &[T], a: &[T], v: &mut [T]) {
+        for (v, x) in v.chunks_exact_mut(a.len()).zip(x.chunks_exact(a.len())) {
+            for ((v, x), a) in v.iter_mut().zip(x).zip(a) {
+                *v *= if *x <= T::ZERO { *a } else { T::ONE };
+            }
+        }
+    }
+}
+
+/// da_k = Σ dy·x over x ≤ 0: a fixed number of parts, added in order.
+fn slope_gradient<T: Real>(
+    cpu: &Cpu,
+    (part, lanes): (usize, usize),
+    x: &[T],
+    dy: &[T],
+    sums: &mut [f64],
+    (da, mode): (&mut [T], GradMode),
+) {
+    let sums = &mut sums[..x.len().div_ceil(part) * lanes];
+    cpu.split(lanes, &mut *sums, |i, sums| {
+        let part = i * part..x.len().min((i + 1) * part);
+        sum_part(cpu, &x[part.clone()], &dy[part], sums);
+    });
+    let slopes = da.len();
+    for (k, da) in da.iter_mut().enumerate() {
+        // Slope k owns lane k of each part, and a shared one owns all lanes.
+        let total: f64 = sums.iter().skip(k).step_by(slopes).sum();
+        match mode {
+            GradMode::Write => *da = T::of(total),
+            GradMode::Add => *da += T::of(total),
+        }
+    }
+}
+
+per_isa! {
+    fn sum_part<T: Real>(cpu: &Cpu, x: &[T], dy: &[T], sums: &mut [f64]) {
+        sums.fill(0.0);
+        for (x, dy) in x.chunks(sums.len()).zip(dy.chunks(sums.len())) {
+            for ((sum, x), dy) in sums.iter_mut().zip(x).zip(dy) {
+                *sum += if *x <= T::ZERO { dy.to_f64() * x.to_f64() } else { 0.0 };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Isa;
+
+    #[test]
+    fn slopes_sum_what_lies_at_or_below_zero() {
+        let x: Vec<f64> = (0..5 * 7 * 4).map(|i| f64::from(i * 37 % 23) - 11.0).collect();
+        let dy: Vec<f64> = (0..x.len()).map(|i| (i as f64).sin()).collect();
+        for (lanes, slopes) in [(4, 4), (1, 1), (LANES, 1)] {
+            let mut naive = vec![0.0; slopes];
+            for (i, (x, dy)) in x.iter().zip(&dy).enumerate() {
+                naive[i % slopes] += if *x <= 0.0 { x * dy } else { 0.0 };
+            }
+            let mut bits = Vec::new();
+            for (threads, isa) in [(1, Isa::Portable), (3, Isa::best())] {
+                let cpu = Cpu::with_isa(threads, isa).unwrap();
+                let (mut sums, mut da) = (vec![f64::NAN; 18 * lanes], vec![1.0; slopes]);
+                slope_gradient(&cpu, (8 * lanes, lanes), &x, &dy, &mut sums, (&mut da, GradMode::Write));
+                for (da, naive) in da.iter().zip(&naive) {
+                    // 140 terms below 11 in another order.
+                    assert!((da - naive).abs() < 140.0 * 11.0 * f64::EPSILON, "{da} {naive}");
+                }
+                bits.push(da.clone());
+                slope_gradient(&cpu, (8 * lanes, lanes), &x, &dy, &mut sums, (&mut da, GradMode::Add));
+                assert!(da.iter().zip(bits.last().unwrap()).all(|(twice, once)| *twice == once + once));
+            }
+            assert_eq!(bits[0], bits[1], "threads and instruction sets");
+        }
+    }
+
+    #[test]
+    fn channels_scale_by_their_own_slopes() {
+        let cpu = Cpu::new(1).unwrap();
+        let x = [-1.0_f32, -2.0, 3.0, 0.0, f32::NAN, 6.0];
+        let mut y = x;
+        scale(&cpu, 2, &x, &[0.5, -2.0], &mut y);
+        assert_eq!([y[0], y[1], y[2], y[3], y[5]], [-0.5, 4.0, 3.0, 0.0, 6.0]);
+        assert!(y[4].is_nan());
+    }
+}
