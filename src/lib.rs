@@ -8,6 +8,7 @@ pub mod io;
 pub mod layer;
 pub mod loss;
 pub mod memory;
+pub mod metrics;
 pub mod network;
 pub mod op;
 pub mod optim;

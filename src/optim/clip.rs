@@ -157,7 +157,7 @@ mod tests {
     fn values_are_bounded_within_the_runs_only() -> Result<()> {
         let m = Machine::new(DType::F32, &[40, 40], 0, 2)?;
         m.set(m.dw(), |i| i as f64 - 30.0)?;
-        assert_eq!(Clip::Value(5.0).apply(&m.step(), m.dw(), &[0..40])?, 1.0);
+        assert_eq!(Clip::Value(5.0).apply(&m.step(), m.dw(), std::slice::from_ref(&(0..40)))?, 1.0);
         for (i, x) in m.values(m.dw())?.into_iter().enumerate() {
             let raw = i as f64 - 30.0;
             assert_eq!(x, if i < 40 { raw.clamp(-5.0, 5.0) } else { raw });
@@ -169,9 +169,12 @@ mod tests {
     fn nan_is_never_hidden() -> Result<()> {
         let m = Machine::new(DType::F32, &[70], 0, 1)?;
         m.set(m.dw(), |i| if i == 37 { f64::NAN } else { 9.0 })?;
-        Clip::Value(5.0).apply(&m.step(), m.dw(), &[0..70])?;
+        Clip::Value(5.0).apply(&m.step(), m.dw(), std::slice::from_ref(&(0..70)))?;
         assert!(m.values(m.dw())?[37].is_nan());
-        assert_eq!(Clip::Norm(5.0).apply(&m.step(), m.dw(), &[0..70]).map_err(|e| e.kind()), Err(ErrorKind::Diverged));
+        assert_eq!(
+            Clip::Norm(5.0).apply(&m.step(), m.dw(), std::slice::from_ref(&(0..70))).map_err(|e| e.kind()),
+            Err(ErrorKind::Diverged)
+        );
         Ok(())
     }
 
