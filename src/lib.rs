@@ -20,7 +20,9 @@ pub use device::{Cpu, Cuda, Device};
 pub use dtype::{DType, Precision, Real};
 pub use error::{Error, ErrorKind, Result};
 pub use io::Checkpoint;
-pub use layer::{Activate, Conv, ConvTranspose, Crop, Dropout, Flatten, Lrn, Merge, PRelu, Pool, Reshape, Upsample, ZeroPad};
+pub use layer::{
+    Activate, Conv, ConvTranspose, Crop, Dense, Dropout, Flatten, Lrn, Merge, PRelu, Pool, Reshape, Upsample, ZeroPad,
+};
 pub use loss::{Loss, Target};
 pub use memory::{Grads, Mode};
 pub use network::{Inputs, Model, Network, NodeId, Registry, Seed, Targets, View};

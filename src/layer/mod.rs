@@ -6,6 +6,7 @@
 mod activation;
 mod conv;
 mod conv_transpose;
+mod dense;
 mod dropout;
 mod lrn;
 mod merge;
@@ -17,6 +18,7 @@ mod upsample;
 pub use activation::{Activate, PRelu};
 pub use conv::Conv;
 pub use conv_transpose::ConvTranspose;
+pub use dense::Dense;
 pub use dropout::Dropout;
 pub use lrn::Lrn;
 pub use merge::Merge;

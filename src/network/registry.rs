@@ -38,6 +38,7 @@ impl Registry {
             .with_layer::<layer::Conv>("conv")
             .with_layer::<layer::ConvTranspose>("conv_transpose")
             .with_layer::<layer::Crop>("crop")
+            .with_layer::<layer::Dense>("dense")
             .with_layer::<layer::Dropout>("dropout")
             .with_layer::<layer::Flatten>("flatten")
             .with_layer::<layer::Lrn>("lrn")

@@ -7,4 +7,5 @@ pub mod gemm;
 mod gemm_micro;
 pub mod im2col;
 pub mod math;
+pub(crate) mod reduce;
 pub(crate) mod simd;

@@ -1,0 +1,119 @@
+//! Sums in a fixed order.
+
+use crate::Real;
+use crate::device::{Cpu, per_isa};
+use crate::memory::GradMode;
+
+/// Columns summed side by side, in registers.
+const WIDTH: usize = 64;
+/// The most pieces into which the rows are cut.
+const PIECES: usize = 32;
+/// Elements of a piece: some microseconds of work.
+const PIECE: usize = 1 << 15;
+
+/// s_j = Σ_i x_ij, or s_j += Σ_i x_ij, over the rows of `c` elements in x.
+///
+/// Rows are summed in pieces whose number follows from the sizes alone, and the pieces in order.
+pub(crate) fn columns<T: Real>(cpu: &Cpu, x: &[T], c: usize, s: &mut [T], mode: GradMode) {
+    debug_assert!(x.len() % c == 0 && s.len() == c);
+    let rows = x.len() / c;
+    // Narrow rows are taken several at a time, and their sums added afterwards.
+    let group = (WIDTH / c).max(1);
+    let pieces = (x.len() / PIECE).clamp(1, PIECES);
+    let piece = rows.div_ceil(pieces).next_multiple_of(group);
+    let part = |i: usize| &x[(i * piece * c).min(x.len())..((i + 1) * piece * c).min(x.len())];
+    for (first, s) in (0..c).step_by(WIDTH).zip(s.chunks_mut(WIDTH)) {
+        let mut sum = [T::ZERO; WIDTH];
+        if pieces == 1 {
+            sum_rows(cpu, x, c, first, s.len(), group, &mut sum);
+        } else {
+            let mut sums = [[T::ZERO; WIDTH]; PIECES];
+            cpu.split(1, &mut sums[..pieces], |i, sum| sum_rows(cpu, part(i), c, first, s.len(), group, &mut sum[0]));
+            for part in &sums[..pieces] {
+                sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += *part);
+            }
+        }
+        match mode {
+            GradMode::Write => s.copy_from_slice(&sum[..s.len()]),
+            GradMode::Add => s.iter_mut().zip(&sum).for_each(|(s, sum)| *s += *sum),
+        }
+    }
+}
+
+per_isa! {
+    /// Adds columns first..first + width of all rows to the sums.
+    fn sum_rows<T: Real>(cpu: &Cpu, x: &[T], c: usize, first: usize, width: usize, group: usize, sum: &mut [T; WIDTH]) {
+        let mut acc = [T::ZERO; WIDTH];
+        if width == WIDTH {
+            for row in x.chunks_exact(c) {
+                if let Some(row) = row[first..].first_chunk::<WIDTH>() {
+                    for (acc, x) in acc.iter_mut().zip(row) {
+                        *acc += *x;
+                    }
+                }
+            }
+            *sum = acc;
+            return;
+        }
+        // The last columns of wide rows, or whole rows, `group` of them side by side.
+        let (together, step) = if group > 1 { (group * c, group * c) } else { (width, c) };
+        for rows in x.chunks(step) {
+            for (acc, x) in acc.iter_mut().zip(rows[first..].iter().take(together)) {
+                *acc += *x;
+            }
+        }
+        for row in acc[..together].chunks(width) {
+            for (sum, x) in sum.iter_mut().zip(row) {
+                *sum += *x;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::Isa;
+    use crate::rng::{Purpose, Stream};
+
+    fn check<T: Real>(rows: usize, c: usize) {
+        let mut r = Stream::new(7, Purpose::User, 0);
+        // Multiples of 1/8 below 1: all sums are exact, in any order.
+        let x: Vec<T> = (0..rows * c).map(|_| T::of(r.below(15) as f64 / 8.0 - 0.875)).collect();
+        let exact: Vec<f64> = (0..c).map(|j| (0..rows).map(|i| x[i * c + j].to_f64()).sum()).collect();
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
+            let cpu = Cpu::with_isa(3, isa).unwrap();
+            let mut s = vec![T::of(f64::NAN); c];
+            columns(&cpu, &x, c, &mut s, GradMode::Write);
+            assert!(s.iter().zip(&exact).all(|(s, exact)| s.to_f64() == *exact), "{isa} {rows} rows of {c}");
+            columns(&cpu, &x, c, &mut s, GradMode::Add);
+            assert!(s.iter().zip(&exact).all(|(s, exact)| s.to_f64() == 2.0 * exact), "{isa} {rows} rows of {c}: add");
+        }
+    }
+
+    #[test]
+    fn sums_of_columns_of_any_size() {
+        for c in [1, 2, 3, 7, 10, 31, 32, 33, 63, 64, 65, 128, 200] {
+            for rows in [0, 1, 2, 5, 64, 130] {
+                check::<f32>(rows, c);
+                check::<f64>(rows, c);
+            }
+        }
+        check::<f32>(100_000, 3);
+        check::<f32>(3000, 70);
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_threads() {
+        let x: Vec<f32> = (0..400_000).map(|i| (i as f32 * 0.7).sin()).collect();
+        for c in [1, 8, 100] {
+            let run = |threads: usize| {
+                let mut s = vec![0.0; c];
+                columns(&Cpu::new(threads).unwrap(), &x, c, &mut s, GradMode::Write);
+                s.iter().map(|s: &f32| s.to_bits()).collect::<Vec<_>>()
+            };
+            assert_eq!(run(1), run(2));
+            assert_eq!(run(1), run(7));
+        }
+    }
+}
