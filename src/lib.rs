@@ -9,11 +9,13 @@ pub mod layer;
 pub mod loss;
 pub mod memory;
 pub mod metrics;
+pub mod monitor;
 pub mod network;
 pub mod op;
 pub mod optim;
 pub mod rng;
 pub mod shape;
+pub mod train;
 
 pub use data::{Dataset, Pick};
 pub use device::{Cpu, Cuda, Device};
@@ -25,8 +27,10 @@ pub use layer::{
 };
 pub use loss::{Loss, Target};
 pub use memory::{Grads, Mode};
+pub use monitor::{Monitor, Silent};
 pub use network::{Inputs, Model, Network, NodeId, Registry, Seed, Targets, View};
 pub use op::activation::Activation::{self, *};
 pub use optim::Optimizer;
 pub use rng::Init;
 pub use shape::{Axes, Extent, Padding, Sizes, Window};
+pub use train::{Evaluation, Report, StopHandle, Trainer};

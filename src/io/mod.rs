@@ -74,6 +74,8 @@ pub(crate) struct Meta {
     scales: BTreeMap<String, f64>,
     /// Number of optimizer words.
     words: usize,
+    /// Kind and hyper-parameters of the optimizer, where there is one.
+    optimizer: Option<(String, Fields)>,
     /// What the trainer adds.
     pub trainer: Option<Fields>,
     /// What the user adds: a normalisation, class names.
@@ -206,6 +208,28 @@ impl Checkpoint {
         self.meta.notes.insert(name.to_string(), value);
     }
 
+    pub(crate) fn set_optimizer(&mut self, kind: &str, data: Fields) {
+        self.meta.optimizer = Some((kind.to_string(), data));
+    }
+
+    /// Refuses the state of another kind of optimizer: its words mean something else.
+    pub(crate) fn check_optimizer(&self, kind: &str) -> Result<()> {
+        match &self.meta.optimizer {
+            Some((saved, _)) if saved != kind => {
+                Err(Error::format("checkpoint", "written by another optimizer").expected(kind).got(saved))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The optimizer that wrote it, if one did.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`](crate::ErrorKind::Format) for an optimizer that the registry does not know.
+    pub fn optimizer(&self, registry: &Registry) -> Result<Option<std::sync::Arc<dyn crate::Optimizer>>> {
+        self.meta.optimizer.as_ref().map(|(kind, data)| registry.optimizer(kind, data)).transpose()
+    }
+
     /// A note that the user added.
     pub fn notes(&self, name: &str) -> Option<&Fields> {
         self.meta.notes.get(name)
@@ -275,7 +299,7 @@ impl Model {
         let words = store.words.regions.len();
         let mut sources: Vec<(String, &Arena, Option<usize>)> = vec![(String::new(), &store.weights, None)];
         sources.extend((0..words).map(|k| (format!("optimizer.{k}/"), &store.words, Some(k))));
-        sources.extend(self.ema.iter().map(|ema| ("ema/".to_string(), ema, Some(0))));
+        sources.extend(store.average.regions.iter().map(|_| ("ema/".to_string(), &store.average, Some(0))));
         for (prefix, arena, flat) in &sources {
             for (i, e) in store.params.iter().enumerate() {
                 let (index, offset) = flat.map_or((i, 0), |k| (k, e.offset));
@@ -304,6 +328,7 @@ impl Model {
             frozen: store.params.iter().filter(|p| p.frozen).map(|p| p.name.clone()).collect(),
             scales: store.params.iter().filter(|p| p.lr_scale != 1.0).map(|p| (p.name.clone(), p.lr_scale)).collect(),
             words,
+            optimizer: None,
             trainer: None,
             notes: BTreeMap::new(),
         };
@@ -336,7 +361,7 @@ impl Model {
         }
         self.store.reserve_words(m.words)?;
         if averaged {
-            self.start_ema()?;
+            self.store.reserve_average()?;
         }
         let store = &self.store;
         for (i, e) in store.params.iter().enumerate() {
@@ -344,8 +369,8 @@ impl Model {
             for k in 0..m.words {
                 from.arrays[&format!("optimizer.{k}/{}", e.name)].copy_to(&store.words, k, e.offset, e.len)?;
             }
-            if let Some(ema) = &self.ema {
-                from.arrays[&format!("ema/{}", e.name)].copy_to(ema, 0, e.offset, e.len)?;
+            if averaged {
+                from.arrays[&format!("ema/{}", e.name)].copy_to(&store.average, 0, e.offset, e.len)?;
             }
         }
         for (i, e) in store.states.iter().enumerate() {

@@ -39,6 +39,8 @@ pub(crate) enum Space {
     State,
     /// Optimizer state, one slot per word.
     Word,
+    /// The moving average of the weights.
+    Average,
 }
 
 /// Where a slot lies and what it holds.

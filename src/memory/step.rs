@@ -146,6 +146,7 @@ impl Step<'_> {
             Space::Grad => &self.store.grads,
             Space::State => &self.store.state,
             Space::Word => &self.store.words,
+            Space::Average => &self.store.average,
         }
     }
 }

@@ -37,6 +37,8 @@ pub(crate) struct Store {
     pub state: Arena,
     /// Optimizer state: one region per word, each laid out like `weights`.
     pub words: Arena,
+    /// A moving average of the weights: one region laid out like `weights`, or none.
+    pub average: Arena,
     sealed: bool,
 }
 
@@ -52,6 +54,7 @@ impl Store {
             grads: empty()?,
             state: empty()?,
             words: empty()?,
+            average: empty()?,
             sealed: false,
         })
     }
@@ -102,14 +105,27 @@ impl Store {
 
     /// Makes room for `count` optimizer words per parameter; keeps what is there when the count is right already.
     pub fn reserve_words(&mut self, count: usize) -> Result<()> {
-        if self.words.regions.len() == count && self.words.regions.iter().all(|r| r.len == self.flat_len()) {
-            return Ok(());
+        if self.words.regions.len() != count {
+            self.words = self.copies(count)?;
         }
-        let len = self.flat_len();
-        let stride = (len * self.dtype.bytes()).next_multiple_of(ALIGN);
-        let regions = (0..count).map(|i| Region { offset: i * stride, len, row: None, dtype: self.dtype }).collect();
-        self.words = Arena::new(stride * count, regions)?;
         Ok(())
+    }
+
+    /// Begins a moving average, equal to the weights at first; keeps one that is there.
+    pub fn reserve_average(&mut self) -> Result<()> {
+        if self.average.regions.is_empty() {
+            self.average = self.copies(1)?;
+            let all = self.params.len();
+            real!(self.dtype, T => self.average.write::<T>(0, 0)?.copy_from_slice(&self.weights.read::<T>(all, 0)?));
+        }
+        Ok(())
+    }
+
+    /// Zeroed memory for `count` arrays laid out like `weights`.
+    fn copies(&self, count: usize) -> Result<Arena> {
+        let (len, dtype) = (self.flat_len(), self.dtype);
+        let stride = (len * dtype.bytes()).next_multiple_of(ALIGN);
+        Arena::new(stride * count, (0..count).map(|i| Region { offset: i * stride, len, row: None, dtype }).collect())
     }
 }
 

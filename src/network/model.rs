@@ -5,8 +5,8 @@ use super::view::{Inputs, Seed, Targets, View};
 use super::{Network, NodeId, Plan, PlanReport};
 use crate::device::Device;
 use crate::loss::{Loss, Target};
-use crate::memory::{Arena, Grads, Mode, ParamKind, Region, Slot, Space, Store};
-use crate::optim::{Optimizer, Run};
+use crate::memory::{Arena, Grads, Mode, ParamKind, Slot, Space, Store};
+use crate::optim::{Clip, Ema, Optimizer, Run};
 use crate::{Error, Extent, Precision, Real, Result, real};
 use std::ops::Range;
 use std::sync::Arc;
@@ -41,12 +41,14 @@ pub struct Model {
     pub(crate) forwards: u64,
     /// Optimizer steps done.
     pub(crate) updates: u64,
-    pub(crate) ema: Option<Arena>,
     pub(crate) losses: Vec<LossSpec>,
     pub(crate) spare_biases: bool,
-    kept: Vec<usize>,
+    pub(super) kept: Vec<usize>,
     pub(super) plans: Vec<(PlanKey, Plan)>,
+    generation: u64,
     runs: Vec<RunSpec>,
+    /// The elements of all runs.
+    ranges: Vec<Range<usize>>,
     pub(super) current: Option<Current>,
 }
 
@@ -172,12 +174,13 @@ impl ModelBuilder {
             seed: self.seed,
             forwards: 0,
             updates: 0,
-            ema: None,
             losses,
             spare_biases: self.spare_biases,
             kept: Vec::new(),
             plans: Vec::new(),
+            generation: 0,
             runs: Vec::new(),
+            ranges: Vec::new(),
             current: None,
         };
         model.find_runs();
@@ -334,6 +337,15 @@ impl Model {
         self.input_gradient(0)
     }
 
+    /// Bounds the gradients; returns the factor to hand to [`Model::step_at`] as `grad_scale`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a gradient whose norm is NaN or infinite.
+    pub fn clip(&mut self, clip: &Clip) -> Result<f64> {
+        let s = self.step_view(&self.store.words, 0, Mode::Train, Grads::Skip, self.forwards);
+        clip.apply(&s, self.store.flat(Space::Grad), &self.ranges)
+    }
+
     /// Updates the parameters from their gradients, at the optimizer's own learning rate.
     ///
     /// # Errors
@@ -366,29 +378,28 @@ impl Model {
         Ok(())
     }
 
-    /// Begins an exponential moving average of the weights, equal to them at first. [`Model::average`] updates it.
+    /// Moves the average of the weights towards them, after an update; begins it when there is none.
     ///
     /// # Errors
     /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
-    pub fn start_ema(&mut self) -> Result<()> {
-        if self.ema.is_none() {
-            let (len, dtype) = (self.store.flat_len(), self.store.dtype);
-            let ema = Arena::new(len * dtype.bytes(), vec![Region { offset: 0, len, row: None, dtype }])?;
-            real!(dtype, T => ema.write::<T>(0, 0)?.copy_from_slice(&self.store.weights.read::<T>(self.store.params.len(), 0)?));
-            self.ema = Some(ema);
-        }
-        Ok(())
+    pub fn average(&mut self, ema: &Ema) -> Result<()> {
+        self.store.reserve_average()?;
+        let (average, w) = (Slot { space: Space::Average, index: 0 }, self.store.flat(Space::Weight));
+        let s = self.step_view(&self.store.average, 0, Mode::Train, Grads::Skip, self.forwards);
+        ema.update(&s, average, w, &(0..self.store.flat_len()), self.updates)
     }
 
     /// Exchanges the weights and their moving average: to evaluate with the average, and back.
     ///
     /// # Errors
-    /// [`ErrorKind::Order`](crate::ErrorKind::Order) without [`Model::start_ema`].
-    pub fn swap_ema(&mut self) -> Result<()> {
-        let ema = self.ema.as_ref().ok_or_else(|| Error::order("model", "no moving average").hint("call start_ema"))?;
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) without [`Model::average`].
+    pub fn swap_average(&mut self) -> Result<()> {
+        if self.store.average.regions.is_empty() {
+            return Err(Error::order("model", "no moving average").hint("call Model::average after each step"));
+        }
         real!(self.store.dtype, T => {
-            let (mut a, mut w) = (ema.write::<T>(0, 0)?, self.store.weights.write::<T>(self.store.params.len(), 0)?);
-            a.swap_with_slice(&mut w);
+            let mut w = self.store.weights.write::<T>(self.store.params.len(), 0)?;
+            self.store.average.write::<T>(0, 0)?.swap_with_slice(&mut w);
         });
         Ok(())
     }
@@ -481,6 +492,12 @@ impl Model {
     pub(crate) fn forget_plans(&mut self) {
         self.plans.clear();
         self.current = None;
+        self.generation += 1;
+    }
+
+    /// How often all plans were dropped: an index of a plan is good for one generation.
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
     }
 
     /// Neighbouring parameters that are treated alike become one run.
@@ -495,6 +512,7 @@ impl Model {
                 _ => self.runs.push(RunSpec { range, lr_scale: p.lr_scale, decay }),
             }
         }
+        self.ranges = self.runs.iter().map(|r| r.range.clone()).collect();
     }
 
     /// Finds or makes a plan of at least this capacity.
@@ -502,6 +520,10 @@ impl Model {
         if let Some(i) = self.plans.iter().position(|(k, p)| *k == key && p.capacity == capacity) {
             return Ok(i);
         }
+        self.make_plan(key, capacity)
+    }
+
+    pub(super) fn make_plan(&mut self, key: PlanKey, capacity: usize) -> Result<usize> {
         if key.targets.len() != self.losses.len() {
             return Err(Error::shape("targets", "one for each loss").expected(self.losses.len()).got(key.targets.len()));
         }

@@ -26,6 +26,44 @@ impl Model {
         self.plans[plan].1.born(0);
     }
 
+    /// As [`Model::begin`], with the random numbers of the step before.
+    pub(crate) fn begin_again(&mut self, plan: usize, rows: usize) {
+        self.forwards = self.forwards.saturating_sub(1);
+        self.begin(plan, rows);
+    }
+
+    /// Runs the last step's forward pass once more with every node kept; the first node whose output is not finite, and
+    /// the rows in which. `stage` begins the step in the given plan and stages its batch.
+    pub(crate) fn first_non_finite(
+        &mut self,
+        rows: usize,
+        stage: &mut dyn FnMut(&mut Self, usize) -> Result<()>,
+    ) -> Result<Option<(String, Vec<usize>)>> {
+        let c = self.current.ok_or_else(no_forward)?;
+        let key = self.plans[c.plan].0.clone();
+        let kept = std::mem::replace(&mut self.kept, (0..self.net.nodes.len()).collect());
+        let plan = self.make_plan(key, rows);
+        self.kept = kept;
+        let plan = plan?;
+        stage(self, plan)?;
+        self.run_forward()?;
+        let (planned, s) = self.staging()?;
+        let mut found = None;
+        for port in &planned.kept {
+            let n = port.extent.len();
+            let bad = |row: usize| -> Result<bool> {
+                real!(s.dtype(), T => Ok(s.read::<T>(port.y)?[row * n..(row + 1) * n].iter().any(|x| !x.is_finite())))
+            };
+            let rows = (0..rows).filter_map(|r| bad(r).map(|b| b.then_some(r)).transpose()).collect::<Result<Vec<_>>>()?;
+            if !rows.is_empty() {
+                found = Some((self.net.nodes[port.node].place(port.node), rows));
+                break;
+            }
+        }
+        self.forget_plans();
+        Ok(found)
+    }
+
     /// The plan and a view of the machine for staging.
     pub(crate) fn staging(&self) -> Result<(&Plan, Step<'_>)> {
         let c = self.current.ok_or_else(no_forward)?;

@@ -73,6 +73,11 @@ impl ReduceOnPlateau {
         Self { goal, factor: 0.1, patience: 10, threshold: 1e-4, cooldown: 0, floor: 0.0 }
     }
 
+    /// Which way is better.
+    pub fn goal(&self) -> Goal {
+        self.goal
+    }
+
     /// The factor of one reduction, 0 < f < 1.
     #[must_use]
     pub fn factor(mut self, factor: f64) -> Self {

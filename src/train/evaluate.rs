@@ -1,0 +1,173 @@
+//! Evaluation and prediction over whole data sets.
+
+use super::{Feed, Trainer, plan_of};
+use crate::data::{Dataset, Pick};
+use crate::loss::Target;
+use crate::memory::Mode;
+use crate::metrics::{Confusion, argmax};
+use crate::network::Model;
+use crate::{Real, Result, real};
+use std::sync::Arc;
+
+/// What an evaluation found. Classes are judged at the first output that has class targets; with several positions
+/// (maps), each counts as one sample.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Evaluation {
+    /// Samples seen.
+    pub samples: usize,
+    /// Mean loss: Σ factor·Σᵢ wᵢℓᵢ / samples.
+    pub loss: f64,
+    /// Mean of each loss, without its factor.
+    pub losses: Vec<f64>,
+    /// Share of samples whose class was found.
+    pub accuracy: Option<f64>,
+    /// True and predicted classes.
+    pub confusion: Option<Confusion>,
+    /// Root mean square error of the first output with numbers for targets.
+    pub rmse: Option<f64>,
+    /// Coefficient of determination of that output.
+    pub r2: Option<f64>,
+}
+
+/// Sums for the regression scores: errors, and the truth about a running mean (Welford).
+#[derive(Default)]
+struct Squares {
+    n: f64,
+    errors: f64,
+    mean: f64,
+    spread: f64,
+}
+
+impl Squares {
+    fn add(&mut self, y: f64, t: f64) {
+        self.n += 1.0;
+        self.errors += (y - t) * (y - t);
+        let d = t - self.mean;
+        self.mean += d / self.n;
+        self.spread += d * (t - self.mean);
+    }
+}
+
+impl Model {
+    /// Evaluates the attached losses, and predictions, over a data set in batches of `batch`.
+    ///
+    /// # Errors
+    /// Data that do not fit the network; what the data set may meet.
+    pub fn evaluate(&mut self, data: impl Into<Arc<dyn Dataset>>, batch: usize) -> Result<Evaluation> {
+        let mut feed = Feed::new(data.into(), self.network(), self.losses.len(), false, "evaluation data")?;
+        evaluate(self, &mut feed, batch)
+    }
+
+    /// The predictions of the first output for every sample of a data set, row after row, in batches of `batch`. With
+    /// [`Mode::MonteCarlo`] each call draws other dropout masks.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`].
+    pub fn predict_data(&mut self, data: impl Into<Arc<dyn Dataset>>, batch: usize, mode: Mode) -> Result<Vec<f32>> {
+        let mut feed = Feed::new(data.into(), self.network(), self.losses.len(), false, "data")?;
+        let plan = plan_of(self, &feed, mode, batch.min(feed.len()).max(1))?;
+        let mut all = Vec::new();
+        for_batches(self, &mut feed, plan, batch, &mut |model, _, _| {
+            model.run_predict()?;
+            all.extend(model.output(0)?.to_vec());
+            Ok(())
+        })?;
+        Ok(all)
+    }
+}
+
+impl Trainer {
+    /// Evaluates over the validation data, with averaged weights where an average is kept.
+    ///
+    /// # Errors
+    /// As [`Model::evaluate`].
+    pub fn validate(&mut self) -> Result<Option<Evaluation>> {
+        let Some(feed) = &mut self.valid else { return Ok(None) };
+        let averaged = self.rules.ema.is_some() && self.model.updates > 0;
+        if averaged {
+            self.model.swap_average()?;
+        }
+        let evaluation = evaluate(&mut self.model, feed, self.rules.batch);
+        if averaged {
+            self.model.swap_average()?;
+        }
+        evaluation.map(Some)
+    }
+}
+
+fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluation> {
+    let plan = plan_of(model, feed, Mode::Infer, batch.min(feed.len()).max(1))?;
+    let targets = feed.data.targets().to_vec();
+    let classes = targets.iter().enumerate().find_map(|(k, t)| match t {
+        Target::Index { classes, positions } => Some((k, *classes, *positions)),
+        Target::Values(_) => None,
+    });
+    let numbers = targets.iter().position(|t| matches!(t, Target::Values(_)));
+    let mut confusion = classes.map(|(_, c, _)| Confusion::new(c)).transpose()?;
+    let (mut sums, mut squares, mut total) = (vec![0.0; targets.len()], Squares::default(), 0.0);
+    let mut labels = vec![0_u32; classes.map_or(0, |(_, _, positions)| positions)];
+    let data = Arc::clone(&feed.data);
+    for_batches(model, feed, plan, batch, &mut |model, from, rows| {
+        total += model.run_losses(1.0)?;
+        for (k, sum) in sums.iter_mut().enumerate() {
+            *sum += model.loss_rows(k)?.iter().sum::<f64>();
+        }
+        model.run_predict()?;
+        let (planned, s) = model.staging()?;
+        real!(s.dtype(), T => {
+            if let (Some((k, classes, _)), Some(confusion)) = (classes, &mut confusion) {
+                let port = planned.outputs[planned.losses[k].output];
+                if port.extent.c == classes {
+                    let y = s.read::<T>(port.y)?;
+                    for row in 0..rows {
+                        data.classes(Pick { index: from + row, epoch: 0, seed: 0 }, k, &mut labels)?;
+                        for (y, &truth) in y[row * port.extent.len()..].chunks_exact(classes).zip(&labels) {
+                            confusion.count(argmax(y)? as u32, truth)?;
+                        }
+                    }
+                }
+            }
+            if let Some(k) = numbers {
+                let loss = &planned.losses[k];
+                let (y, t) = (s.read::<T>(planned.outputs[loss.output].y)?, s.read::<T>(loss.target)?);
+                if y.len() == t.len() {
+                    y.iter().zip(&*t).for_each(|(y, t)| squares.add(y.to_f64(), t.to_f64()));
+                }
+            }
+        });
+        Ok(())
+    })?;
+    let n = data.len() as f64;
+    let confusion = confusion.filter(|c| c.total() > 0);
+    let scored = squares.n > 0.0;
+    Ok(Evaluation {
+        samples: data.len(),
+        loss: total / n,
+        losses: sums.iter().map(|s| s / n).collect(),
+        accuracy: confusion.as_ref().and_then(Confusion::accuracy),
+        confusion,
+        rmse: scored.then(|| (squares.errors / squares.n).sqrt()),
+        r2: (scored && squares.spread > 0.0).then(|| 1.0 - squares.errors / squares.spread),
+    })
+}
+
+/// Stages and runs batch after batch; `each` gets the first sample and the number of rows.
+fn for_batches(
+    model: &mut Model,
+    feed: &mut Feed,
+    plan: usize,
+    batch: usize,
+    each: &mut dyn FnMut(&mut Model, usize, usize) -> Result<()>,
+) -> Result<()> {
+    let n = feed.len();
+    for from in (0..n).step_by(batch.max(1)) {
+        let to = n.min(from + batch.max(1));
+        model.begin(plan, to - from);
+        let (planned, s) = model.staging()?;
+        feed.stage(planned, &s, from..to, (0, 0))?;
+        model.run_forward()?;
+        each(model, from, to - from)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! From a data set to the staging slots of a plan.
+
+use crate::data::{Dataset, Pick};
+use crate::loss::Target;
+use crate::memory::Step;
+use crate::network::{Network, Plan, one_hot};
+use crate::rng::{Purpose, Stream};
+use crate::{DType, Error, Extent, Real, Result};
+use std::sync::{Arc, Mutex};
+
+/// Rows are read by all threads once a batch has this many values.
+const PARALLEL: usize = 1 << 15;
+
+/// A data set and the order in which an epoch takes it.
+pub(crate) struct Feed {
+    pub data: Arc<dyn Dataset>,
+    order: Vec<u32>,
+    /// The epoch and seed that `order` was made for.
+    made_for: Option<(u64, u64)>,
+    shuffle: bool,
+    /// Buffers for what the plan stores in another type than the data set.
+    numbers: Vec<f32>,
+    labels: Vec<u32>,
+}
+
+impl std::fmt::Debug for Feed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Feed({} samples)", self.order.len())
+    }
+}
+
+impl Feed {
+    pub fn new(data: Arc<dyn Dataset>, net: &Network, losses: usize, shuffle: bool, place: &str) -> Result<Self> {
+        let n = data.len();
+        if n == 0 || u32::try_from(n).is_err() {
+            return Err(Error::shape(place, "number of samples").expected("1 to 2^32-1").got(n));
+        }
+        let inputs: Vec<(&str, Extent)> = net.inputs().collect();
+        if inputs.len() != data.inputs().len() || data.targets().len() != losses {
+            let expected = format!("{} inputs and {losses} targets", inputs.len());
+            let got = format!("{} and {}", data.inputs().len(), data.targets().len());
+            return Err(Error::shape(place, "inputs or targets of the data set").expected(expected).got(got));
+        }
+        for ((name, expected), got) in inputs.iter().zip(data.inputs()) {
+            // Channels are fixed by the weights; whether other spatial sizes can be planned, planning tells.
+            if expected.c != got.c {
+                return Err(Error::shape(format!("{place}, input {name}"), "channels").expected(expected).got(got));
+            }
+        }
+        Ok(Self { order: (0..n as u32).collect(), data, made_for: None, shuffle, numbers: Vec::new(), labels: Vec::new() })
+    }
+
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// The order of this epoch: a function of the seed and the epoch alone, so that a resumed run finds it again.
+    pub fn arrange(&mut self, epoch: u64, seed: u64) {
+        if self.made_for.replace((epoch, seed)) != Some((epoch, seed)) && self.shuffle {
+            self.order.iter_mut().enumerate().for_each(|(i, o)| *o = i as u32);
+            Stream::new(seed, Purpose::Shuffle, epoch).shuffle(&mut self.order);
+        }
+    }
+
+    /// The samples at these places of the order.
+    pub fn samples(&self, range: std::ops::Range<usize>) -> &[u32] {
+        &self.order[range]
+    }
+
+    /// Writes inputs, targets and weights of the samples at `range` of the order into the slots of the plan.
+    pub fn stage(&mut self, plan: &Plan, s: &Step<'_>, range: std::ops::Range<usize>, (epoch, seed): (u64, u64)) -> Result<()> {
+        let order = &self.order[range];
+        let data = &*self.data;
+        let pick = |row: usize| Pick { index: order[row] as usize, epoch, seed };
+        for (k, port) in plan.inputs.iter().enumerate() {
+            let read = |row: usize, x: &mut [f32]| data.input(pick(row), k, x);
+            numbers(s, port.y, port.extent.len(), &mut self.numbers, &read)?;
+        }
+        for (k, (port, offered)) in plan.losses.iter().zip(data.targets()).enumerate() {
+            match (offered, port.kind) {
+                (Target::Values(_), _) => {
+                    let read = |row: usize, t: &mut [f32]| data.values(pick(row), k, t);
+                    numbers(s, port.target, port.kind.len(), &mut self.numbers, &read)?;
+                }
+                (Target::Index { positions, .. }, Target::Index { .. }) => {
+                    let read = |row: usize, t: &mut [u32]| data.classes(pick(row), k, t);
+                    rows(s, &mut s.write::<u32>(port.target)?, *positions, &read)?;
+                }
+                (Target::Index { positions, .. }, Target::Values(extent)) => {
+                    self.labels.resize(s.rows() * positions, 0);
+                    rows(s, &mut self.labels, *positions, &|row: usize, t: &mut [u32]| data.classes(pick(row), k, t))?;
+                    crate::real!(s.dtype(), T => one_hot(&self.labels, extent.c, &mut s.write::<T>(port.target)?))?;
+                }
+            }
+        }
+        if let Some(weight) = plan.weight {
+            crate::real!(s.dtype(), T => {
+                s.write::<T>(weight)?.iter_mut().zip(order).for_each(|(w, &i)| *w = T::of(f64::from(data.weight(i as usize))));
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Fills a slot of numbers; in f64 plans through `buffer`.
+fn numbers(
+    s: &Step<'_>,
+    slot: crate::memory::Slot,
+    len: usize,
+    buffer: &mut Vec<f32>,
+    read: &(dyn Fn(usize, &mut [f32]) -> Result<()> + Sync),
+) -> Result<()> {
+    if s.dtype() == DType::F32 {
+        return rows(s, &mut s.write::<f32>(slot)?, len, read);
+    }
+    buffer.resize(s.rows() * len, 0.0);
+    rows(s, buffer, len, read)?;
+    s.write::<f64>(slot)?.iter_mut().zip(buffer).for_each(|(d, x)| *d = f64::from(*x));
+    Ok(())
+}
+
+/// Reads row after row, with all threads where that pays. The first failing row's error comes back.
+fn rows<T: Send>(s: &Step<'_>, out: &mut [T], len: usize, read: &(dyn Fn(usize, &mut [T]) -> Result<()> + Sync)) -> Result<()> {
+    if out.len() < PARALLEL || len == 0 {
+        return out.chunks_exact_mut(len.max(1)).enumerate().try_for_each(|(row, out)| read(row, out));
+    }
+    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
+    match s.device() {
+        crate::Device::Cpu(cpu) => cpu.split(len, out, |row, out| {
+            if let Err(e) = read(row, out) {
+                let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                if failed.as_ref().is_none_or(|(first, _)| row < *first) {
+                    *failed = Some((row, e));
+                }
+            }
+        }),
+        crate::Device::Cuda(cuda) => match *cuda {},
+    }
+    failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), |(_, e)| Err(e))
+}

@@ -1,0 +1,218 @@
+//! The loop over epochs.
+
+use super::{Evaluation, Record, Trainer};
+use crate::Result;
+use crate::monitor::{Batch, Control, End, Epoch, Monitor, Start};
+use crate::optim::{Goal, Verdict};
+use std::path::PathBuf;
+use std::time::Instant;
+
+/// What a call of [`Trainer::fit`] did.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Report {
+    /// Epochs completed since the run began, earlier calls and checkpoints included.
+    pub epochs: u64,
+    /// Optimizer steps, likewise.
+    pub steps: u64,
+    /// Mean training loss of the last epoch.
+    pub loss: f64,
+    /// The last evaluation on validation data; of the best weights, where early stopping went back to them.
+    pub valid: Option<Evaluation>,
+    /// Seconds this call took.
+    pub seconds: f64,
+    /// Training samples per second in this call, validation not counted.
+    pub rate: f64,
+    /// Why it ended.
+    pub ended: Ended,
+    /// The checkpoint last written.
+    pub checkpoint: Option<PathBuf>,
+}
+
+/// Why a call of [`Trainer::fit`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All epochs were done.
+    Done,
+    /// Validation stopped improving.
+    EarlyStopping,
+    /// A [`StopHandle`](super::StopHandle) or a monitor asked.
+    Stopped,
+}
+
+impl Trainer {
+    /// Trains until `epochs` epochs are done in all: a resumed run does those that are left.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`]; what writing checkpoints and the monitor may meet.
+    pub fn fit(&mut self, epochs: u64, monitor: &mut dyn Monitor) -> Result<Report> {
+        let begun = Instant::now();
+        monitor.start(&Start {
+            epoch: self.state.epoch,
+            epochs,
+            steps_per_epoch: self.steps_per_epoch(),
+            samples: self.train.len(),
+            batch: self.rules.batch,
+            device: self.model.device(),
+        })?;
+        let (mut trained, mut busy) = (0, 0.0);
+        let (mut valid, mut ended) = (None, Ended::Done);
+        while self.state.epoch < epochs && ended == Ended::Done {
+            if self.state.stopped {
+                ended = Ended::EarlyStopping;
+                break;
+            }
+            let epoch_begun = Instant::now();
+            let first = self.state.cursor;
+            while self.state.cursor < self.train.len() && !self.stop.is_stopped() {
+                let rate = self.learning_rate();
+                let loss = self.step()?;
+                monitor.batch(&Batch {
+                    epoch: self.state.epoch,
+                    done: self.state.cursor,
+                    samples: self.train.len(),
+                    step: self.model.updates(),
+                    loss,
+                    learning_rate: rate,
+                })?;
+                self.checkpoint_on_the_way()?;
+            }
+            let seconds = epoch_begun.elapsed().as_secs_f64();
+            trained += self.state.cursor - first;
+            busy += seconds;
+            if self.state.cursor < self.train.len() {
+                ended = Ended::Stopped;
+                break;
+            }
+            let (evaluation, control) =
+                self.end_epoch(epochs, (self.state.cursor - first) as f64 / seconds.max(1e-9), seconds, monitor)?;
+            valid = evaluation.or(valid);
+            ended = match control {
+                _ if self.state.stopped => Ended::EarlyStopping,
+                Control::Stop => Ended::Stopped,
+                Control::Continue if self.stop.is_stopped() && self.state.epoch < epochs => Ended::Stopped,
+                Control::Continue => Ended::Done,
+            };
+        }
+        let mut checkpoint = None;
+        if let Some(path) = self.rules.checkpoint.clone().filter(|_| ended == Ended::Stopped) {
+            self.save(&path)?;
+            checkpoint = Some(path);
+        }
+        if self.state.stopped && self.go_back_to_best()? {
+            valid = self.validate()?;
+        }
+        let report = Report {
+            epochs: self.state.epoch,
+            steps: self.model.updates(),
+            loss: self.state.history.last().map_or(f64::NAN, |r| r.loss),
+            valid,
+            seconds: begun.elapsed().as_secs_f64(),
+            rate: trained as f64 / f64::max(busy, 1e-9),
+            ended,
+            checkpoint: checkpoint.or_else(|| self.rules.checkpoint.clone().filter(|_| trained > 0)),
+        };
+        monitor.end(&End {
+            history: &self.state.history,
+            evaluation: report.valid.as_ref(),
+            stopped: ended == Ended::Stopped,
+            checkpoint: report.checkpoint.as_deref(),
+            seconds: report.seconds,
+        })?;
+        Ok(report)
+    }
+
+    /// Validation, plateau, early stopping, history and files at the end of an epoch.
+    fn end_epoch(
+        &mut self,
+        epochs: u64,
+        rate: f64,
+        seconds: f64,
+        monitor: &mut dyn Monitor,
+    ) -> Result<(Option<Evaluation>, Control)> {
+        let learning_rate = self.learning_rate();
+        let number = self.state.epoch + 1;
+        let due = number % self.rules.validate_every == 0 || number == epochs;
+        let evaluation = if due { self.validate()? } else { None };
+        let loss = self.state.sum / self.train.len() as f64;
+        let mut best = false;
+        if evaluation.is_some() || self.valid.is_none() {
+            best = self.judge(loss, evaluation.as_ref());
+        }
+        self.state.history.push(Record {
+            epoch: number,
+            steps: self.model.updates(),
+            learning_rate,
+            loss,
+            valid_loss: evaluation.as_ref().map(|e| e.loss),
+            accuracy: evaluation.as_ref().and_then(|e| e.accuracy),
+        });
+        (self.state.epoch, self.state.cursor, self.state.sum) = (number, 0, 0.0);
+        if best {
+            self.keep_best()?;
+        }
+        if let Some(path) = &self.rules.checkpoint {
+            self.save(path)?;
+        }
+        let record = &self.state.history[self.state.history.len() - 1];
+        let control = monitor.epoch(&Epoch { record, epochs, evaluation: evaluation.as_ref(), best, rate, seconds })?;
+        Ok((evaluation, control))
+    }
+
+    /// Hands the watched value to plateau and early stopping; whether it is the best so far.
+    fn judge(&mut self, loss: f64, evaluation: Option<&Evaluation>) -> bool {
+        let watch = |goal: Goal| match (goal, evaluation) {
+            (Goal::Max, Some(e)) => e.accuracy.or(e.r2).unwrap_or(-e.loss),
+            (Goal::Max, None) => -loss,
+            (Goal::Min, Some(e)) => e.loss,
+            (Goal::Min, None) => loss,
+        };
+        if let Some(rule) = &self.rules.plateau {
+            rule.update(&mut self.state.plateau, watch(rule.goal()));
+        }
+        let default = crate::optim::EarlyStopping::new(Goal::Min).patience(u64::MAX);
+        let rule = self.rules.early.as_ref().unwrap_or(&default);
+        let verdict = rule.update(&mut self.state.early, watch(rule.goal()));
+        self.state.stopped = verdict == Verdict::Stop;
+        verdict == Verdict::Best
+    }
+
+    fn keep_best(&mut self) -> Result<()> {
+        if let Some(path) = self.best_path() {
+            self.save(path)?;
+        } else if self.rules.early.is_some() {
+            self.best = Some(self.checkpoint()?);
+        }
+        Ok(())
+    }
+
+    /// Where the best weights are written: as told, or beside the checkpoint, so that a resumed run can go back to them.
+    fn best_path(&self) -> Option<PathBuf> {
+        let beside = || {
+            let path = self.rules.checkpoint.as_ref().filter(|_| self.rules.early.is_some())?;
+            Some(path.with_extension("best.safetensors"))
+        };
+        self.rules.best.clone().or_else(beside)
+    }
+
+    /// The best weights, with the counters and the history of the whole run.
+    fn go_back_to_best(&mut self) -> Result<bool> {
+        let best = match (self.best.take(), self.best_path()) {
+            (Some(best), _) => best,
+            (None, Some(path)) if path.exists() => crate::Checkpoint::load(&path)?,
+            _ => return Ok(false),
+        };
+        let state = self.state.clone();
+        self.restore(&best)?;
+        self.state = state;
+        Ok(true)
+    }
+
+    fn checkpoint_on_the_way(&self) -> Result<()> {
+        let every = self.rules.checkpoint_every;
+        match &self.rules.checkpoint {
+            Some(path) if every > 0 && self.model.updates() % every == 0 => self.save(path),
+            _ => Ok(()),
+        }
+    }
+}

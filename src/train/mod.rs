@@ -1,0 +1,336 @@
+//! Training: the loop over epochs, with validation, early stopping, checkpoints and a stop handle.
+
+mod builder;
+mod evaluate;
+mod feed;
+mod fit;
+
+pub use builder::TrainerBuilder;
+pub use evaluate::Evaluation;
+pub use fit::{Ended, Report};
+
+use crate::io::Checkpoint;
+use crate::layer::{Fields, fields};
+use crate::loss::{Loss, Target};
+use crate::memory::{Grads, Mode};
+use crate::network::{Model, Network, Seed};
+use crate::optim::{Clip, EarlyStopping, EarlyStoppingState, Ema, Optimizer, PlateauState, ReduceOnPlateau, Schedule};
+use crate::{Error, Extent, Result};
+use feed::Feed;
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A model, its data and the rules of its training.
+///
+/// # Examples
+/// ```
+/// use kamacite::*;
+/// use kamacite::data::Samples;
+/// let x = vec![0., 0., 0., 1., 1., 0., 1., 1.];
+/// let xor = Samples::new(Extent::flat(2), x)?.with_classes(vec![0, 1, 1, 0], 2)?;
+/// let mut net = Network::new(Extent::flat(2));
+/// net.push(Dense::new(8).act(Tanh));
+/// net.push(Dense::new(2));
+/// let mut t = Trainer::builder(net, SoftmaxCrossEntropy::new(), Adam::new(0.05)).batch(4).seed(1).data(xor.clone(), Some(xor)).build()?;
+/// let report = t.fit(200, &mut Silent)?;
+/// assert_eq!(report.valid.unwrap().accuracy, Some(1.0));
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    model: Model,
+    optimizer: Arc<dyn Optimizer>,
+    rules: Rules,
+    train: Feed,
+    valid: Option<Feed>,
+    state: State,
+    /// The best weights so far, where early stopping may go back to them.
+    best: Option<Checkpoint>,
+    /// The plan of training batches, and how often plans had been dropped when it was made.
+    plan: Option<(usize, u64)>,
+    notes: Vec<(String, Fields)>,
+    stop: StopHandle,
+}
+
+/// What a run was told.
+#[derive(Clone, Debug)]
+struct Rules {
+    batch: usize,
+    seed: u64,
+    schedule: Schedule,
+    clip: Option<Clip>,
+    ema: Option<Ema>,
+    plateau: Option<ReduceOnPlateau>,
+    early: Option<EarlyStopping>,
+    accumulate: usize,
+    validate_every: u64,
+    shuffle: bool,
+    checkpoint: Option<PathBuf>,
+    checkpoint_every: u64,
+    best: Option<PathBuf>,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            batch: 32,
+            seed: 0,
+            schedule: Schedule::Constant,
+            clip: None,
+            ema: None,
+            plateau: None,
+            early: None,
+            accumulate: 1,
+            validate_every: 1,
+            shuffle: true,
+            checkpoint: None,
+            checkpoint_every: 0,
+            best: None,
+        }
+    }
+}
+
+/// Where a run stands: what a checkpoint adds to the model.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct State {
+    /// Epochs completed.
+    epoch: u64,
+    /// Samples taken in the present epoch.
+    cursor: usize,
+    /// Sum of the losses of those samples.
+    sum: f64,
+    plateau: PlateauState,
+    early: EarlyStoppingState,
+    /// Early stopping has spoken.
+    stopped: bool,
+    history: Vec<Record>,
+}
+
+/// One epoch of the history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Which epoch, from 1.
+    pub epoch: u64,
+    /// Optimizer steps done by its end.
+    pub steps: u64,
+    /// The learning rate of its last step.
+    pub learning_rate: f64,
+    /// Mean loss of the samples as they were met in training.
+    pub loss: f64,
+    /// Mean loss on the validation data, where they were evaluated.
+    pub valid_loss: Option<f64>,
+    /// Share of validation samples whose class was found.
+    pub accuracy: Option<f64>,
+}
+
+/// Asks a trainer to finish its batch, save and return. Cheap to clone, and safe to use from a signal handler.
+#[derive(Clone, Debug, Default)]
+pub struct StopHandle(Arc<AtomicBool>);
+
+impl StopHandle {
+    /// Asks.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has asked.
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself, for crates that set one when a signal arrives.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Trainer {
+    /// Options, then [`TrainerBuilder::build`]. The loss belongs to the network's first output.
+    pub fn builder(net: Network, loss: impl Loss + 'static, optimizer: impl Optimizer + 'static) -> TrainerBuilder {
+        TrainerBuilder::new(net, loss, optimizer)
+    }
+
+    /// The model.
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// The model, to predict with, freeze, read and change.
+    pub fn model_mut(&mut self) -> &mut Model {
+        &mut self.model
+    }
+
+    /// The model alone.
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
+    /// Epochs completed.
+    pub fn epoch(&self) -> u64 {
+        self.state.epoch
+    }
+
+    /// The epochs so far.
+    pub fn history(&self) -> &[Record] {
+        &self.state.history
+    }
+
+    /// A handle that stops [`Trainer::fit`] from elsewhere.
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// Batches per epoch that end in an update.
+    pub fn steps_per_epoch(&self) -> u64 {
+        self.train.len().div_ceil(self.rules.batch).div_ceil(self.rules.accumulate) as u64
+    }
+
+    /// The learning rate of the next step.
+    pub fn learning_rate(&self) -> f64 {
+        let factor = self.rules.schedule.at(self.model.updates, self.steps_per_epoch());
+        self.optimizer.learning_rate() * factor * self.state.plateau.scale
+    }
+
+    /// One update: gather, forward, losses, backward (each as often as batches are accumulated), clip, optimizer, average.
+    /// Begins a new epoch when the last one is over. Returns the mean loss of the samples.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a loss that is NaN or infinite, naming the first layer whose
+    /// output is, and the samples; the weights are then those before the step. What the data set may meet.
+    pub fn step(&mut self) -> Result<f64> {
+        if self.state.cursor >= self.train.len() {
+            self.begin_epoch();
+        }
+        let plan = self.training_plan()?;
+        self.train.arrange(self.state.epoch, self.rules.seed);
+        let start = self.state.cursor;
+        let end = self.train.len().min(start + self.rules.batch * self.rules.accumulate);
+        let scale = 1.0 / (end - start) as f64;
+        let mut sum = 0.0;
+        let mut from = start;
+        while from < end {
+            let to = end.min(from + self.rules.batch);
+            self.model.begin(plan, to - from);
+            let (planned, s) = self.model.staging()?;
+            self.train.stage(planned, &s, from..to, (self.state.epoch, self.rules.seed))?;
+            self.model.run_forward()?;
+            let loss = self.model.run_losses(scale)?;
+            if !loss.is_finite() {
+                return Err(self.diverged(from..to, loss));
+            }
+            let grads = if from == start { Grads::Write } else { Grads::Add };
+            self.model.run_backward(Seed::Loss, grads)?;
+            sum += loss;
+            from = to;
+        }
+        let scale = match &self.rules.clip {
+            Some(clip) => self.model.clip(clip)?,
+            None => 1.0,
+        };
+        self.model.step_at(&*self.optimizer, self.learning_rate(), scale)?;
+        if let Some(ema) = &self.rules.ema {
+            self.model.average(ema)?;
+        }
+        self.state.cursor = end;
+        self.state.sum += sum;
+        Ok(sum / (end - start) as f64)
+    }
+
+    fn begin_epoch(&mut self) {
+        self.state.epoch += 1;
+        (self.state.cursor, self.state.sum) = (0, 0.0);
+    }
+
+    fn training_plan(&mut self) -> Result<usize> {
+        match self.plan {
+            Some((plan, generation)) if generation == self.model.generation() => Ok(plan),
+            _ => {
+                let plan = plan_of(&mut self.model, &self.train, Mode::Train, self.rules.batch.min(self.train.len()))?;
+                self.plan = Some((plan, self.model.generation()));
+                Ok(plan)
+            }
+        }
+    }
+
+    /// Runs the failed batch again with every node kept, and names the first that is not finite.
+    fn diverged(&mut self, range: std::ops::Range<usize>, loss: f64) -> Error {
+        let (epoch, seed) = (self.state.epoch, self.rules.seed);
+        let ids = |rows: &[usize]| {
+            let samples = self.train.samples(range.clone());
+            let shown: Vec<String> = rows.iter().take(8).filter_map(|&r| samples.get(r)).map(u32::to_string).collect();
+            shown.join(", ") + if rows.len() > 8 { ", ..." } else { "" }
+        };
+        let hint = "lower the learning rate, clip the gradients, or look at these samples";
+        let mut bad = Vec::new();
+        for k in 0..self.model.losses.len() {
+            match self.model.loss_rows(k) {
+                Ok(rows) => bad.extend(rows.iter().enumerate().filter(|(_, x)| !x.is_finite()).map(|(i, _)| i)),
+                Err(e) => return e,
+            }
+        }
+        let place = format!("epoch {}, step {}", epoch + 1, self.model.updates);
+        let what = format!("the loss is {loss} for samples {}", ids(&bad));
+        let train = &mut self.train;
+        let found = self.model.first_non_finite(range.len(), &mut |model: &mut Model, plan| {
+            model.begin_again(plan, range.len());
+            let (planned, s) = model.staging()?;
+            train.stage(planned, &s, range.clone(), (epoch, seed))
+        });
+        match found {
+            Ok(Some((node, _))) => {
+                Error::diverged(place, what).got(format!("the first values that are not finite in {node}")).hint(hint)
+            }
+            Ok(None) => Error::diverged(place, what).got("finite outputs of all layers").hint(hint),
+            Err(e) => e,
+        }
+    }
+
+    /// The state of the run: weights, optimizer, averages, counters, cursor, schedule, history.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if a weight is NaN or infinite.
+    pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut checkpoint = self.model.checkpoint()?;
+        checkpoint.meta.trainer = Some(fields(&self.state));
+        checkpoint.set_optimizer(self.optimizer.kind(), self.optimizer.save());
+        self.notes.iter().for_each(|(name, value)| checkpoint.note(name, value.clone()));
+        Ok(checkpoint)
+    }
+
+    /// Writes [`Trainer::checkpoint`] to a file.
+    ///
+    /// # Errors
+    /// As [`Trainer::checkpoint`], and [`ErrorKind::Io`](crate::ErrorKind::Io).
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        self.checkpoint()?.save(path)
+    }
+
+    /// Goes back, or on, to the state of a checkpoint of the same network. A checkpoint without a trainer's state (a
+    /// model's own) gives its weights, and the run begins anew.
+    ///
+    /// # Errors
+    /// As [`Model::restore`]; [`ErrorKind::Format`](crate::ErrorKind::Format) for a state that does not belong to these data.
+    pub fn restore(&mut self, from: &Checkpoint) -> Result<()> {
+        let state = match &from.meta.trainer {
+            Some(saved) => State::deserialize(saved).map_err(|e| Error::format("trainer", "state not understood").got(e))?,
+            None => State::default(),
+        };
+        if state.cursor > self.train.len() {
+            let e = Error::format("trainer", "the checkpoint belongs to another data set");
+            return Err(e.expected(format!("a cursor up to {}", self.train.len())).got(state.cursor));
+        }
+        from.check_optimizer(self.optimizer.kind())?;
+        self.model.restore(from)?;
+        self.rules.seed = self.model.seed;
+        self.state = state;
+        Ok(())
+    }
+}
+
+/// The plan of this mode for batches from a feed.
+fn plan_of(model: &mut Model, feed: &Feed, mode: Mode, capacity: usize) -> Result<usize> {
+    let (extents, targets): (Vec<Extent>, Vec<Target>) = (feed.data.inputs().to_vec(), feed.data.targets().to_vec());
+    model.plan_losses(mode, capacity, &extents, &targets)
+}
