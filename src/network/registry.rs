@@ -2,7 +2,7 @@
 
 use crate::layer::{self, Fields, Layer};
 use crate::loss::Loss;
-use crate::optim::Optimizer;
+use crate::optim::{self, Optimizer};
 use crate::{Error, Result};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -48,6 +48,11 @@ impl Registry {
             .with_layer::<layer::Reshape>("reshape")
             .with_layer::<layer::Upsample>("upsample")
             .with_layer::<layer::ZeroPad>("pad")
+            .with_optimizer::<optim::Adadelta>("adadelta")
+            .with_optimizer::<optim::Adam>("adam")
+            .with_optimizer::<optim::AdamW>("adamw")
+            .with_optimizer::<optim::RmsProp>("rmsprop")
+            .with_optimizer::<optim::Sgd>("sgd")
     }
 
     /// Adds a layer type under its [`Layer::kind`].

@@ -180,6 +180,26 @@ fn a_wrong_reference_is_noticed() -> Result<()> {
     Ok(())
 }
 
+/// A saved rule is found again under its kind, with all its values.
+#[test]
+fn saved_rules_are_rebuilt_by_the_registry() -> Result<()> {
+    use super::{Adadelta, Adam, AdamW, RmsProp, Sgd};
+    let rules: [&dyn Optimizer; 5] = [
+        &Sgd::new(0.1 + 0.2).momentum(0.9).nesterov().weight_decay(1e-4).velocity_form(),
+        &Adam::new(0.1).betas(0.8, 1.0 / 3.0).amsgrad().weight_decay(0.1),
+        &AdamW::new(0.1).eps(1e-3),
+        &RmsProp::new(0.1).alpha(0.9).momentum(0.5).centered(),
+        &Adadelta::new(1.0).rho(0.95),
+    ];
+    for rule in rules {
+        let text = rule.save().to_string();
+        let data = serde_json::from_str(&text).expect("JSON");
+        let again = crate::network::Registry::standard().optimizer(rule.kind(), &data)?;
+        assert_eq!(format!("{again:?}"), format!("{rule:?}"), "{text}");
+    }
+    Ok(())
+}
+
 #[test]
 fn a_run_outside_of_the_arena_and_missing_words_are_errors() -> Result<()> {
     let m = Machine::new(DType::F32, &[5], 0, 1)?;
