@@ -23,7 +23,7 @@ pub use dtype::{DType, Precision, Real};
 pub use error::{Error, ErrorKind, Result};
 pub use io::Checkpoint;
 pub use layer::{
-    Activate, Conv, ConvTranspose, Crop, Dense, Dropout, Flatten, Lrn, Merge, PRelu, Pool, Reshape, Upsample, ZeroPad,
+    Activate, Conv, ConvTranspose, Crop, Dense, Dropout, Flatten, Lrn, Merge, Norm, PRelu, Pool, Reshape, Upsample, ZeroPad,
 };
 pub use loss::{Loss, Target};
 pub use memory::{Grads, Mode};

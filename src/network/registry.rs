@@ -43,6 +43,7 @@ impl Registry {
             .with_layer::<layer::Flatten>("flatten")
             .with_layer::<layer::Lrn>("lrn")
             .with_layer::<layer::Merge>("merge")
+            .with_layer::<layer::Norm>("norm")
             .with_layer::<layer::Pool>("pool")
             .with_layer::<layer::PRelu>("prelu")
             .with_layer::<layer::Reshape>("reshape")

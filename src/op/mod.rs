@@ -7,5 +7,6 @@ pub mod gemm;
 mod gemm_micro;
 pub mod im2col;
 pub mod math;
+pub(crate) mod moments;
 pub(crate) mod reduce;
 pub(crate) mod simd;
