@@ -168,6 +168,8 @@ fn select<T: Real>(cpu: &Cpu, y: &[T], wide: usize, at: usize, mode: GradMode, x
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::{Purpose, Stream};
+    use crate::{Crop, Flatten, Grads, Lrn, Mode, Model, Network, Norm, Pool, Precision, Reshape, Upsample, View, ZeroPad};
 
     #[test]
     fn channels_lie_side_by_side_and_come_back() -> Result<()> {
@@ -194,6 +196,51 @@ mod tests {
                 }
                 assert_eq!(*v, ((p * channels[k] + j) * channels.len() + k) as f64);
             }
+        }
+        Ok(())
+    }
+
+    /// A network of the layers without weights, in which values are shared, overwritten, viewed and added to: its gradient
+    /// against differences in f64.
+    #[test]
+    fn branches_of_all_kinds_have_the_right_gradient() -> Result<()> {
+        let e = Extent::image(4, 6, 2);
+        let mut net = Network::default();
+        let x = net.input("x", e);
+        let lrn = net.add(Lrn::new(3).alpha(0.5), &[x]);
+        let half = net.add(Pool::average(2), &[lrn]);
+        let back = net.add(Upsample::linear(2), &[half]);
+        let sum = net.add(Merge::add(), &[back, lrn]);
+        let twice = net.add(Merge::add(), &[sum, sum, x]);
+        let wide = net.add(ZeroPad::new([0, 1], [1, 0]), &[twice]);
+        let cut = net.add(Crop::new([1, 0], [0, 1]), &[wide]);
+        let most = net.add(Pool::max(3).stride(1).pad(1), &[cut]);
+        let all = net.add(Merge::concat(), &[most, lrn, twice]);
+        let flat = net.add(Flatten::new(), &[all]);
+        let shaped = net.add(Reshape::to(Extent::cube(2, 3, 4, 6)), &[flat]);
+        let norm = net.add(Norm::groups(2).no_affine(), &[shaped]);
+        net.add(Merge::add(), &[norm, shaped]);
+        let mut model = Model::builder(net).precision(Precision::FP64).build()?;
+        let mut r = Stream::new(6, Purpose::User, 0);
+        let mut random = |n: usize| (0..n).map(|_| r.between(-2.0, 2.0)).collect::<Vec<f64>>();
+        let (values, dy) = (random(2 * e.len()), random(2 * 144));
+        let out = Extent::cube(2, 3, 4, 6);
+        let mut loss = |x: &[f64], model: &mut Model| -> Result<f64> {
+            let y = model.forward(Mode::Train, View::f64(e, x)?)?;
+            Ok(y.as_f64()?.iter().zip(&dy).map(|(y, dy)| y * dy).sum())
+        };
+        loss(&values, &mut model)?;
+        let dx = model.backward(View::f64(out, &dy)?, Grads::Write)?.as_f64()?.to_vec();
+        for i in 0..dx.len() {
+            let h = 1e-6;
+            let mut at = |delta: f64| {
+                let mut x = values.clone();
+                x[i] += delta;
+                loss(&x, &mut model)
+            };
+            let slope = (at(h)? - at(-h)?) / (2.0 * h);
+            // Cancellation: a sum of some 300 terms below 10, over h; h² times third derivatives is far less.
+            assert!((dx[i] - slope).abs() < 300.0 * 10.0 * f64::EPSILON / h, "dx[{i}] = {}, expected {slope}", dx[i]);
         }
         Ok(())
     }
