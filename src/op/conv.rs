@@ -1,9 +1,12 @@
 //! Convolution: y[p][f] = b[f] + Σ_(t,i) x[q][i]·w[t][i][f], summed over the taps t and input positions q that meet
 //! output p (see [`im2col`](super::im2col)) and the channels i of f's group; its gradients wrt x and w.
 
-use crate::device::Cpu;
-use crate::memory::{GradMode, Planner, Slot};
-use crate::{DType, Error, Extent, Real, Result, Window};
+use super::conv_micro as micro;
+use super::conv_plan::Gather;
+use super::simd::lanes;
+use crate::device::{Cpu, Device};
+use crate::memory::{GradMode, Planner, Slot, Space};
+use crate::{Error, Extent, Real, Result, Window, real};
 
 /// The sizes of a convolution: input, output, window, groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +29,19 @@ impl Geometry {
     pub fn new(x: Extent, filters: usize, window: Window, groups: usize) -> Result<Self> {
         x.check()?;
         let y = Extent { c: filters, ..x.with_space(window.output(x.space())?) }.check()?;
+        let mut window = window;
+        for i in 0..3 {
+            // Steps that are never taken; as 1 they make no phases and cannot overflow.
+            if y.space()[i] == 1 {
+                window.stride[i] = 1;
+            }
+            if x.space()[i] == 1 {
+                window.gap[i] = 0;
+            }
+            if window.size[i] == 1 {
+                window.dilation[i] = 1;
+            }
+        }
         if groups == 0 || x.c % groups != 0 || filters % groups != 0 {
             return Err(Error::shape("", "groups must divide the channels and the filters")
                 .expected(format!("a divisor of {} and {filters}", x.c))
@@ -52,106 +68,123 @@ impl Geometry {
     }
 }
 
-/// A planned convolution: geometry and scratch.
+/// A planned convolution: its tables, and the scratch that all directions share in turn.
 #[derive(Debug)]
-pub(crate) struct Conv {
+pub struct Conv {
     g: Geometry,
+    forward: Gather,
+    backward: Gather,
+    /// Elements of a vector register.
+    lanes: usize,
+    /// Tasks that work at once; each has a unit's copy in the scratch.
+    tasks: usize,
+    /// Runs of units that sum up weight gradients on their own; depends on the shape alone.
+    chunks: usize,
     scratch: Slot,
 }
 
+/// Multiplications below which a pass stays on the calling thread: some 10 µs of work, several times a hand-off.
+const SERIAL: usize = 1 << 19;
+/// Elements of all partial sums of weight gradients.
+const SUMS: usize = 1 << 19;
+/// The most partial sums: enough for the threads of a workstation to share.
+const CHUNKS: usize = 16;
+
 impl Conv {
     /// Plans all three directions.
-    pub fn plan(g: Geometry, p: &mut Planner<'_>) -> Result<Self> {
-        g.weight_len()?;
-        let dtype: DType = p.dtype();
-        Ok(Self { g, scratch: p.scratch(dtype, 1) })
+    ///
+    /// # Errors
+    /// As [`Conv::on_cpu`].
+    pub(crate) fn plan(g: Geometry, p: &mut Planner<'_>) -> Result<Self> {
+        let (isa, threads) = match p.device() {
+            Device::Cpu(cpu) => (cpu.isa(), cpu.threads()),
+            Device::Cuda(cuda) => match *cuda {},
+        };
+        let lanes = real!(p.dtype(), T => lanes::<T>(isa));
+        let (mut conv, len) = Self::new(g, p.capacity(), lanes, threads)?;
+        conv.scratch = p.scratch(p.dtype(), len);
+        Ok(conv)
+    }
+
+    /// A plan outside of a network, for batches of up to `capacity` rows of T, and the elements of scratch it needs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for sizes that do not fit in memory.
+    pub fn on_cpu<T: Real>(g: Geometry, capacity: usize, cpu: &Cpu) -> Result<(Self, usize)> {
+        Self::new(g, capacity, lanes::<T>(cpu.isa()), cpu.threads())
+    }
+
+    fn new(g: Geometry, capacity: usize, lanes: usize, threads: usize) -> Result<(Self, usize)> {
+        let weights = g.weight_len()?;
+        let (forward, backward) = (Gather::plan(&g, false, capacity)?, Gather::plan(&g, true, capacity)?);
+        let work = (g.y.area() as u128) * (weights as u128) * (capacity as u128);
+        let tasks = if work < SERIAL as u128 { 1 } else { 2 * threads };
+        let chunks = (SUMS / weights).clamp(1, CHUNKS).min(forward.units(capacity));
+        let scratch = Slot { space: Space::Local, index: 0 };
+        let conv = Self { g, forward, backward, lanes, tasks, chunks, scratch };
+        let gather = |g: &Gather| part(micro::packed_len(g, lanes)) + part(tasks * g.copy_len());
+        let sums = if chunks > 1 { chunks * weights } else { 0 };
+        let len = gather(&conv.forward).max(gather(&conv.backward)).max(part(tasks * conv.forward.copy_len()) + sums);
+        Ok((conv, len.max(1)))
     }
 
     /// What the directions need as `scratch`.
-    pub fn scratch(&self) -> Slot {
+    pub(crate) fn scratch(&self) -> Slot {
         self.scratch
     }
 
     /// y = conv(x, w) + b, or y += conv(x, w).
     #[allow(clippy::too_many_arguments)]
-    pub fn forward<T: Real>(
-        &self,
-        _cpu: &Cpu,
-        x: &[T],
-        w: &[T],
-        b: Option<&[T]>,
-        y: &mut [T],
-        mode: GradMode,
-        _scratch: &mut [T],
-    ) {
-        let g = &self.g;
-        let (c, f) = (g.x.c, g.y.c);
-        let (cg, fg) = (c / g.groups, f / g.groups);
-        if mode == GradMode::Write {
-            start(y, f, b);
-        }
-        for (x, y) in x.chunks_exact(g.x.len()).zip(y.chunks_exact_mut(g.y.len())) {
-            g.meet(|p, t, q| {
-                for i in 0..c {
-                    let (group, x) = (i / cg, x[q * c + i]);
-                    let w = &w[(t * cg + i % cg) * f + group * fg..][..fg];
-                    for (y, w) in y[p * f + group * fg..][..fg].iter_mut().zip(w) {
-                        *y += x * *w;
-                    }
-                }
-            });
-        }
+    pub fn forward<T: Real>(&self, cpu: &Cpu, x: &[T], w: &[T], b: Option<&[T]>, y: &mut [T], mode: GradMode, scratch: &mut [T]) {
+        self.gather(cpu, &self.forward, false, x, w, b, y, mode, scratch);
     }
 
     /// dx from dy; with `b` it is the forward pass of the transposed convolution.
     #[allow(clippy::too_many_arguments)]
     pub fn backward<T: Real>(
         &self,
-        _cpu: &Cpu,
+        cpu: &Cpu,
         dy: &[T],
         w: &[T],
         b: Option<&[T]>,
         dx: &mut [T],
         mode: GradMode,
-        _scratch: &mut [T],
+        scratch: &mut [T],
     ) {
-        let g = &self.g;
-        let (c, f) = (g.x.c, g.y.c);
-        let (cg, fg) = (c / g.groups, f / g.groups);
-        if mode == GradMode::Write {
-            start(dx, c, b);
+        self.gather(cpu, &self.backward, true, dy, w, b, dx, mode, scratch);
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn gather<T: Real>(
+        &self,
+        cpu: &Cpu,
+        g: &Gather,
+        flip: bool,
+        x: &[T],
+        w: &[T],
+        b: Option<&[T]>,
+        y: &mut [T],
+        mode: GradMode,
+        scratch: &mut [T],
+    ) {
+        let (packed, copies) = scratch.split_at_mut(part(micro::packed_len(g, self.lanes)));
+        micro::pack(cpu, g, flip, self.lanes, w, packed);
+        if g.sparse && mode == GradMode::Write {
+            start(y, g.output.c, b);
         }
-        for (dx, dy) in dx.chunks_exact_mut(g.x.len()).zip(dy.chunks_exact(g.y.len())) {
-            g.meet(|p, t, q| {
-                for i in 0..c {
-                    let group = i / cg;
-                    let w = &w[(t * cg + i % cg) * f + group * fg..][..fg];
-                    dx[q * c + i] += dy[p * f + group * fg..][..fg].iter().zip(w).map(|(dy, w)| *dy * *w).sum();
-                }
-            });
-        }
+        micro::gather(cpu, g, self.lanes, self.tasks, x, packed, b, y, mode, copies);
     }
 
     /// dw from x and dy.
-    pub fn weights<T: Real>(&self, _cpu: &Cpu, x: &[T], dy: &[T], dw: &mut [T], mode: GradMode, _scratch: &mut [T]) {
-        let g = &self.g;
-        let (c, f) = (g.x.c, g.y.c);
-        let (cg, fg) = (c / g.groups, f / g.groups);
-        if mode == GradMode::Write {
-            dw.fill(T::ZERO);
-        }
-        for (x, dy) in x.chunks_exact(g.x.len()).zip(dy.chunks_exact(g.y.len())) {
-            g.meet(|p, t, q| {
-                for i in 0..c {
-                    let (group, x) = (i / cg, x[q * c + i]);
-                    let dw = &mut dw[(t * cg + i % cg) * f + group * fg..][..fg];
-                    for (dw, dy) in dw.iter_mut().zip(&dy[p * f + group * fg..][..fg]) {
-                        *dw += x * *dy;
-                    }
-                }
-            });
-        }
+    pub fn weights<T: Real>(&self, cpu: &Cpu, x: &[T], dy: &[T], dw: &mut [T], mode: GradMode, scratch: &mut [T]) {
+        let scratch = scratch.split_at_mut(part(self.tasks * self.forward.copy_len()));
+        micro::weights(cpu, &self.forward, self.lanes, (self.tasks, self.chunks), x, dy, dw, mode, scratch);
     }
+}
+
+/// A part of the scratch, rounded up to whole cache lines.
+fn part(len: usize) -> usize {
+    len.next_multiple_of(16)
 }
 
 /// Every row of y begins as b, or as zeros.
@@ -175,6 +208,7 @@ pub(crate) fn bias_gradient<T: Real>(dy: &[T], db: &mut [T], mode: GradMode) {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::device::Isa;
     use crate::rng::{Purpose, Stream};
 
     /// Output, input and weight indices of every product, by trying all combinations of positions.
@@ -205,7 +239,12 @@ pub(super) mod tests {
 
     #[test]
     fn all_directions_agree_with_the_loop_nest() {
-        let cpu = Cpu::new(1).unwrap();
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
+            check(&Cpu::with_isa(2, isa).unwrap());
+        }
+    }
+
+    fn check(cpu: &Cpu) {
         let rows = 3;
         for (i, g) in geometries().into_iter().enumerate() {
             // Small integers: every path is exact in f64, whatever the order of its sums.
@@ -215,7 +254,8 @@ pub(super) mod tests {
             let w = draw(g.weight_len().unwrap());
             let (y0, dx0, dw0) = (draw(dy.len()), draw(x.len()), draw(w.len()));
             let products = products(&g);
-            let conv = Conv { g, scratch: crate::memory::Slot { space: crate::memory::Space::Local, index: 0 } };
+            let (conv, len) = Conv::on_cpu::<f64>(g, 4, cpu).unwrap();
+            let mut scratch = vec![f64::NAN; len];
             for mode in [GradMode::Write, GradMode::Add] {
                 let keep = if mode == GradMode::Add { 1.0 } else { 0.0 };
                 let bias = (mode == GradMode::Write).then_some(&b[..]);
@@ -232,14 +272,133 @@ pub(super) mod tests {
                         edw[iw] += x[ix] * dy[iy];
                     }
                 }
-                conv.forward(&cpu, &x, &w, bias, &mut y, mode, &mut []);
-                conv.backward(&cpu, &dy, &w, None, &mut dx, mode, &mut []);
-                conv.weights(&cpu, &x, &dy, &mut dw, mode, &mut []);
+                conv.forward(cpu, &x, &w, bias, &mut y, mode, &mut scratch);
+                conv.backward(cpu, &dy, &w, None, &mut dx, mode, &mut scratch);
+                conv.weights(cpu, &x, &dy, &mut dw, mode, &mut scratch);
                 assert!(y == ey, "y of {g:?} {mode:?}");
                 assert!(dx == edx, "dx of {g:?} {mode:?}");
                 assert!(dw == edw, "dw of {g:?} {mode:?}");
             }
         }
+    }
+
+    /// Geometries that cross the borders of tiles, panels, units and chunks: name, geometry, rows.
+    fn large() -> Vec<(&'static str, Geometry, usize)> {
+        let window = |size: [usize; 3], stride: [usize; 3], pad: [usize; 3]| Window {
+            stride,
+            before: pad,
+            after: pad,
+            ..Window::new(size)
+        };
+        let plane = |k: usize, s: usize, p: usize| window([1, k, k], [1, s, s], [0, p, p]);
+        let cube = |k: usize, s: usize, p: usize| window([k; 3], [s; 3], [p; 3]);
+        let line = |k: usize, s: usize, p: usize| window([1, 1, k], [1, 1, s], [0, 0, p]);
+        let with = |name, x: Extent, f: usize, window: Window, groups: usize, rows: usize| {
+            (name, Geometry::new(x, f, window, groups).unwrap(), rows)
+        };
+        vec![
+            with("several images in a unit", Extent::image(14, 14, 8), 16, plane(5, 1, 2), 1, 9),
+            with("rows in blocks", Extent::image(61, 70, 12), 40, plane(3, 1, 1), 1, 2),
+            with("rows in blocks, no padding", Extent::image(61, 70, 12), 7, plane(3, 1, 0), 1, 2),
+            with("strided rows in blocks", Extent::image(75, 64, 12), 33, plane(3, 2, 1), 1, 2),
+            with("stride 3, size 2", Extent::image(90, 64, 9), 5, plane(2, 3, 1), 1, 2),
+            with("slices in blocks", Extent::cube(17, 19, 16, 8), 24, cube(3, 1, 1), 1, 1),
+            with("strided slices in blocks", Extent::cube(21, 19, 16, 8), 24, cube(3, 2, 1), 1, 2),
+            with("a row in blocks", Extent::line(70_001, 1), 3, line(8, 4, 2), 1, 1),
+            with("a row in blocks with channels", Extent::line(9_001, 5), 17, line(9, 1, 4), 1, 2),
+            with("rows of a wide cube", Extent::cube(4, 60, 150, 4), 4, cube(3, 1, 1), 1, 1),
+            with("1x1", Extent::image(33, 35, 40), 70, plane(1, 1, 0), 1, 2),
+            with("channels that alias", Extent::image(7, 5, 512), 20, plane(3, 1, 1), 1, 3),
+            with("filters that alias", Extent::image(7, 5, 20), 512, plane(3, 1, 1), 1, 3),
+            with("groups", Extent::image(40, 33, 24), 36, plane(3, 1, 1), 3, 2),
+            with("depthwise", Extent::image(40, 33, 37), 37, plane(3, 1, 1), 37, 2),
+            with("depthwise, two filters each", Extent::image(40, 33, 19), 38, plane(3, 2, 1), 19, 2),
+            with("window of the whole image", Extent::image(30, 30, 20), 33, plane(30, 1, 0), 1, 3),
+            with("one filter", Extent::image(50, 50, 16), 1, plane(1, 1, 0), 1, 3),
+        ]
+    }
+
+    fn normal<T: Real>(n: usize, index: u64) -> Vec<T> {
+        let mut r = Stream::new(17, Purpose::User, index);
+        (0..n).map(|_| T::of(r.normal())).collect()
+    }
+
+    /// Runs all directions: y, dx, dw.
+    fn run<T: Real>(cpu: &Cpu, g: Geometry, data: [&[T]; 3], rows: usize) -> [Vec<T>; 3] {
+        let [x, dy, w] = data;
+        let (conv, len) = Conv::on_cpu::<T>(g, rows + 1, cpu).unwrap();
+        let mut scratch = vec![T::of(f64::NAN); len];
+        let mut out = [dy, x, w].map(|like| vec![T::of(f64::NAN); like.len()]);
+        let [y, dx, dw] = &mut out;
+        conv.forward(cpu, x, w, None, y, GradMode::Write, &mut scratch);
+        conv.backward(cpu, dy, w, None, dx, GradMode::Write, &mut scratch);
+        conv.weights(cpu, x, dy, dw, GradMode::Write, &mut scratch);
+        out
+    }
+
+    #[test]
+    fn large_shapes_are_exact_on_integers() {
+        let exact = |cpu: &Cpu| {
+            for (i, (name, g, rows)) in large().into_iter().enumerate() {
+                // Integers below 4: sums of up to 2^18 products are exact in f32, whatever their order.
+                let mut r = Stream::new(23, Purpose::User, i as u64);
+                let mut draw = |n: usize| (0..n).map(|_| r.below(7) as f32 - 3.0).collect::<Vec<_>>();
+                let (x, dy, w) = (draw(rows * g.x.len()), draw(rows * g.y.len()), draw(g.weight_len().unwrap()));
+                let [y, dx, dw] = run(cpu, g, [&x, &dy, &w], rows);
+                let (mut ey, mut edx, mut edw) = (vec![0.0; y.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+                let (c, f) = (g.x.c / g.groups, g.y.c / g.groups);
+                for n in 0..rows {
+                    let (x, dx) = (&x[n * g.x.len()..], &mut edx[n * g.x.len()..]);
+                    let (dy, y) = (&dy[n * g.y.len()..], &mut ey[n * g.y.len()..]);
+                    g.meet(|p, t, q| {
+                        for i in 0..g.x.c {
+                            let (to, w0) = (p * g.y.c + i / c * f, (t * c + i % c) * g.y.c + i / c * f);
+                            for j in 0..f {
+                                y[to + j] += x[q * g.x.c + i] * w[w0 + j];
+                                dx[q * g.x.c + i] += dy[to + j] * w[w0 + j];
+                                edw[w0 + j] += x[q * g.x.c + i] * dy[to + j];
+                            }
+                        }
+                    });
+                }
+                assert!(y == ey, "y of {name}, {cpu:?}");
+                assert!(dx == edx, "dx of {name}, {cpu:?}");
+                assert!(dw == edw, "dw of {name}, {cpu:?}");
+            }
+        };
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
+            exact(&Cpu::with_isa(2, isa).unwrap());
+        }
+    }
+
+    #[test]
+    fn bits_do_not_depend_on_threads() {
+        for (name, g, rows) in large() {
+            let data: [Vec<f32>; 3] =
+                [normal(rows * g.x.len(), 0), normal(rows * g.y.len(), 1), normal(g.weight_len().unwrap(), 2)];
+            let bits = |threads: usize| {
+                let cpu = Cpu::new(threads).unwrap();
+                run(&cpu, g, data.each_ref().map(|d| &d[..]), rows).map(|v| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>())
+            };
+            let one = bits(1);
+            assert!(one == bits(2) && one == bits(7), "{name}");
+        }
+    }
+
+    /// Each path was taken that the large shapes are there for.
+    #[test]
+    fn large_shapes_take_every_path() {
+        let plans: Vec<_> =
+            large().into_iter().map(|(_, g, rows)| Conv::on_cpu::<f32>(g, rows, &Cpu::new(2).unwrap()).unwrap().0).collect();
+        let any = |test: &dyn Fn(&Gather) -> bool| plans.iter().any(|c| test(&c.forward) || test(&c.backward));
+        assert!(any(&|g| g.block[0] > 1) && any(&|g| (1..4).any(|i| g.block[i] < g.most[i - 1] && g.block[i] > 1)));
+        for axis in 0..3 {
+            assert!(any(&|g| g.block[axis + 1] < g.most[axis] && g.block[axis + 1] > 1), "blocks along axis {axis}");
+        }
+        assert!(any(&|g| g.direct) && any(&|g| !g.direct) && any(&|g| g.pitch > g.input.c));
+        assert!(any(&|g| g.parts.len() > 1) && any(&|g| g.sparse));
+        assert!(plans.iter().any(|c| c.chunks > 1) && plans.iter().any(|c| c.chunks == 1));
+        assert!(plans.iter().any(|c| c.tasks > 1));
     }
 
     /// Random small geometries of 1, 2 and 3 dimensions with every feature of a window.

@@ -2,6 +2,8 @@
 
 pub mod activation;
 pub mod conv;
+mod conv_micro;
+mod conv_plan;
 pub mod elementwise;
 pub mod gemm;
 mod gemm_micro;

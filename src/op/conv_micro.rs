@@ -1,0 +1,491 @@
+//! The loops under every convolution: a register tile of MR rows by NV vectors, fed by offsets from tables.
+//!
+//! c[m][j] (+)= b[j] + Σ_s Σ_k a[from(m) + a(s) + k·a_step]·w[b(s) + k·w_step + j]. For outputs (a *gather*), m is a pixel,
+//! s a run of input elements under its window, and w packed weights. For weight gradients, m is a weight row (tap and
+//! channel), s a line of output pixels, k a pixel in the line, and w is dy where it lies. No operand is packed or copied
+//! but weights, which are small, and inputs that need zeros around them, once per unit.
+#![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+
+use super::conv_plan::{Gather, Part, Place, Segment};
+use super::simd::per_lanes;
+use crate::Real;
+use crate::device::{Cpu, Isa, per_isa};
+use crate::memory::GradMode;
+
+/// What a tile computes; see the module.
+#[derive(Clone, Copy)]
+pub(super) struct Tile<T> {
+    a: *const T,
+    places: *const Place,
+    segments: *const Segment,
+    count: usize,
+    k: usize,
+    a_step: usize,
+    w: *const T,
+    /// Elements per unit of `Segment::b`.
+    w_unit: usize,
+    w_step: usize,
+    c: *mut T,
+    /// Valid columns and rows; the others are computed and dropped.
+    columns: usize,
+    rows: usize,
+    bias: *const T,
+    add: bool,
+}
+
+/// Accumulators that fit into the registers beside the operands: 28 of 32, or 12 of 16.
+const fn accumulators(bytes: usize) -> usize {
+    if bytes == 64 { 28 } else { 12 }
+}
+
+per_lanes! {
+    /// One tile. MASK: the last vector of w is read up to `columns` only.
+    unsafe fn tile<T, L, const MR: usize, const NV: usize, const MASK: bool>(t: &Tile<T>) {
+        // Tiles that do not fit the registers of this instruction set are never chosen, and not compiled.
+        if MR * NV > accumulators(L::N * size_of::<T>()) {
+            return;
+        }
+        let last = L::mask(t.columns - (NV - 1) * L::N);
+        let mut p = [t.a; MR];
+        for m in 0..MR {
+            p[m] = t.a.add((*t.places.add(m)).from);
+        }
+        let mut acc = [[L::zero(); NV]; MR];
+        for s in 0..t.count {
+            let segment = *t.segments.add(s);
+            let mut w = t.w.add(segment.b * t.w_unit);
+            let mut at = segment.a;
+            for _ in 0..t.k {
+                let mut b = [L::zero(); NV];
+                for v in 0..NV {
+                    b[v] = if MASK && v + 1 == NV { L::load_masked(w.add(v * L::N), last) } else { L::load(w.add(v * L::N)) };
+                }
+                for m in 0..MR {
+                    let a = L::splat(*p[m].add(at));
+                    for v in 0..NV {
+                        acc[m][v] = L::fma(a, b[v], acc[m][v]);
+                    }
+                }
+                w = w.add(t.w_step);
+                at += t.a_step;
+            }
+        }
+        let mut bias = [L::zero(); NV];
+        if !t.bias.is_null() {
+            for v in 0..NV {
+                bias[v] = if v + 1 == NV { L::load_masked(t.bias.add(v * L::N), last) } else { L::load(t.bias.add(v * L::N)) };
+            }
+        }
+        let whole = t.columns == NV * L::N;
+        for m in 0..MR {
+            if m < t.rows {
+                let c = t.c.add((*t.places.add(m)).to);
+                for v in 0..NV {
+                    let c = c.add(v * L::N);
+                    let mut x = L::add(acc[m][v], bias[v]);
+                    if whole || v + 1 < NV {
+                        if t.add {
+                            x = L::add(L::load(c), x);
+                        }
+                        L::store(c, x);
+                    } else {
+                        if t.add {
+                            x = L::add(L::load_masked(c, last), x);
+                        }
+                        L::store_masked(c, last, x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+type Kernel<T> = unsafe fn(&Tile<T>);
+
+/// The smallest tile with at least `rows` rows.
+fn kernel<T: Real>(isa: Isa, rows: usize, vectors: usize, mask: bool) -> Kernel<T> {
+    macro_rules! pick {
+        ($nv:literal, $mask:literal: $($mr:literal)*) => {
+            $(if rows <= $mr { return tile::<T, $mr, $nv, $mask>(isa); })*
+        };
+    }
+    match (vectors, mask) {
+        (1, false) => {
+            pick!(1, false: 1 2 3 4 6 8 10 12 14);
+        }
+        (1, true) => {
+            pick!(1, true: 1 2 3 4 6 8 10 12 14);
+        }
+        (2, false) => {
+            pick!(2, false: 1 2 3 4 6 8 10 12 14);
+        }
+        _ => {
+            pick!(2, true: 1 2 3 4 6 8 10 12 14);
+        }
+    }
+    unreachable!("tiles have at most 14 rows")
+}
+
+/// The most rows of a tile.
+fn tile_rows(isa: Isa, vectors: usize) -> usize {
+    match (isa, vectors) {
+        (Isa::Avx512, _) => 14,
+        (_, 1) => 12,
+        _ => 6,
+    }
+}
+
+/// A kernel for whole tiles of some width and one for each remainder.
+struct Kernels<T> {
+    isa: Isa,
+    rows: usize,
+    vectors: usize,
+    mask: bool,
+    whole: Kernel<T>,
+}
+
+impl<T: Real> Kernels<T> {
+    fn new(isa: Isa, columns: usize, lanes: usize, mask: bool) -> Self {
+        let vectors = columns.div_ceil(lanes);
+        let (rows, mask) = (tile_rows(isa, vectors), mask && columns % lanes != 0);
+        Self { isa, rows, vectors, mask, whole: kernel(isa, rows, vectors, mask) }
+    }
+
+    /// All rows in `places`, tile by tile.
+    ///
+    /// # Safety
+    /// Every offset in the tables, added to the bases in `t`, lies within its array.
+    unsafe fn run(&self, mut t: Tile<T>, places: &[Place]) {
+        let mut whole = places.chunks_exact(self.rows);
+        for places in &mut whole {
+            t.places = places.as_ptr();
+            t.rows = self.rows;
+            (self.whole)(&t);
+        }
+        let rest = whole.remainder();
+        if let Some(&first) = rest.first() {
+            // The kernel may be taller than the rest: its further rows repeat the first and are not stored.
+            let mut few = [first; 14];
+            few[..rest.len()].copy_from_slice(rest);
+            t.places = few.as_ptr();
+            t.rows = rest.len();
+            kernel(self.isa, rest.len(), self.vectors, self.mask)(&t);
+        }
+    }
+}
+
+/// A pointer that tasks share; each writes elements of its own.
+#[derive(Clone, Copy)]
+struct Shared<T>(*mut T);
+// SAFETY: the tasks of one `run` touch disjoint elements (each function below says which).
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    /// By method, so that closures capture the wrapper.
+    fn at(&self, offset: usize) -> *mut T {
+        // SAFETY: callers pass offsets within the array.
+        unsafe { self.0.add(offset) }
+    }
+}
+
+/// Columns of all panels: whole registers, so that packed weights are read without masks.
+pub(super) fn padded(columns: usize, lanes: usize) -> usize {
+    columns.next_multiple_of(lanes)
+}
+
+/// Elements of the packed weights of a gather.
+pub(super) fn packed_len(g: &Gather, lanes: usize) -> usize {
+    let rows: usize = g.parts.iter().map(|p| p.rows.len()).sum();
+    rows * g.groups * padded(g.output.c / g.groups, lanes)
+}
+
+/// Where panel `j` of `group` begins in the packed weights.
+fn panel(g: &Gather, part: &Part, group: usize, j: usize, lanes: usize) -> usize {
+    let width = padded(g.output.c / g.groups, lanes);
+    (part.before * g.groups + part.rows.len() * group) * width + part.rows.len() * j * 2 * lanes
+}
+
+/// Packs weights [tap][c/groups][f]: for each part, group and panel of two vectors, the panel's columns of each weight
+/// row. `flip` exchanges the two channels: panels are columns over c, rows over (tap, f).
+pub(super) fn pack<T: Real>(cpu: &Cpu, g: &Gather, flip: bool, lanes: usize, w: &[T], packed: &mut [T]) {
+    let (k, columns) = (g.input.c / g.groups, g.output.c / g.groups);
+    let panels = columns.div_ceil(2 * lanes);
+    let (len, tasks) = (packed.len(), g.parts.len() * g.groups * panels);
+    let shared = Shared(packed.as_mut_ptr());
+    let task = |i: usize| {
+        let (j, group) = (i % panels, i / panels % g.groups);
+        let part = &g.parts[i / panels / g.groups];
+        let start = panel(g, part, group, j, lanes);
+        let valid = (columns - j * 2 * lanes).min(2 * lanes);
+        let width = padded(valid, lanes);
+        debug_assert!(start + part.rows.len() * width <= len);
+        // SAFETY: panels lie one after another and do not overlap; each task has one.
+        let out = unsafe { std::slice::from_raw_parts_mut(shared.at(start), part.rows.len() * width) };
+        for (r, out) in out.chunks_exact_mut(width).enumerate() {
+            let (tap, i) = (part.taps[r / k], r % k);
+            if flip {
+                let first = (tap * columns + j * 2 * lanes) * g.input.c + group * k + i;
+                for (o, w) in out[..valid].iter_mut().zip(w[first..].iter().step_by(g.input.c)) {
+                    *o = *w;
+                }
+            } else {
+                let first = (tap * k + i) * g.output.c + group * columns + j * 2 * lanes;
+                out[..valid].copy_from_slice(&w[first..][..valid]);
+            }
+            out[valid..].fill(T::ZERO);
+        }
+    };
+    if len < 64 * 1024 { (0..tasks).for_each(task) } else { cpu.run(tasks, &task) }
+}
+
+/// Copies the input of the unit that begins at `start` to `copy`, zeros outside of the image.
+fn copy_unit<T: Real>(g: &Gather, x: &[T], start: [usize; 4], rows: usize, copy: &mut [T]) {
+    let (input, c) = (g.input, g.input.c);
+    let [ld, lh, lw] = g.input_start(start);
+    let [sd, sh, sw] = g.span;
+    let images = g.block[0].min(rows - start[0]);
+    // The columns that lie inside the image.
+    let (left, right) = ((-lw).clamp(0, sw as isize) as usize, (input.w as isize - lw).clamp(0, sw as isize) as usize);
+    copy[..images * sd * sh * sw * g.pitch].fill(T::ZERO);
+    for n in 0..images {
+        for d in 0..sd {
+            let qd = ld + d as isize;
+            if qd < 0 || qd >= input.d as isize {
+                continue;
+            }
+            for h in 0..sh {
+                let qh = lh + h as isize;
+                if qh < 0 || qh >= input.h as isize || left >= right {
+                    continue;
+                }
+                let to = (((n * sd + d) * sh + h) * sw + left) * g.pitch;
+                let row = ((start[0] + n) * input.d + qd as usize) * input.h + qh as usize;
+                let from = (row * input.w + (lw + left as isize) as usize) * c;
+                if g.pitch == c {
+                    let len = (right - left) * c;
+                    copy[to..to + len].copy_from_slice(&x[from..from + len]);
+                } else {
+                    let pixels = x[from..from + (right - left) * c].chunks_exact(c);
+                    for (to, x) in copy[to..].chunks_mut(g.pitch).zip(pixels) {
+                        to[..c].copy_from_slice(x);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The left operand of a unit: where its tables count from.
+fn operand<T: Real>(g: &Gather, x: &[T], start: [usize; 4], rows: usize, copy: &mut [T]) -> *const T {
+    if g.direct {
+        let [d, h, w] = g.input_start(start).map(|i| i as usize);
+        let offset = start[0] * g.input.len() + ((d * g.input.h + h) * g.input.w + w) * g.input.c;
+        return x[offset..].as_ptr();
+    }
+    copy_unit(g, x, start, rows, copy);
+    copy.as_ptr()
+}
+
+/// y = gather(x, packed) + b, or y += gather(x, packed); `copies` holds a unit for each of `tasks` tasks.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn gather<T: Real>(
+    cpu: &Cpu,
+    g: &Gather,
+    lanes: usize,
+    tasks: usize,
+    x: &[T],
+    packed: &[T],
+    b: Option<&[T]>,
+    y: &mut [T],
+    mode: GradMode,
+    copies: &mut [T],
+) {
+    let rows = y.len() / g.output.len();
+    let (units, columns) = (g.units(rows), g.output.c / g.groups);
+    let panels = columns.div_ceil(2 * lanes);
+    // Few units and many filters: several tasks share a unit.
+    let shares = (2 * tasks).div_ceil(units).min(panels);
+    let items = units * shares;
+    let tasks = tasks.min(items);
+    let copy_len = g.copy_len();
+    let (out, copies) = (Shared(y.as_mut_ptr()), Shared(copies.as_mut_ptr()));
+    let task = |task: usize| {
+        // SAFETY: each task has its own part of `copies`, which holds `tasks` of them.
+        let copy = unsafe { std::slice::from_raw_parts_mut(copies.at(task * copy_len), copy_len) };
+        let (mut unit, mut a) = (usize::MAX, std::ptr::null());
+        for item in task * items / tasks..(task + 1) * items / tasks {
+            let start = g.start(item / shares);
+            if item / shares != unit {
+                unit = item / shares;
+                a = operand(g, x, start, rows, copy);
+            }
+            let share = item % shares;
+            let range = share * panels / shares..(share + 1) * panels / shares;
+            for part in &g.parts {
+                let valid = g.valid(part, start, rows);
+                let places = &part.pixels[..valid.iter().product()];
+                for group in 0..g.groups {
+                    for j in range.clone() {
+                        let first = j * 2 * lanes;
+                        let n = (columns - first).min(2 * lanes);
+                        let column = group * columns + first;
+                        let w = packed[panel(g, part, group, j, lanes)..].as_ptr();
+                        let width = padded(n, lanes);
+                        let t = Tile {
+                            // SAFETY: the group's first channel, within the unit's input.
+                            a: unsafe { a.add(group * (g.input.c / g.groups)) },
+                            places: places.as_ptr(),
+                            segments: part.runs.as_ptr(),
+                            count: part.runs.len(),
+                            k: part.run,
+                            a_step: 1,
+                            w,
+                            w_unit: width,
+                            w_step: width,
+                            c: out.at(g.output_base(start) + column),
+                            columns: n,
+                            rows: 0,
+                            bias: b.map_or(std::ptr::null(), |b| b[column..].as_ptr()),
+                            add: mode == GradMode::Add,
+                        };
+                        // SAFETY: the tables were made for these arrays; items write disjoint outputs and columns.
+                        unsafe { Kernels::new(cpu.isa(), n, lanes, false).run(t, places) };
+                    }
+                }
+            }
+        }
+    };
+    if tasks == 1 { task(0) } else { cpu.run(tasks, &task) }
+}
+
+/// dw = Σ x·dy over all outputs, or dw += that. The units fall into `chunks` runs that sum on their own (into `sums`,
+/// where there are several) and are added in order: the same bits for any number of threads.
+#[allow(clippy::too_many_arguments)]
+pub(super) fn weights<T: Real>(
+    cpu: &Cpu,
+    g: &Gather,
+    lanes: usize,
+    (tasks, chunks): (usize, usize),
+    x: &[T],
+    dy: &[T],
+    dw: &mut [T],
+    mode: GradMode,
+    (copies, sums): (&mut [T], &mut [T]),
+) {
+    let rows = dy.len() / g.output.len();
+    let units = g.units(rows);
+    let chunks = chunks.min(units);
+    let direct = chunks == 1;
+    let len = dw.len();
+    let complete = g.parts.iter().map(|p| p.rows.len()).sum::<usize>() * g.output.c == len;
+    if !complete {
+        // Taps that meet no output.
+        match (direct, mode) {
+            (true, GradMode::Write) => dw.fill(T::ZERO),
+            (true, GradMode::Add) => {}
+            (false, _) => sums[..chunks * len].fill(T::ZERO),
+        }
+    }
+    let shares = (2 * tasks).div_ceil(chunks);
+    let items = chunks * shares;
+    let tasks = tasks.min(items);
+    let copy_len = g.copy_len();
+    let out = Shared(if direct { dw.as_mut_ptr() } else { sums[..chunks * len].as_mut_ptr() });
+    let copies = Shared(copies.as_mut_ptr());
+    let task = |task: usize| {
+        // SAFETY: each task has its own part of `copies`, which holds `tasks` of them.
+        let copy = unsafe { std::slice::from_raw_parts_mut(copies.at(task * copy_len), copy_len) };
+        for item in task * items / tasks..(task + 1) * items / tasks {
+            let (chunk, share) = (item / shares, item % shares);
+            let range = chunk * units / chunks..(chunk + 1) * units / chunks;
+            for unit in range.clone() {
+                let first = unit == range.start;
+                let c = if direct { out.0 } else { out.at(chunk * len) };
+                let add = !first || direct && mode == GradMode::Add;
+                let a = operand(g, x, g.start(unit), rows, copy);
+                // SAFETY: `c` holds the weights; the rows of a share are written by this task alone.
+                unsafe { weights_of_unit(cpu.isa(), g, lanes, a, dy, g.start(unit), rows, c, add, (share, shares)) };
+            }
+        }
+    };
+    if tasks == 1 {
+        task(0)
+    } else {
+        cpu.run(tasks, &task)
+    }
+    if !direct {
+        let sums = &sums[..chunks * len];
+        cpu.split(SUM, dw, |i, dw| add_sums(cpu, sums, len, i * SUM, mode, dw));
+    }
+}
+
+/// Elements of dw that one task adds up.
+const SUM: usize = 4096;
+
+per_isa! {
+    /// dw (+)= Σ of the elements from `first` on of all sums, each `len` long.
+    fn add_sums<T: Real>(cpu: &Cpu, sums: &[T], len: usize, first: usize, mode: GradMode, dw: &mut [T]) {
+        let n = dw.len();
+        for (i, sum) in sums.chunks_exact(len).enumerate() {
+            let sum = &sum[first..first + n];
+            if i == 0 && mode == GradMode::Write {
+                dw.copy_from_slice(sum);
+            } else {
+                dw.iter_mut().zip(sum).for_each(|(dw, s)| *dw += *s);
+            }
+        }
+    }
+}
+
+/// What one unit adds to the weight gradients `c`: the `share` of rows out of so many shares, all columns.
+///
+/// # Safety
+/// The tables of `g` lie within the unit's input `a`, `dy` and `c`.
+#[allow(clippy::too_many_arguments)]
+unsafe fn weights_of_unit<T: Real>(
+    isa: Isa,
+    g: &Gather,
+    lanes: usize,
+    a: *const T,
+    dy: &[T],
+    start: [usize; 4],
+    rows: usize,
+    c: *mut T,
+    add: bool,
+    (share, shares): (usize, usize),
+) {
+    let columns = g.output.c / g.groups;
+    for part in &g.parts {
+        let [n, d, h, k] = g.valid(part, start, rows);
+        if add && n * d * h * k == 0 {
+            continue;
+        }
+        let lines = &part.lines[..n * d * h];
+        for group in 0..g.groups {
+            for first in (0..columns).step_by(2 * lanes) {
+                let kernels = Kernels::new(isa, (columns - first).min(2 * lanes), lanes, true);
+                let tiles = part.rows.len().div_ceil(kernels.rows);
+                let share = share * tiles / shares * kernels.rows..(share + 1) * tiles / shares * kernels.rows;
+                let places = &part.rows[share.start..share.end.min(part.rows.len())];
+                let column = group * columns + first;
+                let t = Tile {
+                    a: a.add(group * (g.input.c / g.groups)),
+                    places: places.as_ptr(),
+                    segments: lines.as_ptr(),
+                    count: lines.len(),
+                    k,
+                    a_step: g.stride[2] * g.pitch,
+                    w: dy[(g.output_base(start) + column).min(dy.len())..].as_ptr(),
+                    w_unit: 1,
+                    w_step: g.step[2] * g.output.c,
+                    c: c.add(column),
+                    columns: (columns - first).min(2 * lanes),
+                    rows: 0,
+                    bias: std::ptr::null(),
+                    add,
+                };
+                kernels.run(t, places);
+            }
+        }
+    }
+}
