@@ -42,7 +42,7 @@ impl Geometry {
                 window.dilation[i] = 1;
             }
         }
-        if groups == 0 || x.c % groups != 0 || filters % groups != 0 {
+        if groups == 0 || !x.c.is_multiple_of(groups) || !filters.is_multiple_of(groups) {
             return Err(Error::shape("", "groups must divide the channels and the filters")
                 .expected(format!("a divisor of {} and {filters}", x.c))
                 .got(groups));
@@ -71,7 +71,6 @@ impl Geometry {
 /// A planned convolution: its tables, and the scratch that all directions share in turn.
 #[derive(Debug)]
 pub struct Conv {
-    g: Geometry,
     forward: Gather,
     backward: Gather,
     /// Elements of a vector register.
@@ -121,7 +120,7 @@ impl Conv {
         let tasks = if work < SERIAL as u128 { 1 } else { 2 * threads };
         let chunks = (SUMS / weights).clamp(1, CHUNKS).min(forward.units(capacity));
         let scratch = Slot { space: Space::Local, index: 0 };
-        let conv = Self { g, forward, backward, lanes, tasks, chunks, scratch };
+        let conv = Self { forward, backward, lanes, tasks, chunks, scratch };
         let gather = |g: &Gather| part(micro::packed_len(g, lanes)) + part(tasks * g.copy_len());
         let sums = if chunks > 1 { chunks * weights } else { 0 };
         let len = gather(&conv.forward).max(gather(&conv.backward)).max(part(tasks * conv.forward.copy_len()) + sums);
@@ -338,37 +337,42 @@ pub(super) mod tests {
 
     #[test]
     fn large_shapes_are_exact_on_integers() {
-        let exact = |cpu: &Cpu| {
-            for (i, (name, g, rows)) in large().into_iter().enumerate() {
-                // Integers below 4: sums of up to 2^18 products are exact in f32, whatever their order.
-                let mut r = Stream::new(23, Purpose::User, i as u64);
-                let mut draw = |n: usize| (0..n).map(|_| r.below(7) as f32 - 3.0).collect::<Vec<_>>();
-                let (x, dy, w) = (draw(rows * g.x.len()), draw(rows * g.y.len()), draw(g.weight_len().unwrap()));
-                let [y, dx, dw] = run(cpu, g, [&x, &dy, &w], rows);
-                let (mut ey, mut edx, mut edw) = (vec![0.0; y.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
-                let (c, f) = (g.x.c / g.groups, g.y.c / g.groups);
-                for n in 0..rows {
-                    let (x, dx) = (&x[n * g.x.len()..], &mut edx[n * g.x.len()..]);
-                    let (dy, y) = (&dy[n * g.y.len()..], &mut ey[n * g.y.len()..]);
-                    g.meet(|p, t, q| {
-                        for i in 0..g.x.c {
-                            let (to, w0) = (p * g.y.c + i / c * f, (t * c + i % c) * g.y.c + i / c * f);
-                            for j in 0..f {
-                                y[to + j] += x[q * g.x.c + i] * w[w0 + j];
-                                dx[q * g.x.c + i] += dy[to + j] * w[w0 + j];
-                                edw[w0 + j] += x[q * g.x.c + i] * dy[to + j];
-                            }
-                        }
-                    });
+        for (i, (name, g, rows)) in large().into_iter().enumerate() {
+            // Integers below 4: sums of up to 2^18 products are exact in f32, whatever their order.
+            let mut r = Stream::new(23, Purpose::User, i as u64);
+            let mut draw = |n: usize| (0..n).map(|_| r.below(7) as f32 - 3.0).collect::<Vec<_>>();
+            let (x, dy, w) = (draw(rows * g.x.len()), draw(rows * g.y.len()), draw(g.weight_len().unwrap()));
+            let expected = by_definition(&g, &x, &dy, &w);
+            for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
+                let computed = run(&Cpu::with_isa(2, isa).unwrap(), g, [&x, &dy, &w], rows);
+                for ((what, computed), expected) in ["y", "dx", "dw"].iter().zip(&computed).zip(&expected) {
+                    assert!(computed == expected, "{what} of {name}, {isa}");
                 }
-                assert!(y == ey, "y of {name}, {cpu:?}");
-                assert!(dx == edx, "dx of {name}, {cpu:?}");
-                assert!(dw == edw, "dw of {name}, {cpu:?}");
             }
-        };
-        for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
-            exact(&Cpu::with_isa(2, isa).unwrap());
         }
+    }
+
+    /// y, dx, dw product by product.
+    fn by_definition(g: &Geometry, x: &[f32], dy: &[f32], w: &[f32]) -> [Vec<f32>; 3] {
+        let (c, f) = (g.x.c / g.groups, g.y.c / g.groups);
+        let (mut y, mut dx, mut dw) = (vec![0.0; dy.len()], vec![0.0; x.len()], vec![0.0; w.len()]);
+        for n in 0..x.len() / g.x.len() {
+            let (x, dx) = (&x[n * g.x.len()..], &mut dx[n * g.x.len()..]);
+            let (dy, y) = (&dy[n * g.y.len()..], &mut y[n * g.y.len()..]);
+            g.meet(|p, t, q| {
+                for i in 0..g.x.c {
+                    let (to, from, row) = (p * g.y.c + i / c * f, q * g.x.c + i, (t * c + i % c) * g.y.c + i / c * f);
+                    let (y, dy) = (&mut y[to..][..f], &dy[to..][..f]);
+                    let (w, dw) = (&w[row..][..f], &mut dw[row..][..f]);
+                    for j in 0..f {
+                        y[j] += x[from] * w[j];
+                        dx[from] += dy[j] * w[j];
+                        dw[j] += x[from] * dy[j];
+                    }
+                }
+            });
+        }
+        [y, dx, dw]
     }
 
     #[test]
@@ -408,8 +412,8 @@ pub(super) mod tests {
         while list.len() < 120 {
             let dims = 1 + r.below(3);
             let (mut space, mut window) = ([1; 3], Window::new([1; 3]));
-            for i in 3 - dims..3 {
-                space[i] = 1 + r.below(if dims == 3 { 5 } else { 9 });
+            for (i, space) in space.iter_mut().enumerate().skip(3 - dims) {
+                *space = 1 + r.below(if dims == 3 { 5 } else { 9 });
                 window.size[i] = 1 + r.below(4);
                 window.stride[i] = 1 + r.below(3);
                 window.dilation[i] = 1 + r.below(2);

@@ -4,7 +4,8 @@
 //! s a run of input elements under its window, and w packed weights. For weight gradients, m is a weight row (tap and
 //! channel), s a line of output pixels, k a pixel in the line, and w is dy where it lies. No operand is packed or copied
 //! but weights, which are small, and inputs that need zeros around them, once per unit.
-#![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
+// Register tiles are indexed by constants, so that they stay in registers.
+#![allow(unsafe_code, unsafe_op_in_unsafe_fn, clippy::needless_range_loop)]
 
 use super::conv_plan::{Gather, Part, Place, Segment};
 use super::simd::per_lanes;
@@ -147,7 +148,7 @@ struct Kernels<T> {
 impl<T: Real> Kernels<T> {
     fn new(isa: Isa, columns: usize, lanes: usize, mask: bool) -> Self {
         let vectors = columns.div_ceil(lanes);
-        let (rows, mask) = (tile_rows(isa, vectors), mask && columns % lanes != 0);
+        let (rows, mask) = (tile_rows(isa, vectors), mask && !columns.is_multiple_of(lanes));
         Self { isa, rows, vectors, mask, whole: kernel(isa, rows, vectors, mask) }
     }
 

@@ -303,7 +303,7 @@ impl Gather {
 /// The distance of pixels: rows of a tile whose distance is a multiple of 2 KiB would fall into the same few sets of the
 /// first-level cache (64 sets of 64 bytes), so such pixels get 16 elements more.
 fn pitch(c: usize) -> usize {
-    if c >= 512 && c % 512 == 0 { c + 16 } else { c }
+    if c >= 512 && c.is_multiple_of(512) { c + 16 } else { c }
 }
 
 /// Outputs of a unit along n, d, h, w: whole images while they fit, else blocks along the first axis on which one step
