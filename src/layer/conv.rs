@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::memory::{Element, GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::{self, Activation, Reads};
 use crate::op::conv::{self, Geometry};
+use crate::op::reduce;
 use crate::{Cpu, Error, Extent, Init, Padding, Real, Result, Sizes, Window, real};
 use serde::{Deserialize, Serialize};
 
@@ -236,7 +237,7 @@ impl Layer for Conv {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Activated {
     act: Activation,
-    c: usize,
+    pub c: usize,
     z: Option<Slot>,
 }
 
@@ -298,7 +299,7 @@ impl Pass for ConvPass {
                 self.act.backward(s, cpu, io, &mut dy)?;
                 let mut scratch = s.write::<T>(self.op.scratch())?;
                 if let Some((db, mode)) = self.b.and_then(|b| s.grad(b.dw)) {
-                    conv::bias_gradient(&dy, &mut s.write::<T>(db)?, mode);
+                    reduce::columns(cpu, &dy, self.act.c, &mut s.write::<T>(db)?, mode);
                 }
                 if let Some((dw, mode)) = s.grad(self.w.dw) {
                     self.op.weights(cpu, &s.read::<T>(io.x[0])?, &dy, &mut s.write::<T>(dw)?, mode, &mut scratch);

@@ -12,6 +12,7 @@ use crate::device::Device;
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Step};
 use crate::op::activation::Activation;
 use crate::op::conv::{self, Geometry};
+use crate::op::reduce;
 use crate::{Error, Extent, Init, Padding, Result, Sizes, Window, real};
 use serde::{Deserialize, Serialize};
 
@@ -248,7 +249,7 @@ impl Pass for ConvTransposePass {
                 self.act.backward(s, cpu, io, &mut dy)?;
                 let mut scratch = s.write::<T>(self.op.scratch())?;
                 if let Some((db, mode)) = self.b.and_then(|b| s.grad(b.dw)) {
-                    conv::bias_gradient(&dy, &mut s.write::<T>(db)?, mode);
+                    reduce::columns(cpu, &dy, self.act.c, &mut s.write::<T>(db)?, mode);
                 }
                 if let Some((dw, mode)) = s.grad(self.w.dw) {
                     self.op.weights(cpu, &dy, &s.read::<T>(io.x[0])?, &mut s.write::<T>(dw)?, mode, &mut scratch);

@@ -194,16 +194,6 @@ fn start<T: Real>(y: &mut [T], c: usize, b: Option<&[T]>) {
     }
 }
 
-/// db = Σ rows of dy
-pub(crate) fn bias_gradient<T: Real>(dy: &[T], db: &mut [T], mode: GradMode) {
-    if mode == GradMode::Write {
-        db.fill(T::ZERO);
-    }
-    for dy in dy.chunks_exact(db.len()) {
-        db.iter_mut().zip(dy).for_each(|(db, dy)| *db += *dy);
-    }
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
