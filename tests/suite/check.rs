@@ -1,0 +1,577 @@
+//! The checks that follow from a case. Each returns what is wrong; [`layer_suite!`] makes one test of each.
+
+use crate::case::{Batch, Case, Outcome, Rig};
+use crate::corrupt::{Corrupt, What};
+use kamacite::device::Isa;
+use kamacite::layer::Layer;
+use kamacite::rng::{Purpose, Stream};
+use kamacite::{Cpu, Device, Extent, Grads, Mode, Network, Precision, Registry};
+
+pub type Verdict<T = ()> = Result<T, String>;
+
+/// One test per check for the cases of `cases()`.
+macro_rules! layer_suite {
+    () => {
+        #[test]
+        fn descriptions_survive_saving() {
+            crate::check::all(&cases(), crate::check::saved);
+        }
+        #[test]
+        fn forward_is_the_loop_nest() {
+            crate::check::all(&cases(), crate::check::forward);
+        }
+        #[test]
+        fn gradients_are_the_differences() {
+            crate::check::all(&cases(), crate::check::gradients);
+        }
+        #[test]
+        fn wrong_gradients_are_noticed() {
+            crate::check::all(&cases(), crate::check::corrupted);
+        }
+        #[test]
+        fn every_instruction_set_is_accurate() {
+            crate::check::all(&cases(), crate::check::precision);
+        }
+        #[test]
+        fn bits_do_not_depend_on_threads() {
+            crate::check::all(&cases(), crate::check::threads);
+        }
+        #[test]
+        fn gradients_add_at_fan_outs_and_over_batches() {
+            crate::check::all(&cases(), crate::check::adding);
+        }
+        #[test]
+        fn rows_stand_alone() {
+            crate::check::all(&cases(), crate::check::rows);
+        }
+        #[test]
+        fn frozen_parameters_stay() {
+            crate::check::all(&cases(), crate::check::frozen);
+        }
+    };
+}
+pub(crate) use layer_suite;
+
+/// Runs a check over all cases and reports every failure.
+pub fn all(cases: &[Case], check: impl Fn(&Case) -> Verdict) {
+    assert!(!cases.is_empty());
+    let failures: Vec<String> = cases.iter().filter_map(|c| Some(format!("{}: {}", c.name, check(c).err()?))).collect();
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+pub fn text(e: kamacite::Error) -> String {
+    e.to_string()
+}
+
+fn cpu(threads: usize) -> Device {
+    Device::cpu_threads(threads).expect("a CPU")
+}
+
+/// (1 and 2) Extent and values of the forward pass in f64 against the loop nest of the case, in every mode.
+pub fn forward(case: &Case) -> Verdict {
+    let Some(naive) = &case.naive else { return Ok(()) };
+    let x = case.inputs();
+    for mode in [Mode::Train, Mode::Eval, Mode::Infer, Mode::MonteCarlo] {
+        if case.random && mode.drops() {
+            continue;
+        }
+        let mut rig = case.rig(Precision::FP64, &cpu(2)).map_err(text)?;
+        let expected = naive(&rig.given(&x, mode).map_err(text)?);
+        let y = rig.forward(mode, &x).map_err(text)?;
+        if y.extent != expected.extent {
+            return Err(format!("{mode:?}: extent; expected {}, got {}", expected.extent, y.extent));
+        }
+        close("y", &y.v, &expected.v, 1e-12).map_err(|e| format!("{mode:?}: {e}"))?;
+        not_degenerate(&y)?;
+    }
+    Ok(())
+}
+
+/// A constant output would agree with many a wrong one.
+fn not_degenerate(y: &Batch) -> Verdict {
+    let all_equal = y.v.iter().all(|v| *v == y.v[0]);
+    if all_equal && y.v.len() > 1 { Err("all outputs are equal: the case shows nothing".into()) } else { Ok(()) }
+}
+
+/// |a − b| <= bound·max|b| everywhere.
+pub fn close(what: &str, got: &[f64], expected: &[f64], bound: f64) -> Verdict {
+    if got.len() != expected.len() {
+        return Err(format!("{what}: {} elements, expected {}", got.len(), expected.len()));
+    }
+    let scale = expected.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    let worst = got.iter().zip(expected).enumerate().max_by(|a, b| error(a.1).total_cmp(&error(b.1)));
+    match worst {
+        Some((i, (g, e))) if !(error((g, e)) <= bound * scale) => {
+            Err(format!("{what}[{i}]: expected {e}, got {g}: error {:.3e}, bound {:.3e}", error((g, e)), bound * scale))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn error((a, b): (&f64, &f64)) -> f64 {
+    let e = (a - b).abs();
+    if e.is_nan() { f64::INFINITY } else { e }
+}
+
+/// (3) Every gradient against two-sided differences.
+pub fn gradients(case: &Case) -> Verdict {
+    case.modes.iter().try_for_each(|&mode| differences(case, &case.layer, mode, None).map_err(|e| format!("{mode:?}: {e}")))
+}
+
+/// A wrong backward pass must fail the same check, for every input and parameter of the layer.
+pub fn corrupted(case: &Case) -> Verdict {
+    let rig = case.rig(Precision::FP64, &cpu(1)).map_err(text)?;
+    let short = |name: &String| name.strip_prefix(&rig.prefix).unwrap_or(name).to_string();
+    let shape = |name: &String| rig.model.arrays().find(|(n, _)| n == name).map(|(_, s)| s.to_vec()).unwrap_or_default();
+    let inputs = (0..case.x.len()).map(What::Input);
+    let params = rig.params.iter().map(|n| What::Param(short(n), shape(n)));
+    for (a, what) in inputs.chain(params).enumerate() {
+        // A sign, a missing term, and 1 part in 10⁵.
+        for factor in [-1.0, 0.0, 1.000_01] {
+            let wrong = Corrupt { inner: case.layer.clone(), what: what.clone(), factor };
+            if case.modes.iter().all(|&mode| differences(case, &wrong, mode, Some(a)).is_ok()) {
+                return Err(format!("the gradient of {what:?} times {factor} passed the check"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How far an element is moved for a difference: truncation h²·f‴/6 and rounding ε·f/h are both near 1e-11.
+fn step(x: f64) -> f64 {
+    1e-5 * x.abs().max(1.0)
+}
+
+/// What the differences are taken of.
+struct Probe<'a, L> {
+    case: &'a Case,
+    layer: &'a L,
+    mode: Mode,
+    rig: Rig,
+    x: Vec<Batch>,
+    /// The random functional Σ r·y.
+    r: Batch,
+    /// Element tables: inputs first, then parameters.
+    arrays: Vec<Vec<f64>>,
+}
+
+/// Compares every gradient, or that of array `only`.
+fn differences<L: Layer + Clone + 'static>(case: &Case, layer: &L, mode: Mode, only: Option<usize>) -> Verdict {
+    let mut rig = case.rig_of(layer.clone(), Precision::FP64, &cpu(1)).map_err(text)?;
+    let x = case.inputs();
+    let y = rig.forward(mode, &x).map_err(text)?;
+    let r = case.weighting(y.rows, y.extent);
+    let mut arrays: Vec<Vec<f64>> = x.iter().map(|b| b.v.clone()).collect();
+    for name in &rig.params {
+        arrays.push(rig.model.array(name).map_err(text)?);
+    }
+    let which = only.map_or(0..arrays.len(), |a| a..a + 1);
+    Probe { case, layer, mode, rig, x, r, arrays }.check(which)
+}
+
+impl<L: Layer + Clone + 'static> Probe<'_, L> {
+    fn check(&mut self, which: std::ops::Range<usize>) -> Verdict {
+        let (mut compared, mut left) = (0_usize, 0_usize);
+        let mut analytic = self.analytic()?;
+        for a in which {
+            let mut picks = Stream::new(self.case.seed, Purpose::User, 2000 + a as u64);
+            let len = self.arrays[a].len();
+            let (picked, directions): (Vec<usize>, usize) =
+                if len < 2000 { ((0..len).collect(), 0) } else { ((0..200).map(|_| picks.below(len)).collect(), 3) };
+            for i in picked {
+                let mut tries = 0;
+                while let Err(e) = self.compare(a, &analytic, Along::Element(i)) {
+                    // A kink between the two points of the difference. The forward pass alone decides whether there is
+                    // one, so a wrong gradient finds no excuse here; the point is moved off it.
+                    if !self.kinked(a, i)? {
+                        return Err(e);
+                    }
+                    tries += 1;
+                    if tries > 5 {
+                        left += 1;
+                        break;
+                    }
+                    self.arrays[a][i] += 37.0 * step(self.arrays[a][i]);
+                    analytic = self.analytic()?;
+                }
+                compared += 1;
+            }
+            for k in 0..directions {
+                let d: Vec<f64> = (0..len).map(|_| picks.normal() / (len as f64).sqrt()).collect();
+                self.compare(a, &analytic, Along::Direction(&d)).map_err(|e| format!("direction {k}: {e}"))?;
+            }
+        }
+        compared -= left;
+        if compared == 0 || left * 10 > compared + left {
+            return Err(format!("only {compared} of {} entries could be compared", compared + left));
+        }
+        Ok(())
+    }
+
+    fn name(&self, a: usize) -> String {
+        match a.checked_sub(self.x.len()) {
+            None => format!("dx{a}"),
+            Some(p) => format!("d{}", self.rig.params[p]),
+        }
+    }
+
+    /// A layer that draws random numbers starts from a new model each time, so that it draws the same ones.
+    fn renew(&mut self) -> Verdict {
+        if self.case.random {
+            self.rig = self.case.rig_of(self.layer.clone(), Precision::FP64, &cpu(1)).map_err(text)?;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, arrays: &[Vec<f64>]) -> Verdict<Vec<Batch>> {
+        let names = self.rig.params.clone();
+        for (name, values) in names.iter().zip(&arrays[self.x.len()..]) {
+            self.rig.model.set_array(name, values).map_err(text)?;
+        }
+        Ok(self.x.iter().zip(arrays).map(|(b, v)| Batch { v: v.clone(), ..*b }).collect())
+    }
+
+    fn analytic(&mut self) -> Verdict<Vec<Vec<f64>>> {
+        self.renew()?;
+        let arrays = self.arrays.clone();
+        let x = self.load(&arrays)?;
+        let r = self.r.clone();
+        let out = self.rig.run(self.mode, &x, &r, Grads::Write).map_err(text)?;
+        Ok(out.dx.into_iter().map(|b| b.v).chain(out.dw.into_iter().map(|(_, v)| v)).collect())
+    }
+
+    /// y with array `a` replaced.
+    fn y(&mut self, a: usize, values: Vec<f64>) -> Verdict<Vec<f64>> {
+        self.renew()?;
+        let mut arrays = self.arrays.clone();
+        arrays[a] = values;
+        let x = self.load(&arrays)?;
+        let y = self.rig.forward(self.mode, &x).map_err(text)?;
+        if y.v.iter().any(|v| !v.is_finite()) {
+            return Err("an output is not finite".into());
+        }
+        Ok(y.v)
+    }
+
+    /// (Σ r·(y₊ − y₋)/2h, bound on its rounding error).
+    fn slope(&mut self, a: usize, along: &Along<'_>, factor: f64) -> Verdict<(f64, f64)> {
+        let x = self.arrays[a].clone();
+        let h = factor * along.step(&x);
+        let (plus, minus) = (self.y(a, along.moved(&x, h))?, self.y(a, along.moved(&x, -h))?);
+        let (mut sum, mut noise) = (0.0, 0.0);
+        for ((p, m), r) in plus.iter().zip(&minus).zip(&self.r.v) {
+            if p != m {
+                sum += r * (p - m);
+                // Each y is a sum of a few terms of its own size, rounded: ε·8 of it.
+                noise += 8.0 * f64::EPSILON * (r * p).abs().max(r.abs() * 0.1);
+            }
+        }
+        Ok((sum / (2.0 * h), noise / (2.0 * h)))
+    }
+
+    fn compare(&mut self, a: usize, analytic: &[Vec<f64>], along: Along<'_>) -> Verdict {
+        let (numeric, noise) = self.slope(a, &along, 1.0)?;
+        let expected = along.dot(&analytic[a]);
+        let scale = analytic[a].iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+        // The truncation h²·f‴/6 is below 1e-9 of the largest gradient for every smooth layer here.
+        let bound = 1e-7 * numeric.abs().max(expected.abs()).max(0.01 * scale) + noise;
+        if (numeric - expected).abs() <= bound {
+            return Ok(());
+        }
+        Err(format!("{}[{along}]: differences give {numeric}, backward {expected}, bound {bound:.1e}", self.name(a)))
+    }
+
+    /// Whether the forward pass has a kink within 10·h of this point: one-sided slopes that do not come together as the
+    /// distance shrinks, or two-sided ones that do not settle.
+    fn kinked(&mut self, a: usize, i: usize) -> Verdict<bool> {
+        let x = self.arrays[a].clone();
+        let centre = self.y(a, x.clone())?;
+        let one_sided = |probe: &mut Self, factor: f64| -> Verdict<Vec<f64>> {
+            let h = factor * step(x[i]);
+            let y = probe.y(a, Along::Element(i).moved(&x, h))?;
+            Ok(y.iter().zip(&centre).map(|(y, c)| (y - c) / h).collect())
+        };
+        for factor in [10.0, 3.0, 1.0] {
+            let (right, left) = (one_sided(self, factor)?, one_sided(self, -factor)?);
+            // A smooth y has |right − left| = h·y″, here at most 1e-4·10·y″; a kink leaves a jump of the slope.
+            let jump = right.iter().zip(&left).map(|(r, l)| (r - l).abs()).fold(0.0, f64::max);
+            let slope = right.iter().chain(&left).map(|v| v.abs()).fold(1e-3, f64::max);
+            if jump > 0.02 * slope {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What is moved for a difference.
+enum Along<'a> {
+    Element(usize),
+    Direction(&'a [f64]),
+}
+
+impl Along<'_> {
+    fn step(&self, x: &[f64]) -> f64 {
+        match self {
+            Self::Element(i) => step(x[*i]),
+            Self::Direction(_) => step(0.0),
+        }
+    }
+
+    fn moved(&self, x: &[f64], h: f64) -> Vec<f64> {
+        let mut x = x.to_vec();
+        match self {
+            Self::Element(i) => x[*i] += h,
+            Self::Direction(d) => x.iter_mut().zip(*d).for_each(|(x, d)| *x += h * d),
+        }
+        x
+    }
+
+    fn dot(&self, g: &[f64]) -> f64 {
+        match self {
+            Self::Element(i) => g[*i],
+            Self::Direction(d) => g.iter().zip(*d).map(|(g, d)| g * d).sum(),
+        }
+    }
+}
+
+impl std::fmt::Display for Along<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Element(i) => write!(f, "{i}"),
+            Self::Direction(_) => f.write_str("direction"),
+        }
+    }
+}
+
+/// (4) y, dx and dw in f32 on every instruction set of this machine against f64.
+///
+/// A sum of n products rounds with k·ε·√n of the size of the result when errors are independent; k <= 8 covers the
+/// activation behind it and the vectorised elementary functions (up to 6 units, see `op::math`).
+pub fn precision(case: &Case) -> Verdict {
+    const K: f64 = 8.0;
+    for &mode in &case.modes {
+        let mut rig = case.rig(Precision::FP64, &cpu(1)).map_err(text)?;
+        let x = case.inputs();
+        let y = rig.forward(mode, &x).map_err(text)?;
+        let dy = case.weighting(y.rows, y.extent);
+        let exact = case.rig(Precision::FP64, &cpu(1)).and_then(|mut r| r.run(mode, &x, &dy, Grads::Write)).map_err(text)?;
+        let weights = |e: Extent| rig.model.arrays().map(|(_, s)| s.iter().product::<usize>() / e.c).max().unwrap_or(1);
+        let fan = case.x.iter().map(|e| weights(*e)).max().unwrap_or(1).max(weights(y.extent));
+        let terms = case.terms.unwrap_or(fan).max(1) as f64;
+        let reduced = (terms).max((y.rows * y.extent.area()) as f64);
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
+            let device = Device::Cpu(Cpu::with_isa(2, isa).map_err(text)?);
+            let mut rig = case.rig(Precision::FP32, &device).map_err(text)?;
+            let got = rig.run(mode, &x, &dy, Grads::Write).map_err(text)?;
+            let bound = |terms: f64| K * f64::from(f32::EPSILON) * terms.sqrt();
+            let place = |e| format!("{mode:?} on {isa}: {e}");
+            close("y", &got.y.v, &exact.y.v, bound(terms)).map_err(place)?;
+            for (i, (g, e)) in got.dx.iter().zip(&exact.dx).enumerate() {
+                close(&format!("dx{i}"), &g.v, &e.v, bound(terms)).map_err(place)?;
+            }
+            for ((name, g), (_, e)) in got.dw.iter().zip(&exact.dw) {
+                close(&format!("d{name}"), g, e, bound(reduced)).map_err(place)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// (6) Equal bits for 1, 2 and 7 threads and for two runs, in f32 and f64.
+pub fn threads(case: &Case) -> Verdict {
+    for precision in [Precision::FP32, Precision::FP64] {
+        let mut first: Option<Outcome> = None;
+        for threads in [1, 2, 7, 7] {
+            let mut rig = case.rig(precision, &cpu(threads)).map_err(text)?;
+            let x = case.inputs();
+            let y = rig.forward(case.modes[0], &x).map_err(text)?;
+            let dy = case.weighting(y.rows, y.extent);
+            rig.backward(&dy, Grads::Write).map_err(text)?;
+            let out = rig.run(case.modes[0], &x, &dy, Grads::Write).map_err(text)?;
+            let first = first.get_or_insert_with(|| out.clone());
+            if *first != out {
+                return Err(format!("{precision:?}: other bits with {threads} threads"));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// (7) `Grads::Add` is what was there plus `Write`; the gradient of an input of two layers is the sum of both.
+pub fn adding(case: &Case) -> Verdict {
+    let (mode, x) = (*case.modes.last().unwrap_or(&Mode::Eval), case.inputs());
+    let mut rig = case.rig(Precision::FP64, &cpu(2)).map_err(text)?;
+    let y = rig.forward(mode, &x).map_err(text)?;
+    let dy = case.weighting(y.rows, y.extent);
+    let mut other = dy.clone();
+    other.v.reverse();
+    let fresh = || case.rig(Precision::FP64, &cpu(2)).map_err(text);
+    // A backward pass from eval mode is legal, and random layers are quiet in it.
+    let mode = if case.random { Mode::Eval } else { mode };
+    let one = fresh()?.run(mode, &x, &dy, Grads::Write).map_err(text)?;
+    let two = fresh()?.run(mode, &x, &other, Grads::Write).map_err(text)?;
+    let mut rig = fresh()?;
+    rig.run(mode, &x, &dy, Grads::Write).map_err(text)?;
+    let both = rig.run(mode, &x, &other, Grads::Add).map_err(text)?;
+    for (((name, a), (_, b)), (_, c)) in one.dw.iter().zip(&two.dw).zip(&both.dw) {
+        let sum: Vec<f64> = a.iter().zip(b).map(|(a, b)| a + b).collect();
+        close(&format!("d{name} added"), c, &sum, 1e-12)?;
+    }
+    for (a, b) in two.dx.iter().zip(&both.dx) {
+        if a != b {
+            return Err("dx depends on how parameter gradients are written".into());
+        }
+    }
+    let mut rig = fresh()?;
+    let skipped = rig.run(mode, &x, &dy, Grads::Skip).map_err(text)?;
+    if skipped.dx != one.dx || skipped.dw.iter().any(|(_, g)| g.iter().any(|v| *v != 0.0)) {
+        return Err("Grads::Skip writes a parameter gradient, or changes dx".into());
+    }
+    fan_out(case, mode, &x, (&dy, &other), (&one, &two))
+}
+
+/// Two copies of the layer on the same inputs, each an output.
+fn fan_out(case: &Case, mode: Mode, x: &[Batch], (dy, other): (&Batch, &Batch), (one, two): (&Outcome, &Outcome)) -> Verdict {
+    use kamacite::{Model, Seed, View};
+    let mut net = Network::default();
+    let inputs: Vec<_> = case.x.iter().enumerate().map(|(i, &e)| net.input(&format!("x{i}"), e)).collect();
+    let (a, b) = (net.add(case.layer.clone(), &inputs), net.add(case.layer.clone(), &inputs));
+    net.name(a, "a").name(b, "b").output("a", a).output("b", b);
+    let source = case.rig(Precision::FP64, &cpu(1)).map_err(text)?;
+    let mut model = Model::builder(net).precision(Precision::FP64).device(cpu(2)).build().map_err(text)?;
+    for (name, values) in source.arrays().map_err(text)? {
+        model.set_array(&format!("a.{name}"), &values).map_err(text)?;
+        model.set_array(&format!("b.{name}"), &values).map_err(text)?;
+    }
+    let views: Vec<View<'_>> = x.iter().map(|b| View::f64(b.extent, &b.v)).collect::<Result<_, _>>().map_err(text)?;
+    model.forward(mode, &views[..]).map_err(text)?;
+    let dys = [View::f64(dy.extent, &dy.v).map_err(text)?, View::f64(other.extent, &other.v).map_err(text)?];
+    model.backward(Seed::Outputs(&[Some(dys[0]), Some(dys[1])]), Grads::Write).map_err(text)?;
+    for (i, (d1, d2)) in one.dx.iter().zip(&two.dx).enumerate() {
+        let sum: Vec<f64> = d1.v.iter().zip(&d2.v).map(|(a, b)| a + b).collect();
+        let got = crate::case::batch(model.input_gradient(i).map_err(text)?).map_err(text)?;
+        close(&format!("dx{i} of a fan-out"), &got.v, &sum, 1e-12)?;
+    }
+    Ok(())
+}
+
+/// (7) The last rows of a batch alone, and the batch without its last row, give what they give in the batch.
+pub fn rows(case: &Case) -> Verdict {
+    if !case.per_sample {
+        return Ok(());
+    }
+    let mode = if case.random { Mode::Eval } else { case.modes[0] };
+    let x = case.inputs();
+    let mut rig = case.rig(Precision::FP64, &cpu(2)).map_err(text)?;
+    let y = rig.forward(mode, &x).map_err(text)?;
+    let dy = case.weighting(y.rows, y.extent);
+    let whole = case.rig(Precision::FP64, &cpu(2)).and_then(|mut r| r.run(mode, &x, &dy, Grads::Write)).map_err(text)?;
+    let cut =
+        |b: &Batch, n: usize| Batch { rows: 1, extent: b.extent, v: b.v[n * b.extent.len()..(n + 1) * b.extent.len()].to_vec() };
+    let mut sums: Vec<Vec<f64>> = whole.dw.iter().map(|(_, g)| vec![0.0; g.len()]).collect();
+    for n in 0..case.rows {
+        let (x, dy): (Vec<Batch>, Batch) = (x.iter().map(|b| cut(b, n)).collect(), cut(&dy, n));
+        let alone = rig.run(mode, &x, &dy, Grads::Write).map_err(text)?;
+        close(&format!("y of row {n} alone"), &alone.y.v, &cut(&whole.y, n).v, 1e-12)?;
+        for (a, w) in alone.dx.iter().zip(&whole.dx) {
+            close(&format!("dx of row {n} alone"), &a.v, &cut(w, n).v, 1e-12)?;
+        }
+        for (sum, (_, g)) in sums.iter_mut().zip(&alone.dw) {
+            sum.iter_mut().zip(g).for_each(|(s, g)| *s += g);
+        }
+    }
+    for (sum, (name, g)) in sums.iter().zip(&whole.dw) {
+        close(&format!("d{name}: sum over rows"), g, sum, 1e-12)?;
+    }
+    Ok(())
+}
+
+/// (7) A frozen layer gets no gradient and no update; its input gradient is the same.
+pub fn frozen(case: &Case) -> Verdict {
+    let mode = case.modes[0];
+    let x = case.inputs();
+    let mut rig = case.rig(Precision::FP64, &cpu(1)).map_err(text)?;
+    let y = rig.forward(mode, &x).map_err(text)?;
+    let dy = case.weighting(y.rows, y.extent);
+    let free = case.rig(Precision::FP64, &cpu(1)).and_then(|mut r| r.run(mode, &x, &dy, Grads::Write)).map_err(text)?;
+    let mut rig = case.rig(Precision::FP64, &cpu(1)).map_err(text)?;
+    let before = rig.arrays().map_err(text)?;
+    rig.model.freeze(rig.node);
+    let cold = rig.run(mode, &x, &dy, Grads::Write).map_err(text)?;
+    rig.model.step(&Descent(1.0)).map_err(text)?;
+    let after = rig.arrays().map_err(text)?;
+    let states: Vec<&str> = rig.states.iter().map(|n| n.strip_prefix(&rig.prefix).unwrap_or(n)).collect();
+    if before.iter().any(|(name, values)| !states.contains(&name.as_str()) && after[name] != *values) {
+        return Err("a frozen parameter moved".into());
+    }
+    if cold.dw.iter().any(|(_, g)| g.iter().any(|v| *v != 0.0)) {
+        return Err("a frozen parameter has a gradient".into());
+    }
+    if cold.dx != free.dx || cold.y != free.y {
+        return Err("freezing changes y or dx".into());
+    }
+    if rig.params.is_empty() {
+        return Ok(());
+    }
+    rig.model.unfreeze(rig.node);
+    rig.run(mode, &x, &dy, Grads::Write).map_err(text)?;
+    rig.model.step(&Descent(1.0)).map_err(text)?;
+    let moved = rig.arrays().map_err(text)?;
+    if before.iter().all(|(name, values)| moved[name] == *values) {
+        return Err("nothing moved after thawing".into());
+    }
+    Ok(())
+}
+
+/// w ← w − η·dw, written here so that the suite does not lean on the crate's optimizers.
+#[derive(Debug)]
+pub struct Descent(pub f64);
+
+impl kamacite::Optimizer for Descent {
+    fn kind(&self) -> &'static str {
+        "descent"
+    }
+
+    fn save(&self) -> kamacite::layer::Fields {
+        kamacite::layer::fields(&self.0)
+    }
+
+    fn learning_rate(&self) -> f64 {
+        self.0
+    }
+
+    fn check(&self) -> kamacite::Result<()> {
+        Ok(())
+    }
+
+    fn words(&self) -> usize {
+        0
+    }
+
+    fn update(&self, s: &kamacite::memory::Step<'_>, run: &kamacite::optim::Run<'_>) -> kamacite::Result<()> {
+        use kamacite::Real;
+        kamacite::real!(s.dtype(), T => {
+            let (dw, mut w) = (s.read::<T>(run.dw)?, s.write::<T>(run.w)?);
+            let factor = <T as Real>::of(-run.learning_rate * run.grad_scale);
+            for (w, dw) in w[run.range.clone()].iter_mut().zip(&dw[run.range.clone()]) {
+                *w += factor * *dw;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// The saved description gives the same layer again.
+pub fn saved(case: &Case) -> Verdict {
+    let (net, _) = case.network(case.layer.clone());
+    let description = net.save();
+    let text_form = description.to_string();
+    let parsed = serde_json::from_str(&text_form).map_err(|e| e.to_string())?;
+    let again = Network::load(&parsed, &Registry::standard()).map_err(text)?;
+    if again.save() != description {
+        return Err(format!("read back as another network: {text_form}"));
+    }
+    let reports = (net.report(Mode::Train, 2).map_err(text)?, again.report(Mode::Train, 2).map_err(text)?);
+    if reports.0.nodes != reports.1.nodes { Err("plans differently after reading back".into()) } else { Ok(()) }
+}

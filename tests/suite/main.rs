@@ -1,0 +1,6 @@
+//! The suite: one declaration per case, from which the checks follow; above the cases networks, properties and goldens.
+
+mod case;
+mod check;
+mod corrupt;
+mod layers;
