@@ -1,4 +1,37 @@
 //! Data sets: in memory, by a trait, split, normalised, augmented, loaded from files, generated.
+//!
+//! [`Samples`] holds plain arrays; [`Subset`], [`Balanced`], [`Normalized`] and [`Augmented`] are views over any [`Dataset`].
+//! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`] and [`cifar`]. Every reader has a form for a path
+//! and one for bytes, checks sizes against the length of the file before it asks for memory, and never panics.
+
+pub mod array;
+pub mod augment;
+pub mod cifar;
+pub mod classes;
+mod file;
+pub mod idx;
+pub mod memory;
+pub mod missing;
+pub mod normalize;
+pub mod npy;
+#[cfg(feature = "npz")]
+pub mod npz;
+mod number;
+pub mod points;
+pub mod raw;
+pub mod split;
+pub mod table;
+pub mod view;
+mod warp;
+
+pub use array::{Array, Kind};
+pub use augment::{Augment, Augmented};
+pub use memory::{Layout, Samples};
+pub use missing::Missing;
+pub use normalize::{Normalized, Normalizer, Rule, Scope};
+pub use table::{Column, TableReader};
+pub use view::{Balanced, Subset};
+pub use warp::Border;
 
 use crate::loss::Target;
 use crate::{Extent, Result};
