@@ -1,0 +1,75 @@
+//! What the examples have in common: a few options, and signals that finish the batch and save.
+
+use kamacite::{Device, Error, Result, StopHandle};
+use std::path::PathBuf;
+
+/// The options of an example. `--help` prints them.
+pub struct Options {
+    /// `--data PATH`: the user's own files instead of the example's.
+    pub data: Option<PathBuf>,
+    /// `--epochs N`.
+    pub epochs: u64,
+    /// `--seed N`.
+    pub seed: u64,
+    /// `--seeds N`: repeat with so many seeds.
+    pub seeds: u64,
+    /// `--out DIR`: where files are written.
+    pub out: PathBuf,
+    /// `--resume auto`: go on from the checkpoint in the output folder, if there is one.
+    pub resume: bool,
+    /// `--smoke`: a run of seconds, for tests.
+    pub smoke: bool,
+    /// `--threads N`: the CPU with so many threads; the best device without it.
+    pub device: Device,
+}
+
+impl Options {
+    /// Reads the command line; `epochs` in a full and in a smoke run where nothing is said.
+    pub fn parse((epochs, smoke_epochs): (u64, u64)) -> Result<Self> {
+        let mut args = pico_args::Arguments::from_env();
+        if args.contains(["-h", "--help"]) {
+            println!("options: --data PATH --epochs N --seed N --seeds N --threads N --out DIR --resume auto --smoke");
+            std::process::exit(0);
+        }
+        let wrong = |e: pico_args::Error| Error::value("command line", e).hint("--help lists the options");
+        let smoke = args.contains("--smoke");
+        let threads: Option<usize> = args.opt_value_from_str("--threads").map_err(wrong)?;
+        let resume: Option<String> = args.opt_value_from_str("--resume").map_err(wrong)?;
+        let options = Self {
+            data: args.opt_value_from_str("--data").map_err(wrong)?,
+            epochs: args.opt_value_from_str("--epochs").map_err(wrong)?.unwrap_or(if smoke { smoke_epochs } else { epochs }),
+            seed: args.opt_value_from_str("--seed").map_err(wrong)?.unwrap_or(1),
+            seeds: args.opt_value_from_str("--seeds").map_err(wrong)?.unwrap_or(1),
+            out: args.opt_value_from_str("--out").map_err(wrong)?.unwrap_or_else(|| PathBuf::from("out")),
+            resume: resume.is_some(),
+            smoke,
+            device: threads.map_or_else(|| Ok(Device::auto()), Device::cpu_threads)?,
+        };
+        if let Some(rest) = args.finish().first() {
+            return Err(Error::value("command line", "unknown option").got(rest.to_string_lossy()).hint("--help lists the options"));
+        }
+        if let Some(other) = resume.filter(|r| r != "auto") {
+            return Err(Error::value("--resume", "what to resume").expected("auto").got(other));
+        }
+        Ok(options)
+    }
+
+    /// A file in the output folder, which is made when needed.
+    pub fn file(&self, name: &str) -> Result<PathBuf> {
+        std::fs::create_dir_all(&self.out).map_err(|e| Error::io(&self.out, e))?;
+        Ok(self.out.join(name))
+    }
+}
+
+/// SIGINT, SIGTERM and SIGUSR1 (Slurm's warning) finish the batch and save; a second SIGINT ends the program at once.
+pub fn stop_on_signals(handle: &StopHandle) -> Result<()> {
+    use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1};
+    for signal in [SIGINT, SIGTERM, SIGUSR1] {
+        let register = || {
+            signal_hook::flag::register_conditional_shutdown(signal, 130, handle.flag())?;
+            signal_hook::flag::register(signal, handle.flag())
+        };
+        register().map_err(|e| Error::device(format!("signal {signal}"), e))?;
+    }
+    Ok(())
+}
