@@ -25,7 +25,7 @@ pub use io::Checkpoint;
 pub use layer::{
     Activate, Conv, ConvTranspose, Crop, Dense, Dropout, Flatten, Lrn, Merge, Norm, PRelu, Pool, Reshape, Upsample, ZeroPad,
 };
-pub use loss::{Loss, Target};
+pub use loss::{CrossEntropy, GaussianNll, Huber, LogisticBce, Loss, Mae, Mse, SoftmaxCrossEntropy, Target};
 pub use memory::{Grads, Mode};
 pub use monitor::{Monitor, Silent};
 pub use network::{Inputs, Model, Network, NodeId, Registry, Seed, Targets, View};

@@ -1,5 +1,22 @@
 //! Losses: value and gradient in one sweep.
 
+mod cross_entropy;
+mod gaussian_nll;
+mod huber;
+mod logistic_bce;
+mod mae;
+mod mse;
+mod softmax_cross_entropy;
+mod sweep;
+
+pub use cross_entropy::CrossEntropy;
+pub use gaussian_nll::GaussianNll;
+pub use huber::Huber;
+pub use logistic_bce::LogisticBce;
+pub use mae::Mae;
+pub use mse::Mse;
+pub use softmax_cross_entropy::SoftmaxCrossEntropy;
+
 use crate::layer::Fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Extent, Result};

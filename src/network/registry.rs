@@ -1,7 +1,7 @@
 //! Kinds to constructors: how a saved network finds its layers, losses and optimizers again.
 
 use crate::layer::{self, Fields, Layer};
-use crate::loss::Loss;
+use crate::loss::{self, Loss};
 use crate::optim::{self, Optimizer};
 use crate::{Error, Result};
 use serde::de::DeserializeOwned;
@@ -49,6 +49,13 @@ impl Registry {
             .with_layer::<layer::Reshape>("reshape")
             .with_layer::<layer::Upsample>("upsample")
             .with_layer::<layer::ZeroPad>("pad")
+            .with_loss::<loss::CrossEntropy>("cross_entropy")
+            .with_loss::<loss::GaussianNll>("gaussian_nll")
+            .with_loss::<loss::Huber>("huber")
+            .with_loss::<loss::LogisticBce>("logistic_bce")
+            .with_loss::<loss::Mae>("mae")
+            .with_loss::<loss::Mse>("mse")
+            .with_loss::<loss::SoftmaxCrossEntropy>("softmax_cross_entropy")
             .with_optimizer::<optim::Adadelta>("adadelta")
             .with_optimizer::<optim::Adam>("adam")
             .with_optimizer::<optim::AdamW>("adamw")

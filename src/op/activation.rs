@@ -279,8 +279,20 @@ per_isa! {
 /// y_i ← e^(y_i − m)/Σ_j e^(y_j − m) with m = max_j y_j, in each group of `c`.
 #[inline(always)]
 fn softmax<T: Real>(y: &mut [T], c: usize) {
+    centred_exp(y, c);
     for y in y.chunks_exact_mut(c) {
-        let m = y.iter().fold(T::LOWEST, |m, y| m.max(*y));
+        let sum = lanes(y, |y| y);
+        for y in y.iter_mut() {
+            *y = *y / sum;
+        }
+    }
+}
+
+/// y_i ← e^(y_i − m) with m = max_j y_j, in each group of `c`.
+#[inline(always)]
+pub(crate) fn centred_exp<T: Real>(y: &mut [T], c: usize) {
+    for y in y.chunks_exact_mut(c) {
+        let m = lane_max(y);
         for y in y.iter_mut() {
             *y -= m;
         }
@@ -289,12 +301,37 @@ fn softmax<T: Real>(y: &mut [T], c: usize) {
     for y in y.iter_mut() {
         *y = y.exp();
     }
-    for y in y.chunks_exact_mut(c) {
-        let sum = y.iter().fold(T::ZERO, |sum, y| sum + *y);
-        for y in y.iter_mut() {
-            *y = *y / sum;
+}
+
+/// Accumulators of a sum or maximum along a slice: independent, so that the loop fills vectors.
+const LANES: usize = 16;
+
+/// Σ f(xᵢ)
+#[inline(always)]
+pub(crate) fn lanes<T: Real>(x: &[T], f: impl Fn(T) -> T) -> T {
+    let mut sums = [T::ZERO; LANES];
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    for x in blocks {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += f(*x);
         }
     }
+    let tail = rest.iter().fold(T::ZERO, |sum, x| sum + f(*x));
+    if blocks.is_empty() { tail } else { sums.iter().fold(tail, |sum, x| sum + *x) }
+}
+
+/// max xᵢ, NaN aside.
+#[inline(always)]
+pub(crate) fn lane_max<T: Real>(x: &[T]) -> T {
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    let mut tops = [T::LOWEST; LANES];
+    for x in blocks {
+        for (top, x) in tops.iter_mut().zip(x) {
+            *top = if *x > *top { *x } else { *top };
+        }
+    }
+    let top = rest.iter().fold(T::LOWEST, |top, x| if *x > top { *x } else { top });
+    if blocks.is_empty() { top } else { tops.iter().fold(top, |top, x| if *x > top { *x } else { top }) }
 }
 
 /// dx_i = y_i·(dy_i − Σ_j y_j dy_j) in each group of `c`.

@@ -1,0 +1,277 @@
+//! What the losses share: one sweep over the rows of a batch, on all threads.
+
+use super::{LossIo, Target};
+use crate::device::{Cpu, Device, Rows};
+use crate::memory::{Element, Step};
+use crate::{Error, Extent, Real, Result};
+
+/// Some rows of a batch; `y`, `t` and `dy` hold as many elements for each.
+pub(super) struct Batch<'a, T, L> {
+    /// Outputs.
+    pub y: &'a [T],
+    /// Targets.
+    pub t: &'a [L],
+    /// Gradients wrt the outputs, where wanted.
+    pub dy: Option<&'a mut [T]>,
+    /// Weights of the rows.
+    pub w: &'a [T],
+    /// Values of the rows.
+    pub value: &'a mut [T],
+    /// Factor on the gradient, besides the weight.
+    pub scale: f64,
+}
+
+/// Elements of one task, about.
+const CHUNK: usize = 1 << 14;
+
+/// Runs `kernel` on chunks of rows, each of `ey` outputs and `et` targets. The chunks depend on the sizes alone.
+pub(super) fn sweep<T, L>(
+    s: &Step<'_>,
+    io: &LossIo,
+    (ey, et): (usize, usize),
+    kernel: impl Fn(&Cpu, Batch<'_, T, L>) + Sync,
+) -> Result<()>
+where
+    T: Real + Element,
+    L: Element + Sync,
+{
+    match s.device() {
+        Device::Cpu(cpu) => {
+            let (y, t, w) = (s.read::<T>(io.y)?, s.read::<L>(io.target)?, s.read::<T>(io.weight)?);
+            let mut value = s.write::<T>(io.value)?;
+            let mut dy = io.dy.map(|dy| s.write::<T>(dy)).transpose()?;
+            let dy = dy.as_deref_mut().map(|dy| Rows(dy, ey));
+            let parts = (Rows(&*y, ey), Rows(&*t, et), dy, &*w, &mut *value);
+            cpu.split((CHUNK / ey).max(1), parts, |_, (y, t, dy, w, value)| {
+                kernel(cpu, Batch { y, t, dy, w, value, scale: io.scale });
+            });
+        }
+        Device::Cuda(cuda) => match *cuda {},
+    }
+    Ok(())
+}
+
+impl<T: Real, L> Batch<'_, T, L> {
+    /// Calls `row(y, t, dy, g)` for each row, which returns ℓ and writes g·∂ℓ/∂y. A row of weight 0 counts for nothing,
+    /// whatever it holds: a missing label may be NaN.
+    #[inline(always)]
+    pub fn rows(self, mut row: impl FnMut(&[T], &[L], Option<&mut [T]>, f64) -> f64) {
+        let Self { y, t, mut dy, w, value, scale } = self;
+        let n = value.len().max(1);
+        let (ey, et) = (y.len() / n, t.len() / n);
+        for (i, (value, w)) in value.iter_mut().zip(w).enumerate() {
+            let dy = dy.as_deref_mut().map(|dy| &mut dy[i * ey..(i + 1) * ey]);
+            if *w == T::ZERO {
+                *value = T::ZERO;
+                dy.into_iter().for_each(|dy| dy.fill(T::ZERO));
+                continue;
+            }
+            let w = w.to_f64();
+            let l = row(&y[i * ey..(i + 1) * ey], &t[i * et..(i + 1) * et], dy, scale * w);
+            *value = T::of(w * l);
+        }
+    }
+}
+
+/// A target read as a number.
+pub(super) trait Label: Copy {
+    /// The number.
+    fn real<T: Real>(self) -> T;
+}
+
+impl<R: Real> Label for R {
+    #[inline(always)]
+    fn real<T: Real>(self) -> T {
+        T::of(self.to_f64())
+    }
+}
+
+impl Label for u32 {
+    #[inline(always)]
+    fn real<T: Real>(self) -> T {
+        T::of(f64::from(self))
+    }
+}
+
+/// A loss that is a sum over elements: its term and the term's derivative wrt y.
+pub(super) trait Point<T>: Copy {
+    /// (ℓ, ∂ℓ/∂y)
+    fn at(self, y: T, t: T) -> (T, T);
+}
+
+/// Partial sums of one row.
+const LANES: usize = 16;
+/// Terms that are added in `T` before the sum continues in f64.
+const BLOCK: usize = 1 << 12;
+
+/// ℓ = factor·Σ point(y, t) for each row.
+#[inline(always)]
+pub(super) fn pointwise<T: Real, L: Label>(b: Batch<'_, T, L>, factor: f64, point: impl Point<T>) {
+    b.rows(|y, t, dy, g| {
+        let g = T::of(g * factor);
+        let blocks = y.chunks(BLOCK).zip(t.chunks(BLOCK));
+        let total: f64 = match dy {
+            Some(dy) => blocks.zip(dy.chunks_mut(BLOCK)).map(|((y, t), dy)| block(y, t, Some(dy), g, point)).sum(),
+            None => blocks.map(|(y, t)| block(y, t, None, g, point)).sum(),
+        };
+        factor * total
+    });
+}
+
+#[inline(always)]
+fn block<T: Real, L: Label>(y: &[T], t: &[L], dy: Option<&mut [T]>, g: T, point: impl Point<T>) -> f64 {
+    let mut sums = [T::ZERO; LANES];
+    let mut add = |y: &[T], t: &[L], dy: &mut [T]| {
+        for (((y, t), dy), sum) in y.iter().zip(t).zip(dy).zip(&mut sums) {
+            let (l, slope) = point.at(*y, t.real());
+            *sum += l;
+            *dy = g * slope;
+        }
+    };
+    let ((y, y_rest), (t, t_rest)) = (y.as_chunks::<LANES>(), t.as_chunks::<LANES>());
+    if let Some(dy) = dy {
+        let (dy, dy_rest) = dy.as_chunks_mut::<LANES>();
+        y.iter().zip(t).zip(dy).for_each(|((y, t), dy)| add(y, t, dy));
+        add(y_rest, t_rest, dy_rest);
+    } else {
+        let mut unused = [T::ZERO; LANES];
+        y.iter().zip(t).for_each(|(y, t)| add(y, t, &mut unused));
+        add(y_rest, t_rest, &mut unused);
+    }
+    sums.iter().map(|sum| sum.to_f64()).sum()
+}
+
+/// Refuses targets that do not have one number for each output. A flat one stands for any with as many elements, since
+/// the bytes are the same.
+pub(super) fn same(loss: &str, y: Extent, target: Target) -> Result<()> {
+    let flat = |e: Extent| e.area() == 1;
+    match target {
+        Target::Values(t) if t == y || (t.len() == y.len() && (flat(t) || flat(y))) => Ok(()),
+        Target::Values(t) => Err(Error::shape(loss, "output and target differ").expected(y).got(t)),
+        Target::Index { classes, positions } => {
+            Err(Error::shape(loss, "takes numbers").expected(y).got(format!("{positions} indices of {classes} classes")))
+        }
+    }
+}
+
+/// Refuses weights that do not fit the channels; no weights at all fit.
+pub(super) fn check_weights(loss: &str, weights: &[f64], c: usize) -> Result<()> {
+    if let Some(bad) = weights.iter().find(|w| !(w.is_finite() && **w >= 0.0)) {
+        return Err(Error::value(loss, "class weight").expected("a finite number, at least 0").got(bad));
+    }
+    if !weights.is_empty() && weights.len() != c {
+        return Err(Error::shape(loss, "number of class weights").expected(c).got(weights.len()));
+    }
+    Ok(())
+}
+
+/// Refuses labels at or above `classes` in rows that count.
+pub(super) fn check_labels<T: Real + Element>(s: &Step<'_>, io: &LossIo, classes: usize, positions: usize) -> Result<()> {
+    match s.device() {
+        Device::Cpu(_) => find_label(&s.read::<u32>(io.target)?, &s.read::<T>(io.weight)?, classes, positions),
+        Device::Cuda(cuda) => match *cuda {},
+    }
+}
+
+fn find_label<T: Real>(t: &[u32], w: &[T], classes: usize, positions: usize) -> Result<()> {
+    let top = t.iter().fold(0, |top, t| top.max(*t));
+    if (top as usize) < classes {
+        return Ok(());
+    }
+    let counts = |i: usize| w.get(i / positions).is_some_and(|w| *w != T::ZERO);
+    match t.iter().enumerate().find(|&(i, t)| *t as usize >= classes && counts(i)) {
+        None => Ok(()),
+        Some((i, label)) => {
+            let place = format!("row {}, position {}", i / positions, i % positions);
+            Err(Error::value(place, format!("label out of range for {classes} classes"))
+                .expected(format!("0 to {}", classes - 1))
+                .got(label)
+                .hint("labels count from 0"))
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod check {
+    use super::Batch;
+
+    /// Values and gradients of a kernel on some rows, with scale 1.
+    pub fn run<L>(y: &[f64], t: &[L], w: &[f64], kernel: impl Fn(Batch<'_, f64, L>)) -> (Vec<f64>, Vec<f64>) {
+        // NaN, so that what is not written shows.
+        let (mut value, mut dy) = (vec![f64::NAN; w.len()], vec![f64::NAN; y.len()]);
+        kernel(Batch { y, t, dy: Some(&mut dy), w, value: &mut value, scale: 1.0 });
+        let mut alone = vec![f64::NAN; w.len()];
+        kernel(Batch { y, t, dy: None, w, value: &mut alone, scale: 1.0 });
+        let bits = |v: &[f64]| v.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&value), bits(&alone), "the value depends on whether the gradient is wanted");
+        (value, dy)
+    }
+
+    /// Compares the gradient of Σ value with central differences.
+    pub fn gradient<L>(y: &[f64], t: &[L], w: &[f64], kernel: impl Fn(Batch<'_, f64, L>)) {
+        let (value, dy) = run(y, t, w, &kernel);
+        let size: f64 = value.iter().map(|v| v.abs()).sum::<f64>().max(1.0);
+        for i in 0..y.len() {
+            let h = 1e-5 * y[i].abs().max(1.0);
+            let at = |d: f64| {
+                let mut y = y.to_vec();
+                y[i] += d;
+                run(&y, t, w, &kernel).0.iter().sum::<f64>()
+            };
+            let difference = (at(h) - at(-h)) / (2.0 * h);
+            // Truncation h²·|ℓ‴| with |ℓ‴| below 10·(size + 1), rounding of the sum over 2h.
+            let tolerance = 10.0 * (size + 1.0) * h * h + 64.0 * size * f64::EPSILON / h;
+            assert!((dy[i] - difference).abs() < tolerance, "element {i}: {} and {difference}", dy[i]);
+        }
+    }
+
+    /// Numbers without a pattern in [lo, hi].
+    pub fn numbers(n: usize, lo: f64, hi: f64, seed: u64) -> Vec<f64> {
+        let draw = |i: usize| crate::rng::hash(&[seed.to_le_bytes(), (i as u64).to_le_bytes()].concat()) >> 11;
+        (0..n).map(|i| lo + (hi - lo) * draw(i) as f64 / (1_u64 << 53) as f64).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ErrorKind;
+
+    #[test]
+    fn labels_out_of_range_are_found_where_they_count() {
+        let labels = [0, 1, 2, 9, 1, 0];
+        assert!(find_label(&labels, &[1.0, 0.0, 1.0], 3, 2).is_ok());
+        let e = find_label(&labels, &[1.0, 0.5, 1.0], 3, 2).unwrap_err();
+        assert_eq!(e.kind(), ErrorKind::Value);
+        assert_eq!(
+            e.to_string(),
+            "row 1, position 1: label out of range for 3 classes; expected 0 to 2, got 9; labels count from 0"
+        );
+    }
+
+    #[test]
+    fn rows_of_weight_zero_count_for_nothing() {
+        #[derive(Clone, Copy)]
+        struct Product;
+        impl Point<f64> for Product {
+            fn at(self, y: f64, t: f64) -> (f64, f64) {
+                (y * t, t)
+            }
+        }
+        let (y, t) = (vec![2.0; 66], [vec![1.0; 33], vec![f64::NAN; 33]].concat());
+        let (value, dy) = check::run(&y, &t, &[3.0, 0.0], |b| pointwise(b, 0.5, Product));
+        assert_eq!(value, [99.0, 0.0]);
+        assert!(dy[..33].iter().all(|dy| *dy == 1.5) && dy[33..].iter().all(|dy| *dy == 0.0));
+    }
+
+    #[test]
+    fn extents_of_equal_bytes_fit() {
+        let (flat, image) = (Extent::flat(12), Extent::image(2, 3, 2));
+        assert!(same("mse", flat, Target::Values(image)).is_ok() && same("mse", image, Target::Values(flat)).is_ok());
+        for t in
+            [Target::Values(Extent::image(3, 2, 2)), Target::Values(Extent::flat(11)), Target::Index { classes: 2, positions: 6 }]
+        {
+            assert_eq!(same("mse", image, t).unwrap_err().kind(), ErrorKind::Shape);
+        }
+    }
+}
