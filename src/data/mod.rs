@@ -20,6 +20,7 @@ mod number;
 pub mod points;
 pub mod raw;
 pub mod split;
+pub mod synth;
 pub mod table;
 pub mod view;
 mod warp;

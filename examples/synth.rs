@@ -1,0 +1,31 @@
+//! Writes generated data as `NAME-x.npy` and `NAME-t.npy`, for other programs to read.
+//!
+//! `cargo run --release --example synth -- galaxies 6000 1 FOLDER`
+
+use kamacite::data::{Dataset, npy, synth};
+use kamacite::{Error, Result};
+use std::path::Path;
+
+fn main() -> Result<()> {
+    let usage =
+        || Error::value("synth", "wrong arguments").expected("galaxies|digits|spectra|stars|clusters|ring NUMBER SEED FOLDER");
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [name, count, seed, folder] = arguments.as_slice() else { return Err(usage()) };
+    let (n, seed) = (count.parse().map_err(|_| usage())?, seed.parse().map_err(|_| usage())?);
+    let samples = match name.as_str() {
+        "galaxies" => synth::galaxies(n, seed),
+        "digits" => synth::digits(n, seed),
+        "spectra" => synth::spectra(&(0..7).cycle().take(n).collect::<Vec<_>>(), seed),
+        "stars" => synth::stars(n, seed),
+        "clusters" => synth::clusters(n, 2, seed),
+        "ring" => synth::ring(n, 0.05, seed),
+        _ => return Err(usage()),
+    }?;
+    let file = |what: &str| Path::new(folder).join(format!("{name}-{what}.npy"));
+    npy::write(file("x"), &[samples.len(), samples.x(0).len() / samples.len()], samples.x(0))?;
+    match (samples.labels(0), samples.t(0)) {
+        (Some(t), _) => npy::write(file("t"), &[t.len()], t),
+        (_, Some(t)) => npy::write(file("t"), &[t.len()], t),
+        _ => Ok(()),
+    }
+}
