@@ -115,11 +115,11 @@ fn short(what: &str, span: Option<usize>, len: usize) -> Error {
     Error::shape("gemm", format!("{what} is too short")).expected(expected).got(format!("{len} elements"))
 }
 
-/// Blocks of k: a panel of B of two registers across stays in 32 KiB of first-level cache.
-const KC: usize = 256;
+/// Blocks of k: with them a panel of B of two registers across, 48 KiB, about fills a first-level cache.
+const KC: usize = 384;
 /// Rows of A packed at once: 168 KiB in single precision, in the second-level cache.
-const MC: usize = 12 * MR;
-/// Columns of B packed at once: 1 MiB in single precision.
+const MC: usize = 8 * MR;
+/// Columns of B packed at once: 1.5 MiB in single precision.
 const NC: usize = 1024;
 /// Products from which a second thread pays.
 const THREADS: usize = 1 << 20;
@@ -191,9 +191,11 @@ pub fn gemm<T: Real>(cpu: &Cpu, product: &Product<'_, T>, c: &mut [T], ldc: usiz
     let job = Job::new(cpu, product, c.as_mut_ptr(), ldc);
     // SAFETY: the spans were checked, so every element that the loops address lies in its slice, and `work` is long enough.
     unsafe {
-        match pieces(m, n, k) {
-            1 => whole(cpu, &job, work.as_mut_ptr()),
-            pieces => split(cpu, &job, pieces, work),
+        if !one_tile(&job, work.as_mut_ptr()) {
+            match pieces(m, n, k) {
+                1 => whole(cpu, &job, work.as_mut_ptr()),
+                pieces => split(cpu, &job, pieces, work),
+            }
         }
     }
     Ok(())
@@ -237,6 +239,25 @@ impl<T: Real> Job<T> {
         let bias = p.bias.map_or(std::ptr::null(), <[T]>::as_ptr);
         Self { isa: cpu.isa(), m, n, k, a, sa, b, sb, c, ldc, alpha: p.alpha, beta: p.beta, bias, pack_a, pack_b }
     }
+}
+
+/// The whole product at once where C fits in the registers: tiny networks are made of such. False where it does not.
+unsafe fn one_tile<T: Real>(g: &Job<T>, work: *mut T) -> bool {
+    let lanes = lanes::<T>(g.isa);
+    let nv = 1 + usize::from(g.n > lanes) + usize::from(g.n > 2 * lanes) + usize::from(g.n > 3 * lanes);
+    if g.k > KC || g.pack_a || g.n > 4 * lanes || g.m > most_rows::<T>(g.isa, nv) {
+        return false;
+    }
+    let (mut b, mut ldb) = (g.b, g.sb.1);
+    if g.pack_b {
+        (b, ldb) = (work, nv * lanes);
+        pack(g.isa, g.b, g.sb, g.n, g.k, ldb, work);
+    }
+    let by_rows = g.sa.0 != 1;
+    let &Job { k, a, n, c, ldc, alpha, beta, bias, .. } = g;
+    let stride = if by_rows { g.sa.0 } else { g.sa.1 };
+    kernel::<T>(g.isa, g.m, nv, by_rows)(&Tile { k, a, stride, b, ldb, c, ldc, n, alpha, beta, bias });
+    true
 }
 
 /// The whole product, cut along m and n for the threads.
@@ -358,11 +379,11 @@ struct Shape {
 unsafe fn block<T: Real>(g: &Job<T>, rows: Range<usize>, columns: Range<usize>, ks: Range<usize>, work: *mut T) {
     let lanes = lanes::<T>(g.isa);
     let (m, n, k) = (rows.len(), columns.len(), ks.len());
-    let nv = if m <= most_rows::<T>(g.isa, 4) && n > 3 * lanes { 4 } else { 1 + usize::from(n > lanes) };
+    let nv = n.div_ceil(lanes).min(if m <= most_rows::<T>(g.isa, 4) { 4 } else { 2 });
     // Tiles of equal height: 16 rows are 8 and 8, not 14 and 2.
     let mr = m.div_ceil(m.div_ceil(most_rows::<T>(g.isa, nv)));
     let shape = Shape { isa: g.isa, lanes, mr, width: nv * lanes, by_rows: !g.pack_a && g.sa.0 != 1 };
-    let (mc, nc) = (if g.pack_a { MC / mr * mr } else { m }, if g.pack_b { NC } else { n });
+    let (mc, nc) = (MC / mr * mr, if g.pack_b { NC } else { n });
     let (pa, pb) = (work, work.add(packed_a(m, k)));
     let steps = k.div_ceil(KC).max(1);
     let length = k.div_ceil(steps);
@@ -402,12 +423,9 @@ unsafe fn tiles<T: Real>(shape: &Shape, m: usize, n: usize, a: Panels<T>, b: Pan
     let mut tile = first;
     let mut j = 0;
     while j < n {
-        // What is left of a panel may need narrower kernels.
-        let (panel, inside) = (j / width, j % width);
-        let left = (width - inside).min(n - j);
-        let nv = if left > 3 * lanes { 4 } else { 1 + usize::from(left > lanes) };
-        tile.n = left.min(nv * lanes);
-        tile.b = b.at.add(panel * b.next + inside);
+        tile.n = width.min(n - j);
+        tile.b = b.at.add(j / width * b.next);
+        let nv = tile.n.div_ceil(lanes);
         tile.bias = if first.bias.is_null() { first.bias } else { first.bias.add(j) };
         let whole = kernel::<T>(isa, mr, nv, by_rows);
         let mut i = 0;
@@ -421,7 +439,7 @@ unsafe fn tiles<T: Real>(shape: &Shape, m: usize, n: usize, a: Panels<T>, b: Pan
             }
             i += mr;
         }
-        j += tile.n;
+        j += width;
     }
 }
 

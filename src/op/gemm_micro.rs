@@ -4,7 +4,7 @@
 //! how the product is cut along m and n has no influence on its bits.
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 
-use super::simd::{per_lanes, registers};
+use super::simd::{Lanes, per_lanes, prefetch, registers};
 use crate::Real;
 use crate::device::Isa;
 
@@ -40,7 +40,8 @@ pub(super) fn most_rows<T: Real>(isa: Isa, nv: usize) -> usize {
 
 const fn fit(registers: usize, nv: usize) -> usize {
     let rows = (registers - 1 - nv) / nv;
-    if rows < MR { rows } else { MR }
+    let most = if nv > 2 { 6 } else { MR };
+    if rows < most { rows } else { most }
 }
 
 /// Repeats the body with `$i` = 0, 1, .. below `$n` as constants: arrays indexed so stay in registers.
@@ -83,32 +84,14 @@ macro_rules! rank_one {
 macro_rules! accumulate {
     ($L:ident, $t:ident, $acc:ident, $MASKED:expr, $mask:ident) => {
         let mut b = $t.b;
-        if const { BY_ROWS } {
-            let mut p = 0;
-            // Four steps a turn, so that the addresses of the rows are computed once for four.
-            while p + 4 <= $t.k {
-                let mut u = 0;
-                while u < 4 {
-                    rank_one!($L, $acc, b, $MASKED, $mask, |i| *$t.a.add(i * $t.stride + p + u));
-                    b = b.add($t.ldb);
-                    u += 1;
-                }
-                p += 4;
-            }
-            while p < $t.k {
-                rank_one!($L, $acc, b, $MASKED, $mask, |i| *$t.a.add(i * $t.stride + p));
-                b = b.add($t.ldb);
-                p += 1;
-            }
-        } else {
-            let mut a = $t.a;
-            let mut p = 0;
-            while p < $t.k {
-                rank_one!($L, $acc, b, $MASKED, $mask, |i| *a.add(i));
-                a = a.add($t.stride);
-                b = b.add($t.ldb);
-                p += 1;
-            }
+        let mut a = $t.a;
+        let mut p = 0;
+        // Not unrolled: the broadcasts of several steps would be hoisted, and the registers spilled.
+        while p < $t.k {
+            rank_one!($L, $acc, b, $MASKED, $mask, |i| *a.add(if const { BY_ROWS } { i * $t.stride } else { i }));
+            a = a.add(if const { BY_ROWS } { 1 } else { $t.stride });
+            b = b.add($t.ldb);
+            p += 1;
         }
     };
 }
@@ -148,11 +131,17 @@ macro_rules! finish {
 }
 
 per_lanes! {
-    /// A tile of ROWS rows and NV registers, the last of which may be partly used: (NV − 1)·N < n <= NV·N.
+    /// A tile of ROWS rows and NV registers, the last of which may be partly used: (NV − 1)·N < n <= NV·N, NV <= 4.
     unsafe fn tile<T, L, const ROWS: usize, const NV: usize, const BY_ROWS: bool>(t: &Tile<T>) {
         // Tiles that would not fit are never asked for (`kernel`); the test keeps their code out of the program.
         if const { ROWS <= fit(L::REGISTERS, NV) } {
             let mut acc = [[L::zero(); 4]; MR];
+            // C is wanted only at the end: its way from memory is hidden behind long sums.
+            if t.k >= 64 {
+                unrolled!(ROWS, i, {
+                    across!(NV, v, { prefetch(t.c.wrapping_add(i * t.ldc + v * L::N)) });
+                });
+            }
             let mask = L::mask(t.n - (NV - 1) * L::N);
             if t.n == NV * L::N {
                 accumulate!(L, t, acc, false, mask);
@@ -174,7 +163,7 @@ macro_rules! by_rows {
     };
 }
 
-/// The kernel for a tile of `rows` rows (at most [`most_rows`]) and `nv` registers (1, 2 or 4).
+/// The kernel for a tile of `rows` rows (at most [`most_rows`]) and `nv` registers (1 to 4).
 #[inline]
 pub(super) fn kernel<T: Real>(isa: Isa, rows: usize, nv: usize, a_by_rows: bool) -> Kernel<T> {
     debug_assert!(rows <= most_rows::<T>(isa, nv));
@@ -186,6 +175,7 @@ fn pick<T: Real, const BY_ROWS: bool>(isa: Isa, rows: usize, nv: usize) -> Kerne
     match nv {
         1 => by_rows!(T, isa, rows, 1, BY_ROWS, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
         2 => by_rows!(T, isa, rows, 2, BY_ROWS, 1 2 3 4 5 6 7 8 9 10 11 12 13 14),
+        3 => by_rows!(T, isa, rows, 3, BY_ROWS, 1 2 3 4 5 6),
         _ => by_rows!(T, isa, rows, 4, BY_ROWS, 1 2 3 4 5 6),
     }
 }
@@ -193,33 +183,84 @@ fn pick<T: Real, const BY_ROWS: bool>(isa: Isa, rows: usize, nv: usize) -> Kerne
 per_lanes! {
     /// Copies `rows` vectors of `k` elements into one panel: element (i, p) from i·rs + p·ks to p·width + i.
     unsafe fn panel<T, L>(src: *const T, rs: usize, ks: usize, rows: usize, k: usize, width: usize, dst: *mut T) {
-        if rs == 1 {
-            let (whole, rest) = (rows / L::N, rows % L::N);
-            let mask = L::mask(rest);
+        let mut i = 0;
+        while i < rows {
+            let n = if rows - i < L::N { rows - i } else { L::N };
+            let (src, dst) = (src.add(i * rs), dst.add(i));
             let mut p = 0;
-            while p < k {
-                let (src, dst) = (src.add(p * ks), dst.add(p * width));
-                let mut v = 0;
-                while v < whole {
-                    L::store(dst.add(v * L::N), L::load(src.add(v * L::N)));
-                    v += 1;
+            if rs == 1 {
+                let mask = L::mask(n);
+                while p < k {
+                    let (src, dst) = (src.add(p * ks), dst.add(p * width));
+                    if n == L::N {
+                        L::store(dst, L::load(src));
+                    } else {
+                        L::store_masked(dst, mask, L::load_masked(src, mask));
+                    }
+                    p += 1;
                 }
-                if rest > 0 {
-                    L::store_masked(dst.add(v * L::N), mask, L::load_masked(src.add(v * L::N), mask));
+            }
+            if ks == 1 {
+                while p + L::N <= k {
+                    turn::<L>(src.add(p), rs, n, L::N, dst.add(p * width), width);
+                    p += L::N;
+                }
+                // A turn takes as long as this many single elements.
+                if (k - p) * n > 32 {
+                    turn::<L>(src.add(p), rs, n, k - p, dst.add(p * width), width);
+                    p = k;
+                }
+            }
+            while p < k {
+                let mut r = 0;
+                while r < n {
+                    *dst.add(p * width + r) = *src.add(r * rs + p * ks);
+                    r += 1;
                 }
                 p += 1;
             }
-        } else {
-            let mut p = 0;
-            while p < k {
-                let mut i = 0;
-                while i < rows {
-                    *dst.add(p * width + i) = *src.add(i * rs + p * ks);
-                    i += 1;
-                }
-                p += 1;
-            }
+            i += L::N;
         }
+    }
+}
+
+/// Transposes a square of registers of which n rows and k columns are there: row r from r·from to column r of rows `to` apart.
+#[inline(always)]
+unsafe fn turn<L: Lanes>(src: *const L::T, from: usize, n: usize, k: usize, dst: *mut L::T, to: usize) {
+    let mut v = [L::zero(); 16];
+    let whole = n == L::N && k == L::N;
+    if whole {
+        unrolled!(@ L::N, r, { v[r] = L::load(src.add(r * from)); }, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    } else {
+        let mask = L::mask(k);
+        unrolled!(@ L::N, r, { if r < n { v[r] = L::load_masked(src.add(r * from), mask); } }, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    }
+    // Each round shuffles the rows as a deck of cards is riffled, and so their elements: after log2 N rounds element (r, p)
+    // is at (p, r).
+    macro_rules! riffle {
+        () => {{
+            let mut w = v;
+            unrolled!(@ L::N / 2, r, {
+                (w[2 * r], w[2 * r + 1]) = L::zip(v[r], v[r + L::N / 2]);
+            }, 0 1 2 3 4 5 6 7);
+            v = w;
+        }};
+    }
+    riffle!();
+    if const { L::N > 2 } {
+        riffle!();
+    }
+    if const { L::N > 4 } {
+        riffle!();
+    }
+    if const { L::N > 8 } {
+        riffle!();
+    }
+    if whole {
+        unrolled!(@ L::N, p, { L::store(dst.add(p * to), v[p]); }, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    } else {
+        let mask = L::mask(n);
+        unrolled!(@ L::N, p, { if p < k { L::store_masked(dst.add(p * to), mask, v[p]); } }, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
     }
 }
 

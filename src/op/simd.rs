@@ -56,6 +56,8 @@ pub trait Lanes: Copy {
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// The smaller, lane by lane; b where one is NaN.
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// a₀ b₀ a₁ b₁ .. in two registers.
+    unsafe fn zip(a: Self::V, b: Self::V) -> (Self::V, Self::V);
     /// The sum of all lanes, from the first to the last.
     #[inline(always)]
     unsafe fn sum(v: Self::V) -> Self::T {
@@ -154,6 +156,17 @@ impl<T: Real, const N: usize> Lanes for Array<T, N> {
         }
         c
     }
+    #[inline(always)]
+    unsafe fn zip(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        let (mut low, mut high) = (a, b);
+        let mut i = 0;
+        while i < N / 2 {
+            (low[2 * i], low[2 * i + 1]) = (a[i], b[i]);
+            (high[2 * i], high[2 * i + 1]) = (a[N / 2 + i], b[N / 2 + i]);
+            i += 1;
+        }
+        (low, high)
+    }
     lane_by_lane!(add, x, y => x + y);
     lane_by_lane!(sub, x, y => x - y);
     lane_by_lane!(mul, x, y => x * y);
@@ -219,7 +232,7 @@ mod x86 {
     }
 
     macro_rules! zmm {
-        ($t:ty, $v:ty, $m:ty, $n:literal, $maskz_load:ident, $mask_store:ident, $($op:ident)*) => {
+        ($t:ty, $v:ty, $m:ty, $n:literal, $maskz_load:ident, $mask_store:ident, $permute:ident, $int:ty, $($op:ident)*) => {
             impl Lanes for Zmm<$t> {
                 type T = $t;
                 type V = $v;
@@ -240,12 +253,30 @@ mod x86 {
                 unsafe fn store_masked(p: *mut $t, m: $m, v: $v) {
                     $mask_store(p, m, v)
                 }
+                #[inline(always)]
+                unsafe fn zip(a: $v, b: $v) -> ($v, $v) {
+                    // Lanes of a count from 0, those of b from N.
+                    const fn index(first: $int) -> [$int; $n] {
+                        let mut index = [0; $n];
+                        let mut i = 0;
+                        while i < $n / 2 {
+                            index[2 * i] = first + i as $int;
+                            index[2 * i + 1] = first + ($n + i) as $int;
+                            i += 1;
+                        }
+                        index
+                    }
+                    const LOW: [$int; $n] = index(0);
+                    const HIGH: [$int; $n] = index($n / 2);
+                    let (low, high) = (_mm512_loadu_si512(LOW.as_ptr().cast()), _mm512_loadu_si512(HIGH.as_ptr().cast()));
+                    ($permute(a, low, b), $permute(a, high, b))
+                }
             }
         };
     }
 
     macro_rules! ymm {
-        ($t:ty, $v:ty, $n:literal, $int:ty, $maskload:ident, $maskstore:ident, $($op:ident)*) => {
+        ($t:ty, $v:ty, $n:literal, $int:ty, $maskload:ident, $maskstore:ident, $low:ident, $high:ident, $halves:ident, $($op:ident)*) => {
             impl Lanes for Ymm<$t> {
                 type T = $t;
                 type V = $v;
@@ -275,20 +306,27 @@ mod x86 {
                 unsafe fn store_masked(p: *mut $t, m: __m256i, v: $v) {
                     $maskstore(p, m, v)
                 }
+                #[inline(always)]
+                unsafe fn zip(a: $v, b: $v) -> ($v, $v) {
+                    let (low, high) = ($low(a, b), $high(a, b));
+                    ($halves::<0x20>(low, high), $halves::<0x31>(low, high))
+                }
             }
         };
     }
 
-    zmm!(f32, __m512, __mmask16, 16, _mm512_maskz_loadu_ps, _mm512_mask_storeu_ps,
+    zmm!(f32, __m512, __mmask16, 16, _mm512_maskz_loadu_ps, _mm512_mask_storeu_ps, _mm512_permutex2var_ps, i32,
         _mm512_set1_ps _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps
         _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_max_ps _mm512_min_ps);
-    zmm!(f64, __m512d, __mmask8, 8, _mm512_maskz_loadu_pd, _mm512_mask_storeu_pd,
+    zmm!(f64, __m512d, __mmask8, 8, _mm512_maskz_loadu_pd, _mm512_mask_storeu_pd, _mm512_permutex2var_pd, i64,
         _mm512_set1_pd _mm512_setzero_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
         _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_max_pd _mm512_min_pd);
     ymm!(f32, __m256, 8, i32, _mm256_maskload_ps, _mm256_maskstore_ps,
+        _mm256_unpacklo_ps, _mm256_unpackhi_ps, _mm256_permute2f128_ps,
         _mm256_set1_ps _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps
         _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_max_ps _mm256_min_ps);
     ymm!(f64, __m256d, 4, i64, _mm256_maskload_pd, _mm256_maskstore_pd,
+        _mm256_unpacklo_pd, _mm256_unpackhi_pd, _mm256_permute2f128_pd,
         _mm256_set1_pd _mm256_setzero_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd
         _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_max_pd _mm256_min_pd);
 }
@@ -316,6 +354,18 @@ macro_rules! simd {
 }
 simd!(f32, 4);
 simd!(f64, 2);
+
+/// Asks for the cache line at p, which need not be valid.
+#[inline(always)]
+pub(crate) fn prefetch<T>(p: *const T) {
+    // SAFETY: a hint; SSE is part of the target.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
 
 /// Defines a micro-kernel over [`Lanes`] and a selector: `name::<T, CONSTS>(isa)` is the function for that instruction
 /// set, to be chosen when planning. It may be called where the instruction set is present.
