@@ -50,13 +50,15 @@ const SHAPES: &[(&str, usize, usize, usize, bool, bool)] = &[
 ];
 
 fn main() -> Result<()> {
-    // Cargo passes --bench.
-    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    // `cargo bench` passes --bench; without any argument this is `cargo test --benches`, which wants to be quick.
+    let largest = if args.is_empty() { 1 << 20 } else { usize::MAX };
+    let args: Vec<String> = args.into_iter().filter(|a| a != "--bench").collect();
     let threads = args.first().and_then(|a| a.parse().ok()).unwrap_or(1);
     let seconds = args.get(1).and_then(|a| a.parse().ok()).unwrap_or(0.2);
     let filter = args.get(2).map_or("", String::as_str);
     let cpu = Cpu::new(threads)?;
-    for &(name, m, n, k, ta, tb) in SHAPES.iter().filter(|s| s.0.contains(filter)) {
+    for &(name, m, n, k, ta, tb) in SHAPES.iter().filter(|s| s.0.contains(filter) && s.1 * s.2 * s.3 < largest) {
         let fill = |len: usize, step: f32| (0..len).map(|i| (i as f32 * step).fract() - 0.5).collect::<Vec<f32>>();
         let (a, b, mut c) = (fill(m * k, 0.618_034), fill(k * n, 0.414_213), vec![0.0; m * n]);
         let mut work = vec![0.0; workspace::<f32>(&cpu, [m, n, k])];
