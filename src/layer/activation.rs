@@ -286,6 +286,7 @@ per_isa! {
 mod tests {
     use super::*;
     use crate::device::Isa;
+    use crate::{Grads, Mode, Model, Network, Precision, Seed, View};
 
     #[test]
     fn slopes_sum_what_lies_at_or_below_zero() {
@@ -321,5 +322,58 @@ mod tests {
         scale(&cpu, 2, &x, &[0.5, -2.0], &mut y);
         assert_eq!([y[0], y[1], y[2], y[3], y[5]], [-0.5, 4.0, 3.0, 0.0, 6.0]);
         assert!(y[4].is_nan());
+    }
+
+    /// Loss and, where asked, gradients of a network of activations only: in place, fresh, and with slopes.
+    fn run(x: &[f64], t: &[f64], slopes: Option<&[f64]>) -> Result<(f64, Vec<f64>, Vec<f64>, Vec<f64>)> {
+        let extent = Extent::line(3, 4);
+        let mut net = Network::new(extent);
+        net.push(PRelu::new());
+        for act in [Activation::Tanh, Activation::Linear, Activation::Gelu, Activation::Softplus, Activation::Softmax] {
+            net.push(Activate::new(act));
+        }
+        net.push(PRelu::new().shared().slope(-0.5));
+        let builder = Model::builder(net).precision(Precision::FP64).device(crate::Device::cpu_threads(2)?);
+        let mut model = builder.loss("output", crate::loss::Mse::half(), 1.0).build()?;
+        if let Some(slopes) = slopes {
+            model.set_array("prelu1.slope", slopes)?;
+        }
+        model.forward(Mode::Train, View::f64(extent, x)?)?;
+        let loss = model.loss(&[View::f64(extent, t)?.into()])?;
+        let dx = model.backward(Seed::Loss, Grads::Write)?.as_f64()?.to_vec();
+        Ok((loss, dx, model.gradient("prelu1.slope")?, model.gradient("prelu2.slope")?))
+    }
+
+    #[test]
+    fn a_network_of_activations_has_the_gradients_of_differences() -> Result<()> {
+        // Two rows of 3 positions, all of them 0.03 or more from the kink at 0.
+        let x: Vec<f64> = (0..24).map(|i| f64::from(i * 7 % 24) * 0.2 - 2.27).collect();
+        let t: Vec<f64> = (0..24).map(|i| f64::from(i % 5) - 2.0).collect();
+        let slopes = [0.25, -0.1, 0.0, 1.5];
+        let (_, dx, da, shared) = run(&x, &t, Some(&slopes))?;
+        let h = 1e-5;
+        // Truncation h²·ℓ‴ with ℓ‴ below 100, rounding of a loss below 100 over 2h.
+        let tolerance = 100.0 * h * h + 100.0 * f64::EPSILON / h;
+        for (i, dx) in dx.iter().enumerate() {
+            let at = |d: f64| {
+                let mut x = x.clone();
+                x[i] += d;
+                run(&x, &t, Some(&slopes)).map(|r| r.0)
+            };
+            let difference = (at(h)? - at(-h)?) / (2.0 * h);
+            assert!((dx - difference).abs() < tolerance, "x {i}: {dx} and {difference}");
+        }
+        for (k, da) in da.iter().enumerate() {
+            let at = |d: f64| {
+                let mut slopes = slopes;
+                slopes[k] += d;
+                run(&x, &t, Some(&slopes)).map(|r| r.0)
+            };
+            let difference = (at(h)? - at(-h)?) / (2.0 * h);
+            assert!((da - difference).abs() < tolerance, "slope {k}: {da} and {difference}");
+        }
+        // A softmax is above 0 everywhere, so the last slope acts on nothing.
+        assert_eq!(shared, [0.0]);
+        Ok(())
     }
 }

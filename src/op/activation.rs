@@ -226,7 +226,10 @@ pub(crate) fn chunk(c: usize) -> usize {
 
 /// y = f(x); `c` channels are innermost in both.
 pub(crate) fn forward<T: Real>(cpu: &Cpu, act: Activation, x: &[T], y: &mut [T], c: usize) {
-    cpu.split(chunk(c), (x, y), |_, (x, y)| forward_chunk(cpu, act, x, y, c));
+    cpu.split(chunk(c), (x, y), |_, (x, y)| {
+        y.copy_from_slice(x);
+        in_place_chunk(cpu, act, y, c);
+    });
 }
 
 /// y ← f(y); `c` channels are innermost.
@@ -240,19 +243,6 @@ pub(crate) fn forward_in_place<T: Real>(cpu: &Cpu, act: Activation, y: &mut [T],
 pub(crate) fn backward_in_place<T: Real>(cpu: &Cpu, act: Activation, saved: &[T], dy: &mut [T], c: usize) {
     if act != Activation::Linear {
         cpu.split(chunk(c), (saved, dy), |_, (saved, dy)| backward_chunk(cpu, act, saved, dy, c));
-    }
-}
-
-per_isa! {
-    fn forward_chunk<T: Real>(cpu: &Cpu, act: Activation, x: &[T], y: &mut [T], c: usize) {
-        with_curve!(act,
-            curve => for (y, x) in y.iter_mut().zip(x) { *y = curve.f(*x) },
-            linear => y.copy_from_slice(x),
-            softmax => {
-                y.copy_from_slice(x);
-                softmax(y, c);
-            },
-        );
     }
 }
 
