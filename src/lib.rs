@@ -1,6 +1,35 @@
 //! Kamacite: a low-level neural-network compute framework for astrophysics.
+//!
+//! Networks are planned once, for a device, a mode and a batch size, and then run without allocating; gradients are written by
+//! hand, layer by layer, and open to the user; the same seed gives the same bits for any number of threads.
+//!
+//! ```
+//! use kamacite::data::synth;
+//! use kamacite::*;
+//!
+//! let (train, valid) = synth::digits(600, 1)?.split(500)?;
+//! let mut net = Network::new(Extent::image(28, 28, 1));
+//! net.push(Conv::new(8, 5).pad(2).act(Relu));
+//! net.push(Pool::max(2));
+//! net.push(Dense::new(64).act(Relu));
+//! net.push(Dropout::new(0.5));
+//! net.push(Dense::new(10));
+//! let mut t = Trainer::builder(net, SoftmaxCrossEntropy, Sgd::new(0.02).momentum(0.9))
+//!     .batch(32).seed(7).device(Device::auto()).data(train, Some(valid)).build()?;
+//! let report = t.fit(3, &mut Silent)?;
+//! assert!(report.valid.unwrap().accuracy.unwrap() > 0.5);
+//! # Ok::<(), Error>(())
+//! ```
+//!
+//! # A tour
+//! [`Network`] describes, [`Trainer`] trains, [`Model`] runs; [`Checkpoint`] saves. Layers are in [`layer`], losses in [`loss`],
+//! optimizers and schedules in [`optim`], data sets, readers and generators in [`data`], scores in [`metrics`], what a person sees in
+//! [`monitor`]. How it is built, and why, is in [`design`].
 
 pub mod data;
+/// The design, as a chapter.
+#[doc = include_str!("../docs/design.md")]
+pub mod design {}
 pub mod device;
 pub mod dtype;
 pub mod error;

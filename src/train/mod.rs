@@ -33,7 +33,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// let mut net = Network::new(Extent::flat(2));
 /// net.push(Dense::new(8).act(Tanh));
 /// net.push(Dense::new(2));
-/// let mut t = Trainer::builder(net, SoftmaxCrossEntropy::new(), Adam::new(0.05)).batch(4).seed(1).data(xor.clone(), Some(xor)).build()?;
+/// let mut t = Trainer::builder(net, SoftmaxCrossEntropy, Adam::new(0.05)).batch(4).seed(1).data(xor.clone(), Some(xor)).build()?;
 /// let report = t.fit(200, &mut Silent)?;
 /// assert_eq!(report.valid.unwrap().accuracy, Some(1.0));
 /// # Ok::<(), Error>(())

@@ -1,0 +1,66 @@
+//! Where a network looks: the gradient of a class's score wrt the pixels, on data with a planted flaw.
+//!
+//! Every 7 of the training digits carries a bright pixel near a corner, as a detector might leave one. The network learns the
+//! pixel instead of the digit ("Clever Hans"): its accuracy is perfect, and the saliency map shows why not to believe it.
+//!
+//! cargo run --release --example saliency
+//!
+//! Expected: the largest mean gradient of class 7 lies on the planted pixel, row 3, column 24.
+//! `--data PATH` takes a folder with train-images and train-labels in IDX.
+
+mod options;
+use kamacite::data::{idx, synth};
+use kamacite::*;
+use options::Options;
+
+const ROW: usize = 3;
+const COLUMN: usize = 24;
+const CLASS: u32 = 7;
+
+fn main() -> Result<()> {
+    let o = Options::parse((2, 1))?;
+    let mut digits = match &o.data {
+        Some(dir) => idx::read_pair(dir.join("train-images-idx3-ubyte"), dir.join("train-labels-idx1-ubyte"))?.scaled(1.0 / 255.0),
+        None => synth::digits(if o.smoke { 1500 } else { 6000 }, o.seed)?,
+    };
+    let labels = digits.labels(0).map(<[u32]>::to_vec).unwrap_or_default();
+    for (x, &label) in digits.x_mut(0).chunks_exact_mut(784).zip(&labels) {
+        if label == CLASS {
+            x[ROW * 28 + COLUMN] = 1.0;
+        }
+    }
+    let mut net = Network::new(Extent::image(28, 28, 1));
+    net.push(Conv::new(8, 5).pad(2).act(Relu));
+    net.push(Pool::max(2));
+    net.push(Conv::new(16, 5).pad(2).act(Relu));
+    net.push(Pool::max(2));
+    net.push(Dense::new(10));
+    let mut t = Trainer::builder(net, SoftmaxCrossEntropy, Adam::new(1e-3))
+        .batch(64)
+        .seed(o.seed)
+        .device(o.device.clone())
+        .data(digits.clone(), Some(digits.clone()))
+        .build()?;
+    options::stop_on_signals(&t.stop_handle())?;
+    let report = t.fit(o.epochs, &mut Silent)?;
+
+    // Mean |∂score/∂x| over up to 256 sevens: backward in evaluation mode, parameters left alone.
+    let sevens: Vec<usize> = (0..digits.len()).filter(|&i| labels[i] == CLASS).take(256).collect();
+    let x = digits.subset(&sevens)?;
+    let model = t.model_mut();
+    model.forward(Mode::Eval, View::new(Extent::image(28, 28, 1), x.x(0))?)?;
+    let score: Vec<f32> = (0..sevens.len() * 10).map(|i| if i % 10 == CLASS as usize { 1.0 } else { 0.0 }).collect();
+    let dx = model.backward(View::new(Extent::flat(10), &score)?, Grads::Skip)?;
+    let mut map = vec![0.0_f32; 784];
+    for row in dx.as_f32()?.chunks_exact(784) {
+        map.iter_mut().zip(row).for_each(|(m, g)| *m += g.abs() / sevens.len() as f32);
+    }
+    let brightest = (0..784).max_by(|&a, &b| map[a].total_cmp(&map[b])).unwrap_or(0);
+    let top = map[brightest];
+    for line in map.chunks_exact(28) {
+        println!("{}", line.iter().map(|g| [' ', '.', ':', 'o', '#'][(g / top * 4.99).min(4.0) as usize]).collect::<String>());
+    }
+    let accuracy = report.valid.and_then(|v| v.accuracy).unwrap_or(0.0);
+    println!("RESULT accuracy={accuracy:.4} row={} column={} planted={ROW},{COLUMN}", brightest / 28, brightest % 28);
+    Ok(())
+}
