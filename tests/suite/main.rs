@@ -2,5 +2,7 @@
 
 mod case;
 mod check;
+mod checkpoint;
 mod corrupt;
 mod layers;
+mod train;
