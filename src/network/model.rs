@@ -43,6 +43,7 @@ pub struct Model {
     pub(crate) updates: u64,
     pub(crate) losses: Vec<LossSpec>,
     pub(crate) spare_biases: bool,
+    input_gradients: bool,
     pub(super) kept: Vec<usize>,
     pub(super) plans: Vec<(PlanKey, Plan)>,
     generation: u64,
@@ -92,6 +93,7 @@ pub struct ModelBuilder {
     seed: u64,
     losses: Vec<(String, Arc<dyn Loss>, f64)>,
     spare_biases: bool,
+    input_gradients: bool,
 }
 
 impl ModelBuilder {
@@ -124,6 +126,14 @@ impl ModelBuilder {
 
     pub(crate) fn loss_shared(mut self, output: &str, loss: Arc<dyn Loss>, factor: f64) -> Self {
         self.losses.push((output.to_string(), loss, factor));
+        self
+    }
+
+    /// Whether backward passes compute gradients wrt the inputs; true by default. Without them the first layer has less to
+    /// do, and [`Model::backward_parameters`] takes the place of [`Model::backward`].
+    #[must_use]
+    pub fn input_gradients(mut self, wanted: bool) -> Self {
+        self.input_gradients = wanted;
         self
     }
 
@@ -176,6 +186,7 @@ impl ModelBuilder {
             updates: 0,
             losses,
             spare_biases: self.spare_biases,
+            input_gradients: self.input_gradients,
             kept: Vec::new(),
             plans: Vec::new(),
             generation: 0,
@@ -192,7 +203,7 @@ impl Model {
     /// Options, then [`ModelBuilder::build`].
     pub fn builder(net: Network) -> ModelBuilder {
         let (device, precision) = (Device::auto(), Precision::default());
-        ModelBuilder { net, device, precision, seed: 0, losses: Vec::new(), spare_biases: false }
+        ModelBuilder { net, device, precision, seed: 0, losses: Vec::new(), spare_biases: false, input_gradients: true }
     }
 
     /// The description.
@@ -250,7 +261,7 @@ impl Model {
         }
         let extents = x.iter().map(View::extent).collect();
         let targets = vec![None; self.losses.len()];
-        let key = PlanKey { mode, extents, targets, input_grad: mode.differentiable() };
+        let key = PlanKey { mode, extents, targets, input_grad: mode.differentiable() && self.input_gradients };
         let plan = self.plan_for(key, rows.next_power_of_two())?;
         self.begin(plan, rows);
         for (i, view) in x.iter().enumerate() {
@@ -335,6 +346,14 @@ impl Model {
     pub fn backward<'a>(&mut self, seed: impl Into<Seed<'a>>, grads: Grads) -> Result<View<'_>> {
         self.run_backward(seed.into(), grads)?;
         self.input_gradient(0)
+    }
+
+    /// As [`Model::backward`], for those who want no gradient wrt the inputs.
+    ///
+    /// # Errors
+    /// As [`Model::backward`].
+    pub fn backward_parameters<'a>(&mut self, seed: impl Into<Seed<'a>>, grads: Grads) -> Result<()> {
+        self.run_backward(seed.into(), grads)
     }
 
     /// Bounds the gradients; returns the factor to hand to [`Model::step_at`] as `grad_scale`.
