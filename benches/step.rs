@@ -34,7 +34,8 @@ fn main() -> Result<()> {
     let begun = Instant::now();
     let net = network(spec)?;
     let mut builder = Model::builder(net).seed(1).device(Device::cpu_threads(threads)?).input_gradients(false);
-    builder = if spec["loss"] == "mse" { builder.loss("output", Mse, 1.0) } else { builder.loss("output", SoftmaxCrossEntropy, 1.0) };
+    builder =
+        if spec["loss"] == "mse" { builder.loss("output", Mse, 1.0) } else { builder.loss("output", SoftmaxCrossEntropy, 1.0) };
     let mut model = builder.build()?;
     let input = model.network().inputs().next().map(|(_, e)| e).ok_or_else(|| Error::plan(&name, "no input"))?;
     let output = model.network().report(Mode::Infer, 1)?.nodes.last().map_or(Extent::flat(1), |n| n.extent);
@@ -96,7 +97,9 @@ fn measure(step: &mut dyn FnMut(usize) -> Result<()>, batch: usize, seconds: f64
 
 /// A network of `workloads.json`: sizes there are channels first.
 fn network(spec: &Value) -> Result<Network> {
-    let sizes = |v: &Value| -> Vec<usize> { v.as_array().map_or(vec![], |a| a.iter().map(|x| x.as_u64().unwrap_or(0) as usize).collect()) };
+    let sizes = |v: &Value| -> Vec<usize> {
+        v.as_array().map_or(vec![], |a| a.iter().map(|x| x.as_u64().unwrap_or(0) as usize).collect())
+    };
     let axes = |v: &Value| -> Sizes {
         match (v.as_u64(), sizes(v)[..].as_ref()) {
             (Some(n), _) => Sizes::All(n as usize),
@@ -127,7 +130,9 @@ fn network(spec: &Value) -> Result<Network> {
         last = match l["t"].as_str().unwrap_or("") {
             "dense" => net.push(Dense::new(number(l, "n")).act(act)),
             "conv" => net.push(Conv::new(number(l, "c"), axes(&l["k"])).stride(axes(&l["s"])).pad(axes(&l["p"])).act(act)),
-            "convt" => net.push(ConvTranspose::new(number(l, "c"), axes(&l["k"])).stride(axes(&l["s"])).pad(axes(&l["p"])).act(act)),
+            "convt" => {
+                net.push(ConvTranspose::new(number(l, "c"), axes(&l["k"])).stride(axes(&l["s"])).pad(axes(&l["p"])).act(act))
+            }
             "relu" => net.push(Activate::new(Relu)),
             "maxpool" => net.push(Pool::max(axes(&l["k"]))),
             "gap" => net.push(Pool::global_average()),

@@ -20,7 +20,9 @@ const CLASS: u32 = 7;
 fn main() -> Result<()> {
     let o = Options::parse((2, 1))?;
     let mut digits = match &o.data {
-        Some(dir) => idx::read_pair(dir.join("train-images-idx3-ubyte"), dir.join("train-labels-idx1-ubyte"))?.scaled(1.0 / 255.0),
+        Some(dir) => {
+            idx::read_pair(dir.join("train-images-idx3-ubyte"), dir.join("train-labels-idx1-ubyte"))?.scaled(1.0 / 255.0)
+        }
         None => synth::digits(if o.smoke { 1500 } else { 6000 }, o.seed)?,
     };
     let labels = digits.labels(0).map(<[u32]>::to_vec).unwrap_or_default();

@@ -89,7 +89,8 @@ fn draw_grid(decoder: &mut Model) -> Result<()> {
         let images = decoder.predict()?;
         for y in (0..28).step_by(2) {
             let pixel = |k: usize, x: usize| images.row(k).map(|i| i[y * 28 + x].max(i[(y + 1) * 28 + x]));
-            let line: Result<String> = (0..6 * 28).map(|i| pixel(i / 28, i % 28).map(|p| [' ', '.', 'o', '#'][(p * 3.99) as usize])).collect();
+            let line: Result<String> =
+                (0..6 * 28).map(|i| pixel(i / 28, i % 28).map(|p| [' ', '.', 'o', '#'][(p * 3.99) as usize])).collect();
             println!("{}", line?);
         }
     }

@@ -59,7 +59,7 @@ pub use memory::{Grads, Mode};
 pub use monitor::{Monitor, Silent};
 pub use network::{Inputs, Model, Network, NodeId, Registry, Seed, Targets, View};
 pub use op::activation::Activation::{self, *};
-pub use optim::Optimizer;
+pub use optim::{Adadelta, Adam, AdamW, Optimizer, RmsProp, Schedule, Sgd};
 pub use rng::Init;
 pub use shape::{Axes, Extent, Padding, Sizes, Window};
 pub use train::{Evaluation, Report, StopHandle, Trainer};

@@ -46,7 +46,9 @@ impl Options {
             device: threads.map_or_else(|| Ok(Device::auto()), Device::cpu_threads)?,
         };
         if let Some(rest) = args.finish().first() {
-            return Err(Error::value("command line", "unknown option").got(rest.to_string_lossy()).hint("--help lists the options"));
+            return Err(Error::value("command line", "unknown option")
+                .got(rest.to_string_lossy())
+                .hint("--help lists the options"));
         }
         if let Some(other) = resume.filter(|r| r != "auto") {
             return Err(Error::value("--resume", "what to resume").expected("auto").got(other));

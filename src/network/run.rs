@@ -64,6 +64,15 @@ impl Model {
         Ok(found)
     }
 
+    /// The first parameter with a value that is not finite.
+    pub(crate) fn first_broken_parameter(&self) -> Option<&str> {
+        let broken = |i: usize| -> Result<bool> {
+            real!(self.store.dtype, T => Ok(self.store.weights.read::<T>(i, 0)?.iter().any(|w| !w.is_finite())))
+        };
+        let index = (0..self.store.params.len()).find(|&i| broken(i).unwrap_or(true))?;
+        Some(&self.store.params[index].name)
+    }
+
     /// The plan and a view of the machine for staging.
     pub(crate) fn staging(&self) -> Result<(&Plan, Step<'_>)> {
         let c = self.current.ok_or_else(no_forward)?;

@@ -272,6 +272,10 @@ impl Trainer {
         }
         let place = format!("epoch {}, step {}", epoch + 1, self.model.updates);
         let what = format!("the loss is {loss} for samples {}", ids(&bad));
+        if let Some(name) = self.model.first_broken_parameter() {
+            let got = format!("a parameter, {name}, that is not finite: its gradient was not in the step before");
+            return Error::diverged(place, what).got(got).hint(hint);
+        }
         let train = &mut self.train;
         let found = self.model.first_non_finite(range.len(), &mut |model: &mut Model, plan| {
             model.begin_again(plan, range.len());
