@@ -21,7 +21,7 @@ const PLANE: usize = 2;
 fn main() -> Result<()> {
     let o = Options::parse((15, 1))?;
     let images: Vec<f32> = match &o.data {
-        Some(path) => idx::read(path)?.into_f32().iter().map(|x| x / 255.0).collect(),
+        Some(path) => idx::read(path)?.to_f32()?.iter().map(|x| x / 255.0).collect(),
         None => synth::digits(if o.smoke { 2000 } else { 20_000 }, o.seed)?.x(0).to_vec(),
     };
     let (mut encoder, mut decoder) = networks(&o)?;
