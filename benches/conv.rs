@@ -3,7 +3,7 @@
 //! `cargo bench --bench conv -- [threads] [text in the name]`
 
 use kamacite::memory::GradMode;
-use kamacite::op::conv::{Conv, Geometry};
+use kamacite::op::conv::{Conv, End, Geometry};
 use kamacite::{Cpu, Extent, Result, Window};
 use std::time::Instant;
 
@@ -63,8 +63,9 @@ fn bench(cpu: &Cpu, &(name, n, input, filters, size, stride, pad): &Shape) -> Re
     let flops = 2.0 * (n * g.y.area() * w.len()) as f64;
     let b = fill(filters);
     let (dy, w0, x0) = (y.clone(), w.clone(), x.clone());
-    let forward = time(|| conv.forward(cpu, &x0, &w0, Some(&b), &mut y, GradMode::Write, &mut scratch));
-    let input = time(|| conv.backward(cpu, &dy, &w0, None, &mut x, GradMode::Write, &mut scratch));
+    let plain = End::plain(GradMode::Write);
+    let forward = time(|| conv.forward(cpu, &x0, &w0, End { bias: Some(&b), ..plain }, &mut y, &mut scratch));
+    let input = time(|| conv.backward(cpu, &dy, &w0, plain, &mut x, &mut scratch));
     let weight = time(|| conv.weights(cpu, &x0, &dy, &mut w, GradMode::Write, &mut scratch));
     let show = |t: f64| format!("{:9.3} {:7.1}", t * 1e3, flops / t * 1e-9);
     println!("{name:12} {} {} {}", show(forward), show(input), show(weight));

@@ -6,12 +6,12 @@
 //! # Source
 //! Zeiler, Krishnan, Taylor & Fergus 2010, "Deconvolutional networks"; sizes as in PyTorch's `ConvTranspose2d`.
 
-use super::conv::{Activated, no_padding, ones, zeros};
+use super::conv::{Activated, initializer, no_padding, ones, zeros};
 use super::{Fields, Layer, Pass, Planned, fields, one};
 use crate::device::Device;
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Step};
 use crate::op::activation::Activation;
-use crate::op::conv::{self, Geometry};
+use crate::op::conv::{self, End, Geometry};
 use crate::op::reduce;
 use crate::{Error, Extent, Init, Padding, Result, Sizes, Window, real};
 use serde::{Deserialize, Serialize};
@@ -131,7 +131,8 @@ impl ConvTranspose {
         self
     }
 
-    /// How the weights begin; He's normal initializer otherwise.
+    /// How the weights begin. Otherwise: He's normal initializer in front of an activation that silences about half of
+    /// its inputs (ReLU, leaky ReLU, ELU, GELU, SiLU), LeCun's in front of SELU, Xavier's in front of all others.
     #[must_use]
     pub fn init(mut self, init: Init) -> Self {
         self.init = Some(init);
@@ -212,7 +213,7 @@ impl Layer for ConvTranspose {
         let op = conv::Conv::plan(g, p)?;
         let [kd, kh, kw, i, c] = g.weights();
         let fans = (kd * kh * kw * (c / g.groups), kd * kh * kw * i);
-        let w = p.param("weight", ParamSpec::weight(&g.weights(), self.init.unwrap_or(Init::HeNormal), fans))?;
+        let w = p.param("weight", ParamSpec::weight(&g.weights(), initializer(self.init, self.act), fans))?;
         let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(g.x.c, value))).transpose()?;
         let act = Activated::plan(self.act, g.x, p);
         let planned = Planned::new(g.x, ConvTransposePass { op, w, b, act }).reads_x();
@@ -235,8 +236,9 @@ impl Pass for ConvTransposePass {
                 let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
                 let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
                 let mut scratch = s.write::<T>(self.op.scratch())?;
-                self.op.backward(cpu, &x, &w, b.as_deref(), &mut y, GradMode::Write, &mut scratch);
-                self.act.forward(s, cpu, &mut y)
+                let end = End { bias: b.as_deref(), relu: self.act.fused(), mode: GradMode::Write };
+                self.op.backward(cpu, &x, &w, end, &mut y, &mut scratch);
+                self.act.rest(s, cpu, &mut y)
             }),
             Device::Cuda(cuda) => match *cuda {},
         }
@@ -255,11 +257,74 @@ impl Pass for ConvTransposePass {
                     self.op.weights(cpu, &dy, &s.read::<T>(io.x[0])?, &mut s.write::<T>(dw)?, mode, &mut scratch);
                 }
                 if let Some((dx, mode)) = io.dx[0] {
-                    self.op.forward(cpu, &dy, &s.read::<T>(self.w.w)?, None, &mut s.write::<T>(dx)?, mode, &mut scratch);
+                    let w = s.read::<T>(self.w.w)?;
+                    self.op.forward(cpu, &dy, &w, End::plain(mode), &mut s.write::<T>(dx)?, &mut scratch);
                 }
                 Ok(())
             }),
             Device::Cuda(cuda) => match *cuda {},
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorKind, Mode, Model, Network, Precision, View};
+
+    fn model(layer: ConvTranspose, x: Extent) -> Result<Model> {
+        let mut net = Network::new(x);
+        net.push(layer);
+        Model::builder(net).precision(Precision::FP64).device(Device::cpu_threads(1)?).build()
+    }
+
+    fn forward(layer: ConvTranspose, x: Extent, data: &[f64], w: &[f64]) -> Vec<f64> {
+        let mut model = model(layer, x).unwrap();
+        model.set_array("conv_transpose1.weight", w).unwrap();
+        model.forward(Mode::Infer, View::f64(x, data).unwrap()).unwrap().as_f64().unwrap().to_vec()
+    }
+
+    #[test]
+    fn a_line_by_hand() {
+        let x = Extent::line(2, 1);
+        let w = [1.0, 10.0, 100.0];
+        let up = ConvTranspose::new(1, 3).stride(2);
+        assert_eq!(forward(up.clone(), x, &[1.0, 2.0], &w), [1.0, 10.0, 102.0, 20.0, 200.0]);
+        assert_eq!(forward(up.clone().pad(1), x, &[1.0, 2.0], &w), [10.0, 102.0, 20.0]);
+        assert_eq!(forward(up.clone().pad(1).output_pad(1), x, &[1.0, 2.0], &w), [10.0, 102.0, 20.0, 200.0]);
+        let shifted = up.pad_sides(0, 2).bias_init(-60.0).act(Activation::Relu);
+        assert_eq!(forward(shifted, x, &[1.0, 2.0], &w), [0.0, 0.0, 42.0]);
+    }
+
+    /// The channels of weights: [tap][filter][channel].
+    #[test]
+    fn channels_and_filters_by_hand() {
+        let x = Extent::line(2, 2);
+        let y = forward(ConvTranspose::new(3, 1), x, &[1.0, 2.0, 3.0, 4.0], &[1.0, 10.0, 2.0, 20.0, 3.0, 30.0]);
+        assert_eq!(y, [21.0, 42.0, 63.0, 43.0, 86.0, 129.0]);
+    }
+
+    #[test]
+    fn impossible_sizes_are_refused() {
+        let x = Extent::image(4, 4, 6);
+        let shape = |layer| model(layer, x).err().map(|e| e.kind());
+        assert_eq!(shape(ConvTranspose::new(2, 3)), None);
+        for layer in [
+            ConvTranspose::new(0, 3),
+            ConvTranspose::new(usize::MAX, 3),
+            ConvTranspose::new(2, 0),
+            ConvTranspose::new(2, 3).stride(0),
+            ConvTranspose::new(2, usize::MAX),
+            ConvTranspose::new(2, 3).stride(usize::MAX),
+            ConvTranspose::new(2, 3).pad(3),
+            ConvTranspose::new(2, 3).pad(usize::MAX),
+            ConvTranspose::new(2, 3).stride(2).output_pad(2),
+            ConvTranspose::new(3, 3).groups(2),
+            ConvTranspose::new(4, 3).groups(4),
+            ConvTranspose::new(2, 3).groups(0),
+            ConvTranspose::new(2, 3).dilation(usize::MAX),
+        ] {
+            assert_eq!(shape(layer.clone()), Some(ErrorKind::Shape), "{layer:?}");
         }
     }
 }

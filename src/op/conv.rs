@@ -2,6 +2,7 @@
 //! output p (see [`im2col`](super::im2col)) and the channels i of f's group; its gradients wrt x and w.
 
 use super::conv_micro as micro;
+pub use super::conv_micro::End;
 use super::conv_plan::Gather;
 use super::simd::lanes;
 use crate::device::{Cpu, Device};
@@ -132,46 +133,25 @@ impl Conv {
         self.scratch
     }
 
-    /// y = conv(x, w) + b, or y += conv(x, w).
-    #[allow(clippy::too_many_arguments)]
-    pub fn forward<T: Real>(&self, cpu: &Cpu, x: &[T], w: &[T], b: Option<&[T]>, y: &mut [T], mode: GradMode, scratch: &mut [T]) {
-        self.gather(cpu, &self.forward, false, x, w, b, y, mode, scratch);
+    /// y = conv(x, w), with an end.
+    pub fn forward<T: Real>(&self, cpu: &Cpu, x: &[T], w: &[T], end: End<'_, T>, y: &mut [T], scratch: &mut [T]) {
+        self.gather(cpu, false, x, w, end, y, scratch);
     }
 
-    /// dx from dy; with `b` it is the forward pass of the transposed convolution.
-    #[allow(clippy::too_many_arguments)]
-    pub fn backward<T: Real>(
-        &self,
-        cpu: &Cpu,
-        dy: &[T],
-        w: &[T],
-        b: Option<&[T]>,
-        dx: &mut [T],
-        mode: GradMode,
-        scratch: &mut [T],
-    ) {
-        self.gather(cpu, &self.backward, true, dy, w, b, dx, mode, scratch);
+    /// dx from dy; with a bias it is the forward pass of the transposed convolution.
+    pub fn backward<T: Real>(&self, cpu: &Cpu, dy: &[T], w: &[T], end: End<'_, T>, dx: &mut [T], scratch: &mut [T]) {
+        self.gather(cpu, true, dy, w, end, dx, scratch);
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn gather<T: Real>(
-        &self,
-        cpu: &Cpu,
-        g: &Gather,
-        flip: bool,
-        x: &[T],
-        w: &[T],
-        b: Option<&[T]>,
-        y: &mut [T],
-        mode: GradMode,
-        scratch: &mut [T],
-    ) {
+    fn gather<T: Real>(&self, cpu: &Cpu, flip: bool, x: &[T], w: &[T], end: End<'_, T>, y: &mut [T], scratch: &mut [T]) {
+        let g = if flip { &self.backward } else { &self.forward };
         let (packed, copies) = scratch.split_at_mut(part(micro::packed_len(g, self.lanes)));
         micro::pack(cpu, g, flip, self.lanes, w, packed);
-        if g.sparse && mode == GradMode::Write {
-            start(y, g.output.c, b);
+        if g.sparse && end.mode == GradMode::Write {
+            start(y, g.output.c, end);
         }
-        micro::gather(cpu, g, self.lanes, self.tasks, x, packed, b, y, mode, copies);
+        micro::gather(cpu, g, self.lanes, self.tasks, x, packed, end, y, copies);
     }
 
     /// dw from x and dy.
@@ -186,11 +166,13 @@ fn part(len: usize) -> usize {
     len.next_multiple_of(16)
 }
 
-/// Every row of y begins as b, or as zeros.
-fn start<T: Real>(y: &mut [T], c: usize, b: Option<&[T]>) {
-    match b {
-        Some(b) => y.chunks_exact_mut(c).for_each(|y| y.copy_from_slice(b)),
-        None => y.fill(T::ZERO),
+/// What outputs are that meet no tap.
+fn start<T: Real>(y: &mut [T], c: usize, end: End<'_, T>) {
+    let Some(b) = end.bias else { return y.fill(T::ZERO) };
+    for y in y.chunks_exact_mut(c) {
+        for (y, b) in y.iter_mut().zip(b) {
+            *y = if end.relu && *b < T::ZERO { T::ZERO } else { *b };
+        }
     }
 }
 
@@ -261,12 +243,22 @@ pub(super) mod tests {
                         edw[iw] += x[ix] * dy[iy];
                     }
                 }
-                conv.forward(cpu, &x, &w, bias, &mut y, mode, &mut scratch);
-                conv.backward(cpu, &dy, &w, None, &mut dx, mode, &mut scratch);
+                conv.forward(cpu, &x, &w, End { bias, relu: false, mode }, &mut y, &mut scratch);
+                conv.backward(cpu, &dy, &w, End::plain(mode), &mut dx, &mut scratch);
                 conv.weights(cpu, &x, &dy, &mut dw, mode, &mut scratch);
                 assert!(y == ey, "y of {g:?} {mode:?}");
                 assert!(dx == edx, "dx of {g:?} {mode:?}");
                 assert!(dw == edw, "dw of {g:?} {mode:?}");
+                if mode == GradMode::Write {
+                    // ReLU at the end, and bias and ReLU of the transposed convolution.
+                    let bx = &x[..g.x.c];
+                    ey.iter_mut().for_each(|y| *y = y.max(0.0));
+                    edx.iter_mut().enumerate().for_each(|(k, dx)| *dx = (*dx + bx[k % g.x.c]).max(0.0));
+                    conv.forward(cpu, &x, &w, End { bias, relu: true, mode }, &mut y, &mut scratch);
+                    conv.backward(cpu, &dy, &w, End { bias: Some(bx), relu: true, mode }, &mut dx, &mut scratch);
+                    assert!(y == ey, "relu(y) of {g:?}");
+                    assert!(dx == edx, "transposed relu(y) of {g:?}");
+                }
             }
         }
     }
@@ -319,8 +311,8 @@ pub(super) mod tests {
         let mut scratch = vec![T::of(f64::NAN); len];
         let mut out = [dy, x, w].map(|like| vec![T::of(f64::NAN); like.len()]);
         let [y, dx, dw] = &mut out;
-        conv.forward(cpu, x, w, None, y, GradMode::Write, &mut scratch);
-        conv.backward(cpu, dy, w, None, dx, GradMode::Write, &mut scratch);
+        conv.forward(cpu, x, w, End::plain(GradMode::Write), y, &mut scratch);
+        conv.backward(cpu, dy, w, End::plain(GradMode::Write), dx, &mut scratch);
         conv.weights(cpu, x, dy, dw, GradMode::Write, &mut scratch);
         out
     }
@@ -390,7 +382,8 @@ pub(super) mod tests {
             assert!(any(&|g| g.block[axis + 1] < g.most[axis] && g.block[axis + 1] > 1), "blocks along axis {axis}");
         }
         assert!(any(&|g| g.direct) && any(&|g| !g.direct) && any(&|g| g.pitch > g.input.c));
-        assert!(any(&|g| g.parts.len() > 1) && any(&|g| g.sparse));
+        assert!(any(&|g| g.parts.len() > 1) && any(&|g| g.sparse) && any(&|g| g.each));
+        assert!(any(&|g| g.parts.iter().any(|p| p.together < p.runs.len())));
         assert!(plans.iter().any(|c| c.chunks > 1) && plans.iter().any(|c| c.chunks == 1));
         assert!(plans.iter().any(|c| c.tasks > 1));
     }

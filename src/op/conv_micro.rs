@@ -3,7 +3,8 @@
 //! c[m][j] (+)= b[j] + Σ_s Σ_k a[from(m) + a(s) + k·a_step]·w[b(s) + k·w_step + j]. For outputs (a *gather*), m is a pixel,
 //! s a run of input elements under its window, and w packed weights. For weight gradients, m is a weight row (tap and
 //! channel), s a line of output pixels, k a pixel in the line, and w is dy where it lies. No operand is packed or copied
-//! but weights, which are small, and inputs that need zeros around them, once per unit.
+//! but weights, which are small, and inputs that need zeros around them, once per unit. Depthwise, a is a vector over
+//! channels, as w is.
 // Register tiles are indexed by constants, so that they stay in registers.
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn, clippy::needless_range_loop)]
 
@@ -32,6 +33,25 @@ pub(super) struct Tile<T> {
     rows: usize,
     bias: *const T,
     add: bool,
+    relu: bool,
+}
+
+/// What happens to a result on its way to memory.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a, T> {
+    /// Added to every row.
+    pub bias: Option<&'a [T]>,
+    /// Whether negative results become 0.
+    pub relu: bool,
+    /// Whether to overwrite, or to add to what is there (then without bias and ReLU).
+    pub mode: GradMode,
+}
+
+impl<T> End<'_, T> {
+    /// The plain result.
+    pub const fn plain(mode: GradMode) -> Self {
+        Self { bias: None, relu: false, mode }
+    }
 }
 
 /// Accumulators that fit into the registers beside the operands: 28 of 32, or 12 of 16.
@@ -40,8 +60,8 @@ const fn accumulators(bytes: usize) -> usize {
 }
 
 per_lanes! {
-    /// One tile. MASK: the last vector of w is read up to `columns` only.
-    unsafe fn tile<T, L, const MR: usize, const NV: usize, const MASK: bool>(t: &Tile<T>) {
+    /// One tile. MASK: the last vector of w (and a) is read up to `columns` only. EACH: a is read as vectors.
+    unsafe fn tile<T, L, const MR: usize, const NV: usize, const MASK: bool, const EACH: bool>(t: &Tile<T>) {
         // Tiles that do not fit the registers of this instruction set are never chosen, and not compiled.
         if MR * NV > accumulators(L::N * size_of::<T>()) {
             return;
@@ -62,13 +82,22 @@ per_lanes! {
                     b[v] = if MASK && v + 1 == NV { L::load_masked(w.add(v * L::N), last) } else { L::load(w.add(v * L::N)) };
                 }
                 for m in 0..MR {
-                    let a = L::splat(*p[m].add(at));
-                    for v in 0..NV {
-                        acc[m][v] = L::fma(a, b[v], acc[m][v]);
+                    let p = p[m].add(at);
+                    if EACH {
+                        for v in 0..NV {
+                            let p = p.add(v * L::N);
+                            let a = if MASK && v + 1 == NV { L::load_masked(p, last) } else { L::load(p) };
+                            acc[m][v] = L::fma(a, b[v], acc[m][v]);
+                        }
+                    } else {
+                        let a = L::splat(*p);
+                        for v in 0..NV {
+                            acc[m][v] = L::fma(a, b[v], acc[m][v]);
+                        }
                     }
                 }
-                w = w.add(t.w_step);
-                at += t.a_step;
+                w = w.wrapping_add(t.w_step);
+                at = at.wrapping_add(t.a_step);
             }
         }
         let mut bias = [L::zero(); NV];
@@ -83,17 +112,19 @@ per_lanes! {
                 let c = t.c.add((*t.places.add(m)).to);
                 for v in 0..NV {
                     let c = c.add(v * L::N);
+                    let cut = !whole && v + 1 == NV;
                     let mut x = L::add(acc[m][v], bias[v]);
-                    if whole || v + 1 < NV {
-                        if t.add {
-                            x = L::add(L::load(c), x);
-                        }
-                        L::store(c, x);
-                    } else {
-                        if t.add {
-                            x = L::add(L::load_masked(c, last), x);
-                        }
+                    if t.add {
+                        x = L::add(if cut { L::load_masked(c, last) } else { L::load(c) }, x);
+                    }
+                    if t.relu {
+                        // NaN passes: `max` returns its second argument.
+                        x = L::max(L::zero(), x);
+                    }
+                    if cut {
                         L::store_masked(c, last, x);
+                    } else {
+                        L::store(c, x);
                     }
                 }
             }
@@ -103,33 +134,54 @@ per_lanes! {
 
 type Kernel<T> = unsafe fn(&Tile<T>);
 
+/// The shape of a tile in registers.
+#[derive(Clone, Copy)]
+struct Form {
+    vectors: usize,
+    mask: bool,
+    each: bool,
+}
+
 /// The smallest tile with at least `rows` rows.
-fn kernel<T: Real>(isa: Isa, rows: usize, vectors: usize, mask: bool) -> Kernel<T> {
+fn kernel<T: Real>(isa: Isa, rows: usize, form: Form) -> Kernel<T> {
     macro_rules! pick {
-        ($nv:literal, $mask:literal: $($mr:literal)*) => {
-            $(if rows <= $mr { return tile::<T, $mr, $nv, $mask>(isa); })*
+        ($nv:literal, $mask:literal, $each:literal: $($mr:literal)*) => {
+            $(if rows <= $mr { return tile::<T, $mr, $nv, $mask, $each>(isa); })*
         };
     }
-    match (vectors, mask) {
-        (1, false) => {
-            pick!(1, false: 1 2 3 4 6 8 10 12 14);
+    match (form.vectors, form.mask, form.each) {
+        (1, false, false) => {
+            pick!(1, false, false: 1 2 4 6 9 12 14);
         }
-        (1, true) => {
-            pick!(1, true: 1 2 3 4 6 8 10 12 14);
+        (1, true, false) => {
+            pick!(1, true, false: 1 2 4 6 9 12 14);
         }
-        (2, false) => {
-            pick!(2, false: 1 2 3 4 6 8 10 12 14);
+        (_, false, false) => {
+            pick!(2, false, false: 1 2 4 6 9 12 14);
         }
-        _ => {
-            pick!(2, true: 1 2 3 4 6 8 10 12 14);
+        (_, true, false) => {
+            pick!(2, true, false: 1 2 4 6 9 12 14);
+        }
+        (1, false, true) => {
+            pick!(1, false, true: 1 2 4 6);
+        }
+        (1, true, true) => {
+            pick!(1, true, true: 1 2 4 6);
+        }
+        (_, false, true) => {
+            pick!(2, false, true: 1 2 4 6);
+        }
+        (_, true, true) => {
+            pick!(2, true, true: 1 2 4 6);
         }
     }
     unreachable!("tiles have at most 14 rows")
 }
 
 /// The most rows of a tile.
-fn tile_rows(isa: Isa, vectors: usize) -> usize {
-    match (isa, vectors) {
+fn tile_rows(isa: Isa, form: Form) -> usize {
+    match (isa, form.vectors) {
+        _ if form.each => 6,
         (Isa::Avx512, _) => 14,
         (_, 1) => 12,
         _ => 6,
@@ -140,16 +192,16 @@ fn tile_rows(isa: Isa, vectors: usize) -> usize {
 struct Kernels<T> {
     isa: Isa,
     rows: usize,
-    vectors: usize,
-    mask: bool,
+    form: Form,
     whole: Kernel<T>,
 }
 
 impl<T: Real> Kernels<T> {
-    fn new(isa: Isa, columns: usize, lanes: usize, mask: bool) -> Self {
-        let vectors = columns.div_ceil(lanes);
-        let (rows, mask) = (tile_rows(isa, vectors), mask && !columns.is_multiple_of(lanes));
-        Self { isa, rows, vectors, mask, whole: kernel(isa, rows, vectors, mask) }
+    /// For so many columns; `cut` where the operands end with them, and are not padded to whole vectors.
+    fn new(isa: Isa, columns: usize, lanes: usize, cut: bool, each: bool) -> Self {
+        let form = Form { vectors: columns.div_ceil(lanes), mask: cut && !columns.is_multiple_of(lanes), each };
+        let rows = tile_rows(isa, form);
+        Self { isa, rows, form, whole: kernel(isa, rows, form) }
     }
 
     /// All rows in `places`, tile by tile.
@@ -170,7 +222,7 @@ impl<T: Real> Kernels<T> {
             few[..rest.len()].copy_from_slice(rest);
             t.places = few.as_ptr();
             t.rows = rest.len();
-            kernel(self.isa, rest.len(), self.vectors, self.mask)(&t);
+            kernel(self.isa, rest.len(), self.form)(&t);
         }
     }
 }
@@ -197,7 +249,7 @@ pub(super) fn padded(columns: usize, lanes: usize) -> usize {
 /// Elements of the packed weights of a gather.
 pub(super) fn packed_len(g: &Gather, lanes: usize) -> usize {
     let rows: usize = g.parts.iter().map(|p| p.rows.len()).sum();
-    rows * g.groups * padded(g.output.c / g.groups, lanes)
+    if g.each { rows * g.groups } else { rows * g.groups * padded(g.output.c / g.groups, lanes) }
 }
 
 /// Where panel `j` of `group` begins in the packed weights.
@@ -207,8 +259,16 @@ fn panel(g: &Gather, part: &Part, group: usize, j: usize, lanes: usize) -> usize
 }
 
 /// Packs weights [tap][c/groups][f]: for each part, group and panel of two vectors, the panel's columns of each weight
-/// row. `flip` exchanges the two channels: panels are columns over c, rows over (tap, f).
+/// row. `flip` exchanges the two channels: panels are columns over c, rows over (tap, f). Depthwise weights are only put
+/// into the order of the taps.
 pub(super) fn pack<T: Real>(cpu: &Cpu, g: &Gather, flip: bool, lanes: usize, w: &[T], packed: &mut [T]) {
+    if g.each {
+        let taps = g.parts.iter().flat_map(|p| &p.taps);
+        for (out, tap) in packed.chunks_exact_mut(g.groups).zip(taps) {
+            out.copy_from_slice(&w[tap * g.groups..][..g.groups]);
+        }
+        return;
+    }
     let (k, columns) = (g.input.c / g.groups, g.output.c / g.groups);
     let panels = columns.div_ceil(2 * lanes);
     let (len, tasks) = (packed.len(), g.parts.len() * g.groups * panels);
@@ -287,7 +347,7 @@ fn operand<T: Real>(g: &Gather, x: &[T], start: [usize; 4], rows: usize, copy: &
     copy.as_ptr()
 }
 
-/// y = gather(x, packed) + b, or y += gather(x, packed); `copies` holds a unit for each of `tasks` tasks.
+/// y = gather(x, packed) with an end; `copies` holds a unit for each of `tasks` tasks.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn gather<T: Real>(
     cpu: &Cpu,
@@ -296,14 +356,12 @@ pub(super) fn gather<T: Real>(
     tasks: usize,
     x: &[T],
     packed: &[T],
-    b: Option<&[T]>,
+    end: End<'_, T>,
     y: &mut [T],
-    mode: GradMode,
     copies: &mut [T],
 ) {
     let rows = y.len() / g.output.len();
-    let (units, columns) = (g.units(rows), g.output.c / g.groups);
-    let panels = columns.div_ceil(2 * lanes);
+    let (units, panels) = (g.units(rows), g.columns().1.div_ceil(2 * lanes));
     // Few units and many filters: several tasks share a unit.
     let shares = (2 * tasks).div_ceil(units).min(panels);
     let items = units * shares;
@@ -325,38 +383,67 @@ pub(super) fn gather<T: Real>(
             for part in &g.parts {
                 let valid = g.valid(part, start, rows);
                 let places = &part.pixels[..valid.iter().product()];
-                for group in 0..g.groups {
-                    for j in range.clone() {
-                        let first = j * 2 * lanes;
-                        let n = (columns - first).min(2 * lanes);
-                        let column = group * columns + first;
-                        let w = packed[panel(g, part, group, j, lanes)..].as_ptr();
-                        let width = padded(n, lanes);
-                        let t = Tile {
-                            // SAFETY: the group's first channel, within the unit's input.
-                            a: unsafe { a.add(group * (g.input.c / g.groups)) },
-                            places: places.as_ptr(),
-                            segments: part.runs.as_ptr(),
-                            count: part.runs.len(),
-                            k: part.run,
-                            a_step: 1,
-                            w,
-                            w_unit: width,
-                            w_step: width,
-                            c: out.at(g.output_base(start) + column),
-                            columns: n,
-                            rows: 0,
-                            bias: b.map_or(std::ptr::null(), |b| b[column..].as_ptr()),
-                            add: mode == GradMode::Add,
-                        };
-                        // SAFETY: the tables were made for these arrays; items write disjoint outputs and columns.
-                        unsafe { Kernels::new(cpu.isa(), n, lanes, false).run(t, places) };
-                    }
-                }
+                let c = out.at(g.output_base(start));
+                // SAFETY: the tables were made for these arrays; items write disjoint outputs and columns.
+                unsafe { part_of_unit(cpu.isa(), g, part, lanes, a, places, packed, end, range.clone(), c) };
             }
         }
     };
     if tasks == 1 { task(0) } else { cpu.run(tasks, &task) }
+}
+
+/// The outputs of one part in one unit at `c`, in a range of panels.
+///
+/// # Safety
+/// The tables of `part` lie within the unit's input `a` and the output `c`.
+#[allow(clippy::too_many_arguments)]
+unsafe fn part_of_unit<T: Real>(
+    isa: Isa,
+    g: &Gather,
+    part: &Part,
+    lanes: usize,
+    a: *const T,
+    places: &[Place],
+    packed: &[T],
+    end: End<'_, T>,
+    panels: std::ops::Range<usize>,
+    c: *mut T,
+) {
+    let (groups, columns) = g.columns();
+    let last = part.runs.len().div_ceil(part.together) - 1;
+    for group in 0..groups {
+        for j in panels.clone() {
+            let first = j * 2 * lanes;
+            let n = (columns - first).min(2 * lanes);
+            let column = group * columns + first;
+            let (a, w, width) = if g.each {
+                (a.add(first), &packed[part.before * g.groups + first..], g.groups)
+            } else {
+                (a.add(group * (g.input.c / g.groups)), &packed[panel(g, part, group, j, lanes)..], padded(n, lanes))
+            };
+            let kernels = Kernels::new(isa, n, lanes, g.each, g.each);
+            for (i, runs) in part.runs.chunks(part.together).enumerate() {
+                let t = Tile {
+                    a,
+                    places: places.as_ptr(),
+                    segments: runs.as_ptr(),
+                    count: runs.len(),
+                    k: part.run,
+                    a_step: 1,
+                    w: w.as_ptr(),
+                    w_unit: width,
+                    w_step: width,
+                    c: c.add(column),
+                    columns: n,
+                    rows: 0,
+                    bias: end.bias.filter(|_| i == 0).map_or(std::ptr::null(), |b| b[column..].as_ptr()),
+                    add: i > 0 || end.mode == GradMode::Add,
+                    relu: end.relu && i == last,
+                };
+                kernels.run(t, places);
+            }
+        }
+    }
 }
 
 /// dw = Σ x·dy over all outputs, or dw += that. The units fall into `chunks` runs that sum on their own (into `sums`,
@@ -455,22 +542,22 @@ unsafe fn weights_of_unit<T: Real>(
     add: bool,
     (share, shares): (usize, usize),
 ) {
-    let columns = g.output.c / g.groups;
+    let (groups, columns) = g.columns();
     for part in &g.parts {
         let [n, d, h, k] = g.valid(part, start, rows);
         if add && n * d * h * k == 0 {
             continue;
         }
         let lines = &part.lines[..n * d * h];
-        for group in 0..g.groups {
+        for group in 0..groups {
             for first in (0..columns).step_by(2 * lanes) {
-                let kernels = Kernels::new(isa, (columns - first).min(2 * lanes), lanes, true);
+                let kernels = Kernels::new(isa, (columns - first).min(2 * lanes), lanes, true, g.each);
                 let tiles = part.rows.len().div_ceil(kernels.rows);
                 let share = share * tiles / shares * kernels.rows..(share + 1) * tiles / shares * kernels.rows;
                 let places = &part.rows[share.start..share.end.min(part.rows.len())];
                 let column = group * columns + first;
                 let t = Tile {
-                    a: a.add(group * (g.input.c / g.groups)),
+                    a: a.add(if g.each { first } else { group * (g.input.c / g.groups) }),
                     places: places.as_ptr(),
                     segments: lines.as_ptr(),
                     count: lines.len(),
@@ -484,6 +571,7 @@ unsafe fn weights_of_unit<T: Real>(
                     rows: 0,
                     bias: std::ptr::null(),
                     add,
+                    relu: false,
                 };
                 kernels.run(t, places);
             }

@@ -114,6 +114,8 @@ pub(crate) struct Part {
     /// Runs of `run` input elements under a window, with `b` counting rows of weights.
     pub runs: Vec<Segment>,
     pub run: usize,
+    /// How many runs to take at a time, so that their packed weights stay in the cache.
+    pub together: usize,
     /// Rows of outputs of a full unit, for the weight gradient: `a` in the input, `b` in the output.
     pub lines: Vec<Segment>,
     /// The tap of each group of `c` weight rows, in the order of the original window.
@@ -128,6 +130,8 @@ pub(crate) struct Gather {
     pub input: Extent,
     pub output: Extent,
     pub groups: usize,
+    /// Depthwise, one filter for each channel: vectors run over channels, and operands meet element by element.
+    pub each: bool,
     /// The combinations of phases that meet a tap.
     pub parts: Vec<Part>,
     /// Some outputs meet no tap.
@@ -151,8 +155,12 @@ pub(crate) struct Gather {
 
 /// Input elements of a unit: half of a 256 KiB second-level cache in f32.
 const UNIT: usize = 32 * 1024;
-/// Outputs that a unit of small images gathers, so that the last tile of a unit is a small part of it.
+/// Outputs that a unit of small images gathers, so that the last tile of a unit is a small part of it; and the outputs
+/// for which a unit of many channels may grow beyond `UNIT`, so that weights are read seldom.
 const PIXELS: usize = 256;
+
+/// Weight rows whose panel of two vectors (64 bytes each) takes a quarter of a 1 MiB second-level cache.
+const DEEP: usize = 2048;
 
 impl Gather {
     /// The forward pass of a convolution, or (`flip`) the gradient wrt its input.
@@ -184,6 +192,7 @@ impl Gather {
             input,
             output,
             groups: g.groups,
+            each: g.groups == g.x.c && g.groups == g.y.c,
             parts: Vec::new(),
             sparse: false,
             block,
@@ -257,7 +266,13 @@ impl Gather {
                 }
             }
         }
-        Part { count, pixels, rows, runs, run, lines, taps, before }
+        let together = (DEEP / run).clamp(1, runs.len());
+        Part { count, pixels, rows, runs, run, together, lines, taps, before }
+    }
+
+    /// Groups as the loops see them, and the outputs in one.
+    pub fn columns(&self) -> (usize, usize) {
+        if self.each { (1, self.output.c) } else { (self.groups, self.output.c / self.groups) }
     }
 
     /// Units of a batch of `rows`.
@@ -311,14 +326,16 @@ fn pitch(c: usize) -> usize {
 fn block(capacity: usize, phases: &[Phases; 3], pitch: usize) -> [usize; 4] {
     let most = phases.each_ref().map(|p| p.most);
     let inner = |axis: usize| (axis..3).fold(pitch, |n, i| n.saturating_mul(phases[i].span(most[i])));
-    if inner(0) <= UNIT {
+    // With the rows around 256 pixels in a square.
+    let unit = UNIT.max(pitch.saturating_mul(PIXELS * 3 / 2)).min(32 * UNIT);
+    if inner(0) <= unit {
         let area = most.iter().fold(1_usize, |n, &m| n.saturating_mul(m));
-        let n = (UNIT / inner(0)).min(PIXELS.div_ceil(area)).clamp(1, capacity.max(1));
+        let n = (unit / inner(0)).min(PIXELS.div_ceil(area)).clamp(1, capacity.max(1));
         return [n, most[0], most[1], most[2]];
     }
-    let fits = |axis: usize| phases[axis].span(1).saturating_mul(inner(axis + 1)) <= UNIT;
+    let fits = |axis: usize| phases[axis].span(1).saturating_mul(inner(axis + 1)) <= unit;
     let axis = (0..2).find(|&axis| fits(axis)).unwrap_or(2);
-    let spare = (UNIT / inner(axis + 1)).saturating_sub(phases[axis].span(1));
+    let spare = (unit / inner(axis + 1)).saturating_sub(phases[axis].span(1));
     let steps = (spare / phases[axis].stride + 1).min(most[axis]);
     let mut block = [1; 4];
     // As even as the number of blocks allows.
