@@ -1,5 +1,24 @@
 //! Who watches a training run: nothing, lines, a progress bar, files, plots.
 
+mod files;
+mod lines;
+#[cfg(feature = "plot")]
+mod plot;
+#[cfg(feature = "progress")]
+mod progress;
+mod tee;
+
+pub use files::{CsvLog, JsonLines};
+pub use lines::Lines;
+/// Without the feature `progress` there is no bar: plain lines.
+#[cfg(not(feature = "progress"))]
+pub use lines::Lines as Progress;
+#[cfg(feature = "plot")]
+pub use plot::Plot;
+#[cfg(feature = "progress")]
+pub use progress::Progress;
+pub use tee::Tee;
+
 use crate::Result;
 use crate::device::Device;
 use crate::train::{Evaluation, Record};
@@ -20,6 +39,8 @@ pub struct Start<'a> {
     pub batch: usize,
     /// Where it computes.
     pub device: &'a Device,
+    /// The epochs done before.
+    pub history: &'a [Record],
 }
 
 /// What a step did.
@@ -125,3 +146,6 @@ impl Monitor for Silent {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod testing;

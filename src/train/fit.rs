@@ -54,6 +54,7 @@ impl Trainer {
             samples: self.train.len(),
             batch: self.rules.batch,
             device: self.model.device(),
+            history: &self.state.history,
         })?;
         let (mut trained, mut busy) = (0, 0.0);
         let (mut valid, mut ended) = (None, Ended::Done);
