@@ -235,10 +235,11 @@ mod tests {
     #[test]
     fn a_resumed_run_goes_on_below_its_rows() -> Result<()> {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let make: [(&str, fn(PathBuf) -> Box<dyn Monitor>); 2] =
-            [("h.csv", |p| Box::new(CsvLog::new(p))), ("m.jsonl", |p| Box::new(JsonLines::new(p)))];
-        for (name, monitor) in make {
+        for name in ["h.csv", "m.jsonl"] {
             let path = dir.path().join(name);
+            let monitor = |p: PathBuf| -> Box<dyn Monitor> {
+                if name == "h.csv" { Box::new(CsvLog::new(p)) } else { Box::new(JsonLines::new(p)) }
+            };
             run(&mut *monitor(path.clone()), 0, 5)?;
             let before = read(&path)?;
             fs::write(&path, before.clone() + "6,60,0.0").expect("a write");

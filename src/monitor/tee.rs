@@ -22,10 +22,12 @@ impl fmt::Debug for Tee {
 
 impl Tee {
     fn each(&mut self, tell: impl Fn(&mut dyn Monitor) -> Result<()>) -> Result<()> {
-        self.0.iter_mut().fold(Ok(()), |first, m| {
+        let mut first = Ok(());
+        for m in &mut self.0 {
             let now = tell(&mut **m);
-            first.and(now)
-        })
+            first = first.and(now);
+        }
+        first
     }
 }
 
@@ -39,11 +41,15 @@ impl Monitor for Tee {
     }
 
     fn epoch(&mut self, epoch: &Epoch<'_>) -> Result<Control> {
-        self.0.iter_mut().fold(Ok(Control::Continue), |so_far, m| match (so_far, m.epoch(epoch)) {
-            (Ok(Control::Continue), now) => now,
-            (Ok(Control::Stop), Err(e)) => Err(e),
-            (so_far, _) => so_far,
-        })
+        let mut first = Ok(Control::Continue);
+        for m in &mut self.0 {
+            let now = m.epoch(epoch);
+            first = match (first, now) {
+                (Ok(Control::Continue), now) | (Ok(Control::Stop), now @ Err(_)) => now,
+                (first, _) => first,
+            };
+        }
+        first
     }
 
     fn end(&mut self, end: &End<'_>) -> Result<()> {
