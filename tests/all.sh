@@ -10,8 +10,7 @@ command -v cc >/dev/null 2>&1 || missing "a C compiler (cc)" "gcc or clang"
 say() { printf '\n== %s\n' "$1"; }
 
 say "unit tests, the suite, doctests, examples (optimised, with debug assertions and overflow checks)"
-cargo test --workspace --all-features --all-targets
-cargo test --workspace --all-features --doc
+cargo test --workspace --all-features
 
 say "every example in miniature"
 for file in examples/*.rs; do

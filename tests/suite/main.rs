@@ -4,5 +4,6 @@ mod case;
 mod check;
 mod checkpoint;
 mod corrupt;
+mod kill;
 mod layers;
 mod train;
