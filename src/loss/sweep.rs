@@ -121,24 +121,31 @@ pub(super) fn pointwise<T: Real, L: Label>(b: Batch<'_, T, L>, factor: f64, poin
 #[inline(always)]
 fn block<T: Real, L: Label>(y: &[T], t: &[L], dy: Option<&mut [T]>, g: T, point: impl Point<T>) -> f64 {
     let mut sums = [T::ZERO; LANES];
-    let mut add = |y: &[T], t: &[L], dy: &mut [T]| {
-        for (((y, t), dy), sum) in y.iter().zip(t).zip(dy).zip(&mut sums) {
-            let (l, slope) = point.at(*y, t.real());
-            *sum += l;
-            *dy = g * slope;
-        }
-    };
     let ((y, y_rest), (t, t_rest)) = (y.as_chunks::<LANES>(), t.as_chunks::<LANES>());
     if let Some(dy) = dy {
         let (dy, dy_rest) = dy.as_chunks_mut::<LANES>();
-        y.iter().zip(t).zip(dy).for_each(|((y, t), dy)| add(y, t, dy));
-        add(y_rest, t_rest, dy_rest);
+        for ((y, t), dy) in y.iter().zip(t).zip(dy) {
+            lanes(y, t, dy, g, &mut sums, point);
+        }
+        lanes(y_rest, t_rest, dy_rest, g, &mut sums, point);
     } else {
         let mut unused = [T::ZERO; LANES];
-        y.iter().zip(t).for_each(|(y, t)| add(y, t, &mut unused));
-        add(y_rest, t_rest, &mut unused);
+        for (y, t) in y.iter().zip(t) {
+            lanes(y, t, &mut unused, g, &mut sums, point);
+        }
+        lanes(y_rest, t_rest, &mut unused, g, &mut sums, point);
     }
     sums.iter().map(|sum| sum.to_f64()).sum()
+}
+
+// A function, not a closure: a closure used twice may stay outside, and is then compiled without the wide vectors.
+#[inline(always)]
+fn lanes<T: Real, L: Label>(y: &[T], t: &[L], dy: &mut [T], g: T, sums: &mut [T; LANES], point: impl Point<T>) {
+    for (((y, t), dy), sum) in y.iter().zip(t).zip(dy).zip(sums) {
+        let (l, slope) = point.at(*y, t.real());
+        *sum += l;
+        *dy = g * slope;
+    }
 }
 
 /// Refuses targets that do not have one number for each output. A flat one stands for any with as many elements, since
