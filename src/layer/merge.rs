@@ -225,7 +225,7 @@ mod tests {
         let mut random = |n: usize| (0..n).map(|_| r.between(-2.0, 2.0)).collect::<Vec<f64>>();
         let (values, dy) = (random(2 * e.len()), random(2 * 144));
         let out = Extent::cube(2, 3, 4, 6);
-        let mut loss = |x: &[f64], model: &mut Model| -> Result<f64> {
+        let loss = |x: &[f64], model: &mut Model| -> Result<f64> {
             let y = model.forward(Mode::Train, View::f64(e, x)?)?;
             Ok(y.as_f64()?.iter().zip(&dy).map(|(y, dy)| y * dy).sum())
         };
