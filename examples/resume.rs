@@ -38,7 +38,7 @@ fn main() -> Result<()> {
         .build()?;
     options::stop_on_signals(&t.stop_handle())?;
     println!("begins at epoch {}, step {}", t.epoch(), t.model().updates());
-    let report = t.fit(o.epochs, &mut Silent)?;
+    let report = t.fit(o.epochs, &mut Progress::default())?;
 
     let model = t.model();
     let names: Vec<String> = model.arrays().map(|(name, _)| name.to_string()).collect();

@@ -56,7 +56,9 @@ pub use layer::{
 };
 pub use loss::{CrossEntropy, GaussianNll, Huber, LogisticBce, Loss, Mae, Mse, SoftmaxCrossEntropy, Target};
 pub use memory::{Grads, Mode};
-pub use monitor::{Monitor, Silent};
+#[cfg(feature = "plot")]
+pub use monitor::Plot;
+pub use monitor::{CsvLog, JsonLines, Lines, Monitor, Progress, Silent, Tee};
 pub use network::{Inputs, Model, Network, NodeId, Registry, Seed, Targets, View};
 pub use op::activation::Activation::{self, *};
 pub use optim::{Adadelta, Adam, AdamW, Optimizer, RmsProp, Schedule, Sgd};

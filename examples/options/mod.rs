@@ -1,4 +1,6 @@
 //! What the examples have in common: a few options, and signals that finish the batch and save.
+// Each example uses a part.
+#![allow(dead_code)]
 
 use kamacite::{Device, Error, Result, StopHandle};
 use std::path::PathBuf;

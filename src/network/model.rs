@@ -405,7 +405,7 @@ impl Model {
         self.store.reserve_average()?;
         let (average, w) = (Slot { space: Space::Average, index: 0 }, self.store.flat(Space::Weight));
         let s = self.step_view(&self.store.average, 0, Mode::Train, Grads::Skip, self.forwards);
-        ema.update(&s, average, w, &(0..self.store.flat_len()), self.updates)
+        ema.update(&s, average, w, &(0..self.store.flat_len()), self.updates.saturating_sub(1))
     }
 
     /// Exchanges the weights and their moving average: to evaluate with the average, and back.
