@@ -396,11 +396,28 @@ per_isa! {
     /// Rows of dx from `first` on.
     fn max_gradient_rows<T: Real>(cpu: &Cpu, g: &Geometry, dy: &[T], winner: &[u32], mode: GradMode, first: usize, dx: &mut [T]) {
         let c = g.x.c;
+        // At most one window holds a cell, and a row of windows is walked once for each row of cells.
+        let apart = (0..3).all(|axis| g.window.size[axis] <= g.window.stride[axis]);
         for (r, dx) in dx.chunks_exact_mut(g.x.w * c).enumerate() {
             let [n, id, ih] = place(g.x, first + r);
             let sample = n * g.y.len()..(n + 1) * g.y.len();
             let (dy, winner) = (&dy[sample.clone()], &winner[sample]);
             let (outer, line) = ([g.windows(0, id), g.windows(1, ih)], (id * g.x.h + ih) * g.x.w);
+            if apart && outer.iter().all(|o| o.len() == 1) {
+                if mode == GradMode::Write {
+                    dx.fill(T::ZERO);
+                }
+                let above = (outer[0].start * g.y.h + outer[1].start) * g.y.w;
+                for ow in 0..g.y.w {
+                    let from = (above + ow) * c..(above + ow + 1) * c;
+                    let (dy, winner) = (&dy[from.clone()], &winner[from]);
+                    for iw in g.cells(2, ow) {
+                        let dx = &mut dx[iw * c..(iw + 1) * c];
+                        blocks!(c, c0, B => hand::<T, B>(&dy[c0..c0 + B], &winner[c0..c0 + B], (line + iw) as u32, &mut dx[c0..c0 + B]));
+                    }
+                }
+                continue;
+            }
             for ((iw, windows), dx) in g.along().enumerate().zip(dx.chunks_exact_mut(c)) {
                 let (position, [d, h]) = ((line + iw) as u32, outer.clone());
                 let windows = [d, h, windows];
@@ -411,6 +428,14 @@ per_isa! {
                 ));
             }
         }
+    }
+}
+
+/// dx += dy where `position` won, for B channels.
+#[inline(always)]
+fn hand<T: Real, const B: usize>(dy: &[T], winner: &[u32], position: u32, dx: &mut [T]) {
+    for j in 0..B {
+        dx[j] += if winner[j] == position { dy[j] } else { T::ZERO };
     }
 }
 
