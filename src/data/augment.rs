@@ -189,6 +189,9 @@ impl Augment {
         if !(self.rotation.is_finite() && self.noise.is_finite() && self.noise >= 0.0 && self.rotation >= 0.0) {
             return bad("rotation or noise", "a finite number of at least 0");
         }
+        if matches!(self.border, Border::Value(v) if !v.is_finite()) {
+            return bad("value of the border", "a finite number");
+        }
         if self.shift > 1 << 20 {
             return bad("shift", "at most 2^20 pixels");
         }

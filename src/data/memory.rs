@@ -65,6 +65,9 @@ fn whole(extent: Extent, len: usize, place: &str) -> Result<usize> {
     Ok(len / extent.len())
 }
 
+/// More classes than any data set has: identifiers taken for labels must not make tables of counts fill the memory.
+const MOST_CLASSES: usize = 1 << 24;
+
 /// The values of one target.
 #[derive(Clone, Debug, PartialEq)]
 enum Column {
@@ -178,6 +181,13 @@ impl Samples {
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a label out of range.
     pub fn with_classes(mut self, labels: Vec<u32>, classes: usize) -> Result<Self> {
         let place = format!("target {}", self.t.len());
+        if classes > MOST_CLASSES {
+            let hint = "labels count from 0; is this the right column?";
+            return Err(Error::value(place, "too many classes")
+                .expected(format!("at most {MOST_CLASSES}"))
+                .got(classes)
+                .hint(hint));
+        }
         let positions = (labels.len() / self.n).max(1);
         self.fits(&place, labels.len(), positions)?;
         if let Some(i) = labels.iter().position(|&l| l as usize >= classes) {

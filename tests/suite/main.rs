@@ -4,6 +4,7 @@ mod case;
 mod check;
 mod checkpoint;
 mod corrupt;
+mod data;
 mod kill;
 mod layers;
 mod train;

@@ -197,6 +197,7 @@ fn impossible_requests_are_refused() {
     refuse(Augment::new().noise(-1.0));
     refuse(Augment::new().rotation(f64::NAN));
     refuse(Augment::new().shift(usize::MAX));
+    refuse(Augment::new().border(Border::Value(f32::NAN)));
     refuse(Augment::new().input(1));
     refuse(Augment::new().with_target(0));
     assert!(Augmented::new(image(Extent::line(8, 1), 1), Augment::new().rotation(5.0)).is_err());

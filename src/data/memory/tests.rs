@@ -37,6 +37,7 @@ fn refuses_what_does_not_fit() {
     assert!(sample().with_values(flat(1), vec![0., 1., f32::NAN]).is_err());
     assert!(sample().with_classes(vec![0; 4], 2).is_err());
     assert!(sample().with_classes(vec![], 2).is_err());
+    assert!(sample().with_classes(vec![0; 3], (1 << 24) + 1).is_err());
     assert!(sample().with_weights(vec![1., -1., 0.]).is_err());
     assert!(sample().subset(&[3]).is_err() && sample().subset(&[]).is_err());
     assert!(sample().split(3).is_err() && sample().split(0).is_err());
