@@ -10,7 +10,7 @@
 //! Van Zee & van de Geijn 2015, "BLIS: a framework for rapidly instantiating BLAS functionality", TOMS 41(3).
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 
-use super::gemm_micro::{MR, Tile, kernel, most_rows, pack};
+use super::gemm_micro::{MR, Tile, kernel, most_rows, pack, write_transposed};
 use super::simd::lanes;
 use crate::device::{Cpu, Isa, per_isa};
 use crate::{Error, Real, Result};
@@ -124,28 +124,35 @@ const NC: usize = 1024;
 /// Products from which a second thread pays.
 const THREADS: usize = 1 << 20;
 /// Columns of C from which A is packed, rows from which B is, and the least elements of an operand worth it.
-const PACK_A: usize = 256;
-const PACK_B: usize = 4 * MR;
+const PACK_A: usize = 384;
+const PACK_B: usize = 16 * MR;
 const PACK_LEAST: usize = 1 << 14;
 /// The shortest sum over k that is cut into pieces, the most pieces, and the number of tiles of C that is enough for many threads.
 const SPLIT: usize = 4096;
 const PIECES: usize = 16;
 const TILES: usize = 64;
+/// The most rows of C for which B is left as it is, and the columns of Cᵀ, in the second-level cache.
+const TURN_ROWS: usize = 64;
+const TURN_COLUMNS: usize = 32 * MR;
 /// Columns of a tile where tiles are counted.
 const TILE_COLUMNS: usize = 32;
 
 /// Elements of `work` that [`gemm`] needs for products of at most these sizes, whatever the strides.
 pub fn workspace<T: Real>(cpu: &Cpu, [m, n, k]: [usize; 3]) -> usize {
-    let threads = if worth_threads(m, n, k) { cpu.threads() } else { 1 };
     // A split happens where C has fewer than TILES tiles; the bound grows with each size, so that smaller products fit too.
     let split = if k < SPLIT { 0 } else { m.saturating_mul(n).min(TILES * MR * TILE_COLUMNS) * most_pieces(k) };
-    packed::<T>(cpu, m, n, k).saturating_mul(threads).saturating_add(split)
+    packed::<T>(cpu, m, n, k).saturating_mul(seats(cpu, m, n, k)).saturating_add(split)
 }
 
 /// Elements that one thread packs at most.
 fn packed<T: Real>(cpu: &Cpu, m: usize, n: usize, k: usize) -> usize {
     let width = 4 * lanes::<T>(cpu.isa());
-    packed_a(m, k) + (k.min(KC) * (n.min(NC) + width)).next_multiple_of(16)
+    packed_a(m, k) + (k.min(KC) * (n.min(NC) + width)).next_multiple_of(16) + turned_len(m, n)
+}
+
+/// Elements of Cᵀ held at once.
+fn turned_len(m: usize, n: usize) -> usize {
+    (m.min(TURN_ROWS) * n.min(TURN_COLUMNS)).next_multiple_of(16)
 }
 
 /// As many of them for A, in whole cache lines.
@@ -153,8 +160,9 @@ fn packed_a(m: usize, k: usize) -> usize {
     (k.min(KC) * (m.min(MC) + MR)).next_multiple_of(16)
 }
 
-fn worth_threads(m: usize, n: usize, k: usize) -> bool {
-    m.saturating_mul(n).saturating_mul(k) >= THREADS
+/// Threads that take part.
+fn seats(cpu: &Cpu, m: usize, n: usize, k: usize) -> usize {
+    if m.saturating_mul(n).saturating_mul(k) < THREADS { 1 } else { cpu.threads() }
 }
 
 fn most_pieces(k: usize) -> usize {
@@ -221,6 +229,7 @@ struct Job<T> {
     bias: *const T,
     pack_a: bool,
     pack_b: bool,
+    turned: bool,
 }
 
 // SAFETY: threads read A and B and write disjoint tiles of C and disjoint parts of the workspace.
@@ -234,10 +243,12 @@ impl<T: Real> Job<T> {
         let sa = (free(m, p.a.rs), free(k, p.a.cs));
         let sb = (free(n, p.b.cs), p.b.rs);
         let pack_a = (sa.0 != 1 && sa.1 != 1) || (n >= PACK_A && m * k >= PACK_LEAST);
+        // Cᵀ = Bᵀ·Aᵀ needs no packing of B; the vectors then run along m, and must fill.
+        let turned = sb.0 != 1 && sb.1 == 1 && (8..=TURN_ROWS).contains(&m) && n >= 4 * MR && k >= 2 * m;
         let pack_b = sb.0 != 1 || (m >= PACK_B && n * k >= PACK_LEAST);
         let (a, b) = (p.a.data.as_ptr(), p.b.data.as_ptr());
         let bias = p.bias.map_or(std::ptr::null(), <[T]>::as_ptr);
-        Self { isa: cpu.isa(), m, n, k, a, sa, b, sb, c, ldc, alpha: p.alpha, beta: p.beta, bias, pack_a, pack_b }
+        Self { isa: cpu.isa(), m, n, k, a, sa, b, sb, c, ldc, alpha: p.alpha, beta: p.beta, bias, pack_a, pack_b, turned }
     }
 }
 
@@ -263,13 +274,14 @@ unsafe fn one_tile<T: Real>(g: &Job<T>, work: *mut T) -> bool {
 /// The whole product, cut along m and n for the threads.
 unsafe fn whole<T: Real>(cpu: &Cpu, g: &Job<T>, work: *mut T) {
     let &Job { m, n, k, .. } = g;
-    if cpu.threads() == 1 || !worth_threads(m, n, k) {
+    let seats = seats(cpu, m, n, k);
+    if seats == 1 {
         return block(g, 0..m, 0..n, 0..k, work);
     }
     let unit = lanes::<T>(g.isa);
-    let (rows, columns) = grid(m, n, unit, cpu.threads());
+    let (rows, columns) = grid(m, n, unit, seats);
     let (down, across) = (m.div_ceil(rows), n.div_ceil(columns));
-    each(cpu, down * across, packed::<T>(cpu, m, n, k), Shared(work), &|i, work| {
+    each(cpu, seats, down * across, packed::<T>(cpu, m, n, k), Shared(work), &|i, work| {
         let (i, j) = (i / across * rows, i % across * columns);
         // SAFETY: the caller's promise; blocks are disjoint.
         unsafe { block(g, i..m.min(i + rows), j..n.min(j + columns), 0..k, work) }
@@ -281,7 +293,7 @@ unsafe fn split<T: Real>(cpu: &Cpu, g: &Job<T>, pieces: usize, work: &mut [T]) {
     let &Job { m, n, k, .. } = g;
     let (parts, work) = work.split_at_mut(pieces * m * n);
     let shared = Shared(parts.as_mut_ptr());
-    each(cpu, pieces, packed::<T>(cpu, m, n, k), Shared(work.as_mut_ptr()), &|i, work| {
+    each(cpu, seats(cpu, m, n, k), pieces, packed::<T>(cpu, m, n, k), Shared(work.as_mut_ptr()), &|i, work| {
         let part = Job { c: shared.at(i * m * n), ldc: n, alpha: T::ONE, beta: T::ZERO, bias: std::ptr::null(), ..*g };
         // SAFETY: the caller's promise; parts are disjoint.
         unsafe { block(&part, 0..m, 0..n, i * k / pieces..(i + 1) * k / pieces, work) }
@@ -328,16 +340,24 @@ impl<T> Shared<T> {
     }
 }
 
-/// Calls `task(i, work)` for each i < tasks, with a workspace of `len` elements that no other thread uses meanwhile.
-unsafe fn each<T: Real>(cpu: &Cpu, tasks: usize, len: usize, work: Shared<T>, task: &(dyn Fn(usize, *mut T) + Sync)) {
+/// Calls `task(i, work)` for each i < tasks, with one of `seats` workspaces of `len` elements, which no other thread uses
+/// meanwhile.
+unsafe fn each<T: Real>(
+    cpu: &Cpu,
+    seats: usize,
+    tasks: usize,
+    len: usize,
+    work: Shared<T>,
+    task: &(dyn Fn(usize, *mut T) + Sync),
+) {
     let (next, work) = (AtomicUsize::new(0), &work);
-    cpu.run(tasks.min(cpu.threads()), &|seat| {
+    cpu.run(seats.min(tasks), &|seat| {
         loop {
             let i = next.fetch_add(1, Relaxed);
             if i >= tasks {
                 return;
             }
-            // SAFETY: there are as many seats as threads, each taken once.
+            // SAFETY: `run` hands out each seat once.
             task(i, unsafe { work.at(seat * len) });
         }
     });
@@ -375,8 +395,27 @@ struct Shape {
     by_rows: bool,
 }
 
+/// A block by way of its transpose, some columns at a time.
+unsafe fn block_turned<T: Real>(g: &Job<T>, rows: Range<usize>, columns: Range<usize>, ks: Range<usize>, work: *mut T) {
+    let m = rows.len();
+    let (x, work) = (work, work.add(turned_len(m, columns.len())));
+    for j in columns.clone().step_by(TURN_COLUMNS) {
+        let n = TURN_COLUMNS.min(columns.end - j);
+        let (a, b) = (g.b.add(j * g.sb.0), g.a.add(rows.start * g.sa.0));
+        let (pack_a, pack_b, turned) = (false, g.sa.0 != 1, false);
+        let (beta, bias) = (T::ZERO, std::ptr::null());
+        let t = Job { m: n, n: m, a, sa: g.sb, b, sb: g.sa, c: x, ldc: m, beta, bias, pack_a, pack_b, turned, ..*g };
+        block(&t, 0..n, 0..m, ks.clone(), work);
+        let bias = if g.bias.is_null() { g.bias } else { g.bias.add(j) };
+        write_transposed(g.isa, [m, n], x, g.beta, bias, g.c.add(rows.start * g.ldc + j), g.ldc);
+    }
+}
+
 /// One block of C over a range of k, on one thread.
 unsafe fn block<T: Real>(g: &Job<T>, rows: Range<usize>, columns: Range<usize>, ks: Range<usize>, work: *mut T) {
+    if g.turned {
+        return block_turned(g, rows, columns, ks, work);
+    }
     let lanes = lanes::<T>(g.isa);
     let (m, n, k) = (rows.len(), columns.len(), ks.len());
     let nv = n.div_ceil(lanes).min(if m <= most_rows::<T>(g.isa, 4) { 4 } else { 2 });
@@ -460,6 +499,9 @@ mod tests {
         ((0..len).map(|_| T::of(r.between(-1.0, 1.0))).collect(), rs, cs)
     }
 
+    /// Elements behind the workspace that must not change.
+    const GUARD: usize = 20_000;
+
     struct Case<T> {
         shape: [usize; 3],
         a: (Vec<T>, usize, usize),
@@ -484,10 +526,13 @@ mod tests {
 
         fn run(&self, cpu: &Cpu) -> Vec<T> {
             let mut c = self.c.clone();
-            let mut work = vec![T::of(f64::NAN); workspace::<T>(cpu, self.shape)];
+            let len = workspace::<T>(cpu, self.shape);
+            let mut work = vec![T::of(f64::NAN); len + GUARD];
+            work[len..].fill(T::ONE);
             let (a, b) = (Mat::strided(&self.a.0, self.a.1, self.a.2), Mat::strided(&self.b.0, self.b.1, self.b.2));
             let p = Product::new(self.shape, a, b).alpha(self.alpha).beta(self.beta).bias(self.bias.as_deref());
-            gemm(cpu, &p, &mut c, self.ldc, &mut work).unwrap();
+            gemm(cpu, &p, &mut c, self.ldc, &mut work[..len]).unwrap();
+            assert!(work[len..].iter().all(|w| *w == T::ONE), "{:?}: wrote past the workspace", self.shape);
             c
         }
 
@@ -552,14 +597,15 @@ mod tests {
         check::<f64>(&shapes);
     }
 
-    /// Past each limit: packing, blocks of m, n and k, threads, split sums.
+    /// Past each limit: packing, transposes, blocks of m, n and k, threads, split sums.
     #[test]
     fn large_products_of_any_strides() {
         let shapes =
-            [[200, 300, 70], [90, 1100, 40], [61, 67, 600], [17, 33, 4099], [3, 5, 9000], [130, 120, 130], [1, 300, 4000]];
-        let twice: Vec<_> = shapes.into_iter().flat_map(|shape| [shape; 3]).collect();
-        check::<f32>(&twice);
-        check::<f64>(&shapes);
+            [[200, 300, 70], [90, 1100, 40], [61, 67, 900], [17, 33, 4099], [3, 5, 9000], [130, 120, 130], [1, 300, 4000]];
+        let turned = [[9, 60, 25], [16, 100, 40], [40, 500, 90], [64, 470, 400]];
+        let often: Vec<_> = shapes.into_iter().chain(turned).flat_map(|shape| [shape; 4]).collect();
+        check::<f32>(&often);
+        check::<f64>(&often);
     }
 
     #[test]

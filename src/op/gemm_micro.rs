@@ -65,6 +65,13 @@ macro_rules! across {
     };
 }
 
+/// As [`unrolled!`] for a square of registers: up to 16.
+macro_rules! each_row {
+    ($n:expr, $r:ident, $body:block) => {
+        unrolled!(@ $n, $r, $body, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    };
+}
+
 /// Adds a_ip·b_p to the accumulators for one p.
 macro_rules! rank_one {
     ($L:ident, $acc:ident, $b:ident, $MASKED:expr, $mask:ident, |$i:ident| $a:expr) => {
@@ -227,22 +234,39 @@ per_lanes! {
 /// Transposes a square of registers of which n rows and k columns are there: row r from r·from to column r of rows `to` apart.
 #[inline(always)]
 unsafe fn turn<L: Lanes>(src: *const L::T, from: usize, n: usize, k: usize, dst: *mut L::T, to: usize) {
+    let v = turned::<L>(src, from, n, k);
+    if n == L::N && k == L::N {
+        each_row!(L::N, p, { L::store(dst.add(p * to), v[p]) });
+    } else {
+        let mask = L::mask(n);
+        each_row!(L::N, p, {
+            if p < k {
+                L::store_masked(dst.add(p * to), mask, v[p]);
+            }
+        });
+    }
+}
+
+/// The columns of n rows of k elements, `from` apart.
+#[inline(always)]
+unsafe fn turned<L: Lanes>(src: *const L::T, from: usize, n: usize, k: usize) -> [L::V; 16] {
     let mut v = [L::zero(); 16];
-    let whole = n == L::N && k == L::N;
-    if whole {
-        unrolled!(@ L::N, r, { v[r] = L::load(src.add(r * from)); }, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    if n == L::N && k == L::N {
+        each_row!(L::N, r, { v[r] = L::load(src.add(r * from)) });
     } else {
         let mask = L::mask(k);
-        unrolled!(@ L::N, r, { if r < n { v[r] = L::load_masked(src.add(r * from), mask); } }, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+        each_row!(L::N, r, {
+            if r < n {
+                v[r] = L::load_masked(src.add(r * from), mask);
+            }
+        });
     }
     // Each round shuffles the rows as a deck of cards is riffled, and so their elements: after log2 N rounds element (r, p)
     // is at (p, r).
     macro_rules! riffle {
         () => {{
             let mut w = v;
-            unrolled!(@ L::N / 2, r, {
-                (w[2 * r], w[2 * r + 1]) = L::zip(v[r], v[r + L::N / 2]);
-            }, 0 1 2 3 4 5 6 7);
+            unrolled!(@ L::N / 2, r, { (w[2 * r], w[2 * r + 1]) = L::zip(v[r], v[r + L::N / 2]) }, 0 1 2 3 4 5 6 7);
             v = w;
         }};
     }
@@ -256,12 +280,53 @@ unsafe fn turn<L: Lanes>(src: *const L::T, from: usize, n: usize, k: usize, dst:
     if const { L::N > 8 } {
         riffle!();
     }
-    if whole {
-        unrolled!(@ L::N, p, { L::store(dst.add(p * to), v[p]); }, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
-    } else {
-        let mask = L::mask(n);
-        unrolled!(@ L::N, p, { if p < k { L::store_masked(dst.add(p * to), mask, v[p]); } }, 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    v
+}
+
+per_lanes! {
+    /// c_ij = x_ji + bias_j + beta·c_ij for m rows and n columns of c; x has rows of m elements.
+    unsafe fn turn_out<T, L>(m: usize, n: usize, x: *const T, beta: T, bias: *const T, c: *mut T, ldc: usize) {
+        let factor = L::splat(beta);
+        let mut j = 0;
+        while j < n {
+            let columns = if n - j < L::N { n - j } else { L::N };
+            let mask = L::mask(columns);
+            let bias = if bias.is_null() { L::zero() } else { L::load_masked(bias.add(j), mask) };
+            let mut i = 0;
+            while i < m {
+                let rows = if m - i < L::N { m - i } else { L::N };
+                let v = turned::<L>(x.add(j * m + i), m, columns, rows);
+                each_row!(L::N, r, {
+                    if r < rows {
+                        let c = c.add((i + r) * ldc + j);
+                        let mut y = L::add(v[r], bias);
+                        if beta != T::ZERO {
+                            y = L::fma(factor, L::load_masked(c, mask), y);
+                        }
+                        L::store_masked(c, mask, y);
+                    }
+                });
+                i += L::N;
+            }
+            j += L::N;
+        }
     }
+}
+
+/// c_ij = x_ji + bias_j + beta·c_ij for m rows and n columns of c; x has rows of m elements.
+///
+/// # Safety
+/// All these elements are valid; `bias` may be null.
+pub(super) unsafe fn write_transposed<T: Real>(
+    isa: Isa,
+    [m, n]: [usize; 2],
+    x: *const T,
+    beta: T,
+    bias: *const T,
+    c: *mut T,
+    ldc: usize,
+) {
+    turn_out::<T>(isa)(m, n, x, beta, bias, c, ldc);
 }
 
 /// Packs `rows` vectors of `k` elements as panels of `width` vectors, one panel after the other.
