@@ -15,7 +15,7 @@ pub use view::{Inputs, Seed, Targets, View};
 pub(crate) use run::one_hot;
 
 pub(crate) use model::MAX_WORDS;
-pub(crate) use plan::{LossSpec, Plan};
+pub(crate) use plan::{LossPort, LossSpec, Plan};
 
 use crate::layer::{Fields, Layer};
 use crate::{Error, Extent, Mode, Result};

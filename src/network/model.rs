@@ -259,11 +259,33 @@ impl Model {
         if let Some(other) = x.iter().find(|v| v.rows() != rows) {
             return Err(Error::shape("inputs", "different numbers of rows").expected(rows).got(other.rows()));
         }
-        let extents = x.iter().map(View::extent).collect();
-        let targets = vec![None; self.losses.len()];
-        let key = PlanKey { mode, extents, targets, input_grad: mode.differentiable() && self.input_gradients };
-        let plan = self.plan_for(key, rows.next_power_of_two())?;
+        let (capacity, input_grad) = (rows.next_power_of_two(), mode.differentiable() && self.input_gradients);
+        // Looked up without making a key, which would allocate in each step.
+        let known = |(k, p): &(PlanKey, Plan)| {
+            let extents = k.extents.iter().copied().eq(x.iter().map(View::extent));
+            p.capacity == capacity
+                && k.mode == mode
+                && k.input_grad == input_grad
+                && extents
+                && k.targets.iter().all(Option::is_none)
+        };
+        let plan = match self.plans.iter().position(known) {
+            Some(plan) => plan,
+            None => {
+                let (extents, targets) = (x.iter().map(View::extent).collect(), vec![None; self.losses.len()]);
+                self.plan_for(PlanKey { mode, extents, targets, input_grad }, capacity)?
+            }
+        };
         self.begin(plan, rows);
+        let done = self.run_on(plan, x, rows);
+        if done.is_err() {
+            // Nothing may be read from a pass that did not happen.
+            self.current = None;
+        }
+        done
+    }
+
+    fn run_on(&mut self, plan: usize, x: &[View<'_>], rows: usize) -> Result<()> {
         for (i, view) in x.iter().enumerate() {
             let slot = self.plans[plan].1.inputs[i].y;
             self.put(slot, *view, rows).map_err(|e| e.at(format!("input {i}")))?;

@@ -65,12 +65,27 @@ pub(crate) struct Port {
 
 #[derive(Debug)]
 pub(crate) struct LossPort {
-    pub pass: Box<dyn LossPass>,
     pub output: usize,
     pub factor: f64,
+    pub value: Slot,
+    /// One for each kind of target that the plan can take; never empty.
+    pub kinds: Vec<LossKind>,
+    /// The kind that is staged.
+    pub used: usize,
+}
+
+/// A loss planned for one kind of target.
+#[derive(Debug)]
+pub(crate) struct LossKind {
+    pub pass: Box<dyn LossPass>,
     pub kind: Target,
     pub target: Slot,
-    pub value: Slot,
+}
+
+impl LossPort {
+    pub fn used(&self) -> &LossKind {
+        &self.kinds[self.used]
+    }
 }
 
 /// A network planned for one device, precision, mode, capacity and image size.
@@ -297,25 +312,42 @@ fn plan_loss(
     let place = format!("loss {} of {}", spec.loss.kind(), net.nodes[node].place(node));
     let name = format!("{}.loss{}", net.nodes[node].name, spec.output);
     let y = extents[node];
-    let mut p = planner(setup, store, requests, node, &name, Axes::of(y), (middle, middle));
-    let mut kind = kind.unwrap_or_else(|| spec.loss.target(y));
-    let pass = match (spec.loss.plan(y, kind, &mut p), kind) {
-        // A loss that takes numbers only is offered class indices as one-hot numbers; staging converts them.
-        (Err(_), Target::Index { classes, positions }) if y.c == classes && y.area() == positions => {
-            kind = Target::Values(y);
-            spec.loss.plan(y, kind, &mut p)
+    // The trainer knows its targets; the open loop shows them after the forward pass, so every kind the loss takes is planned.
+    let candidates = match kind {
+        Some(Target::Index { classes, positions }) if y.c == classes && y.area() == positions => {
+            // A loss that takes numbers only is offered class indices as one-hot numbers; staging converts them.
+            vec![Target::Index { classes, positions }, Target::Values(y)]
         }
-        (pass, _) => pass,
+        Some(kind) => vec![kind],
+        None => {
+            vec![spec.loss.target(y), Target::Values(y), Target::Index { classes: y.c.max(2), positions: y.area() }]
+        }
     };
-    let pass = pass.map_err(|e| e.at(&place))?;
-    let dtype = match kind {
-        Target::Values(_) => setup.precision.storage(),
-        Target::Index { .. } => DType::U32,
-    };
-    let mut request = |size, dtype, span| push(requests, Request { size, dtype, spans: vec![span], node: node as u32 });
-    let target = request(Size::PerRow(kind.len()), dtype, (0, middle));
-    let value = request(Size::PerRow(1), setup.precision.storage(), (middle, 2 * middle + 1));
-    Ok(LossPort { pass, output: spec.output, factor: spec.factor, kind, target, value })
+    let (mut kinds, mut refused) = (Vec::<LossKind>::new(), None);
+    for candidate in candidates {
+        if kinds.iter().any(|k| k.kind == candidate) || (kind.is_some() && !kinds.is_empty()) {
+            continue;
+        }
+        let mut p = planner(setup, store, requests, node, &name, Axes::of(y), (middle, middle));
+        match spec.loss.plan(y, candidate, &mut p) {
+            Ok(pass) => {
+                let dtype = match candidate {
+                    Target::Values(_) => setup.precision.storage(),
+                    Target::Index { .. } => DType::U32,
+                };
+                let request = Request { size: Size::PerRow(candidate.len()), dtype, spans: vec![(0, middle)], node: node as u32 };
+                kinds.push(LossKind { pass, kind: candidate, target: push(requests, request) });
+            }
+            Err(e) => refused = refused.or(Some(e)),
+        }
+    }
+    if let Some(e) = refused.filter(|_| kinds.is_empty()) {
+        return Err(e.at(&place));
+    }
+    let dtype = setup.precision.storage();
+    let value =
+        push(requests, Request { size: Size::PerRow(1), dtype, spans: vec![(middle, 2 * middle + 1)], node: node as u32 });
+    Ok(LossPort { output: spec.output, factor: spec.factor, value, kinds, used: 0 })
 }
 
 fn planner<'a>(

@@ -116,8 +116,11 @@ impl Model {
                 let e = Error::unsupported("losses", "two losses on one output").got(&self.net.outputs()[l.output].0);
                 return Err(e.hint("declare a second output for the same node"));
             }
-            let io = LossIo { y: port.y, target: l.target, weight, dy: port.dy, value: l.value, scale: scale * l.factor };
-            l.pass.value_and_grad(&s, &io).map_err(|e| e.at(format!("loss of output {}", self.net.outputs()[l.output].0)))?;
+            let io = LossIo { y: port.y, target: l.used().target, weight, dy: port.dy, value: l.value, scale: scale * l.factor };
+            l.used()
+                .pass
+                .value_and_grad(&s, &io)
+                .map_err(|e| e.at(format!("loss of output {}", self.net.outputs()[l.output].0)))?;
             total += l.factor * self.sum(&s, l.value)?;
         }
         for (k, port) in plan.outputs.iter().enumerate() {
@@ -139,7 +142,7 @@ impl Model {
     /// Turns the outputs into predictions, in place.
     pub(crate) fn run_predict(&self) -> Result<()> {
         let (plan, s) = self.staging()?;
-        plan.losses.iter().try_for_each(|l| l.pass.predict(&s, plan.outputs[l.output].y))
+        plan.losses.iter().try_for_each(|l| l.used().pass.predict(&s, plan.outputs[l.output].y))
     }
 
     pub(crate) fn run_backward(&mut self, seed: Seed<'_>, grads: Grads) -> Result<()> {
@@ -210,39 +213,34 @@ impl Model {
         Ok(())
     }
 
-    pub(super) fn put_targets(&self, targets: &[Targets<'_>]) -> Result<()> {
-        let (plan, s) = self.staging()?;
-        if targets.len() != plan.losses.len() {
-            return Err(Error::shape("targets", "one for each loss").expected(plan.losses.len()).got(targets.len()));
+    pub(super) fn put_targets(&mut self, targets: &[Targets<'_>]) -> Result<()> {
+        let c = self.current.ok_or_else(no_forward)?;
+        let losses = &mut self.plans[c.plan].1.losses;
+        if targets.len() != losses.len() {
+            return Err(Error::shape("targets", "one for each loss").expected(losses.len()).got(targets.len()));
         }
+        for (k, (port, target)) in losses.iter_mut().zip(targets).enumerate() {
+            // As it is where the loss takes it so; labels as one-hot numbers otherwise.
+            let found = port.kinds.iter().position(|l| target.fits(l.kind, c.rows));
+            let found = found.or_else(|| port.kinds.iter().position(|l| target.converts(l.kind, c.rows)));
+            port.used = found.ok_or_else(|| {
+                let kinds: Vec<String> = port.kinds.iter().map(|l| format!("{:?}", l.kind)).collect();
+                Error::shape(format!("target {k}"), "size or kind")
+                    .expected(format!("{} for {} rows", kinds.join(" or "), c.rows))
+                    .got(target)
+            })?;
+        }
+        let (plan, s) = self.staging()?;
         for (k, (port, target)) in plan.losses.iter().zip(targets).enumerate() {
-            let place = || format!("target {k}");
-            let expected = s.rows() * port.kind.len();
-            match (port.kind, target) {
-                (Target::Values(extent), Targets::Values(view)) => {
-                    if view.rows() != s.rows() || view.extent().len() != extent.len() {
-                        let got = format!("{} rows of {}", view.rows(), view.extent());
-                        return Err(Error::shape(place(), "size").expected(format!("{} rows of {extent}", s.rows())).got(got));
-                    }
-                    self.put(port.target, *view, s.rows()).map_err(|e| e.at(place()))?;
-                }
-                (Target::Index { .. }, Targets::Classes(labels)) if labels.len() == expected => {
-                    s.write::<u32>(port.target)?.copy_from_slice(labels);
-                }
-                (Target::Values(extent), Targets::Classes(labels)) if labels.len() == s.rows() * extent.area() => {
-                    real!(s.dtype(), T => one_hot(labels, extent.c, &mut s.write::<T>(port.target)?))
-                        .map_err(|e| e.at(place()))?;
-                }
-                (_, got) => {
-                    let got = match got {
-                        Targets::Values(view) => format!("{} rows of {}", view.rows(), view.extent()),
-                        Targets::Classes(labels) => format!("{} labels", labels.len()),
-                    };
-                    return Err(Error::shape(place(), "size or kind")
-                        .expected(format!("{:?} for {} rows", port.kind, s.rows()))
-                        .got(got));
+            let (kind, slot) = (port.used().kind, port.used().target);
+            match (kind, target) {
+                (_, Targets::Values(view)) => self.put(slot, *view, s.rows()),
+                (Target::Index { .. }, Targets::Classes(labels)) => s.write::<u32>(slot).map(|mut t| t.copy_from_slice(labels)),
+                (Target::Values(extent), Targets::Classes(labels)) => {
+                    real!(s.dtype(), T => one_hot(labels, extent.c, &mut s.write::<T>(slot)?))
                 }
             }
+            .map_err(|e| e.at(format!("target {k}")))?;
         }
         real!(s.dtype(), T => plan.weight.map_or(Ok(()), |w| s.write::<T>(w).map(|mut w| w.fill(T::ONE))))
     }

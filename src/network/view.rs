@@ -1,6 +1,6 @@
 //! What goes into a model and comes out of it: borrowed batches.
 
-use crate::{DType, Error, Extent, Result};
+use crate::{DType, Error, Extent, Result, Target};
 
 /// A batch on the host, borrowed: rows of one extent in f32 or f64.
 ///
@@ -180,6 +180,31 @@ pub enum Targets<'a> {
     Values(View<'a>),
     /// Class indices, one for each position of each row.
     Classes(&'a [u32]),
+}
+
+impl Targets<'_> {
+    /// Whether this is a target of `rows` rows of just this kind.
+    pub(super) fn fits(&self, kind: Target, rows: usize) -> bool {
+        match (self, kind) {
+            (Self::Values(view), Target::Values(extent)) => view.rows() == rows && view.extent().len() == extent.len(),
+            (Self::Classes(labels), Target::Index { positions, .. }) => labels.len() == rows * positions,
+            _ => false,
+        }
+    }
+
+    /// Whether these are labels that one-hot numbers can stand for. One channel has no room for two classes.
+    pub(super) fn converts(&self, kind: Target, rows: usize) -> bool {
+        matches!((self, kind), (Self::Classes(labels), Target::Values(e)) if e.c > 1 && labels.len() == rows * e.area())
+    }
+}
+
+impl std::fmt::Display for Targets<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Values(view) => write!(f, "{} rows of {}", view.rows(), view.extent()),
+            Self::Classes(labels) => write!(f, "{} labels", labels.len()),
+        }
+    }
 }
 
 impl<'a> From<View<'a>> for Targets<'a> {

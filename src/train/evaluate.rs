@@ -130,7 +130,7 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
             }
             if let Some(k) = numbers {
                 let loss = &planned.losses[k];
-                let (y, t) = (s.read::<T>(planned.outputs[loss.output].y)?, s.read::<T>(loss.target)?);
+                let (y, t) = (s.read::<T>(planned.outputs[loss.output].y)?, s.read::<T>(loss.used().target)?);
                 if y.len() == t.len() {
                     y.iter().zip(&*t).for_each(|(y, t)| squares.add(y.to_f64(), t.to_f64()));
                 }

@@ -3,7 +3,7 @@
 use crate::data::{Dataset, Pick};
 use crate::loss::Target;
 use crate::memory::Step;
-use crate::network::{Network, Plan, one_hot};
+use crate::network::{LossPort, Network, Plan, one_hot};
 use crate::rng::{Purpose, Stream};
 use crate::{DType, Error, Extent, Real, Result};
 use std::sync::{Arc, Mutex};
@@ -76,7 +76,7 @@ impl Feed {
             let read = |row: usize, x: &mut [f32]| data.input(pick(row), k, x);
             numbers(s, port.y, port.extent.len(), &mut self.numbers, &read)?;
         }
-        for (k, (port, offered)) in plan.losses.iter().zip(data.targets()).enumerate() {
+        for (k, (port, offered)) in plan.losses.iter().map(LossPort::used).zip(data.targets()).enumerate() {
             match (offered, port.kind) {
                 (Target::Values(_), _) => {
                     let read = |row: usize, t: &mut [f32]| data.values(pick(row), k, t);
