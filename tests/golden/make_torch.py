@@ -5,7 +5,7 @@
 
 Layouts are permuted here to those of kamacite, so that the test only compares: activations (n, d, h, w, c), convolution
 weights [kd, kh, kw, c/groups, filters], transposed ones [kd, kh, kw, filters/groups, c]. Inputs are small decimals that
-print exactly; results are rounded to 12 significant digits.
+print exactly; results are rounded to 10 significant digits.
 """
 
 import json
@@ -25,7 +25,7 @@ def draw(*shape, low=-1.5, high=1.5):
 
 
 def flat(t):
-    return [float(f"{v:.12g}") for v in t.detach().double().reshape(-1).tolist()]
+    return [float(f"{v:.10g}") for v in t.detach().double().reshape(-1).tolist()]
 
 
 def last(t):
@@ -129,26 +129,26 @@ def layers():
     record(cases, "prelu", lambda xs, p: F.prelu(xs[0], p["slope"]), [draw(2, 4, 3, 3)], {"slope": (draw(4, low=0.1, high=0.5), same)})
 
     def affine(c):
-        return {"gamma": (draw(c, low=0.5, high=1.5), same), "beta": (draw(c), same)}
+        return {"scale": (draw(c, low=0.5, high=1.5), same), "shift": (draw(c), same)}
 
     def batch_norm(name, x, train):
         mean, var = draw(x.shape[1]), draw(x.shape[1], low=0.5, high=1.5)
-        before = dict(mean=flat(mean), variance=flat(var))
+        before = dict(running_mean=flat(mean), running_var=flat(var))
         m, v = mean.clone(), var.clone()
 
         def f(xs, p):
-            return F.batch_norm(xs[0], m, v, p["gamma"], p["beta"], training=train, momentum=0.1, eps=1e-5)
+            return F.batch_norm(xs[0], m, v, p["scale"], p["shift"], training=train, momentum=0.1, eps=1e-5)
 
         record(cases, name, f, [x], affine(x.shape[1]), states=before)
-        cases[-1]["states_after"] = dict(mean=flat(m), variance=flat(v))
+        cases[-1]["states_after"] = dict(running_mean=flat(m), running_var=flat(v))
 
     batch_norm("batch_norm train", draw(3, 4, 3, 2), True)
     batch_norm("batch_norm train vector", draw(6, 5), True)
     batch_norm("batch_norm eval", draw(3, 4, 3, 2), False)
-    record(cases, "group_norm", lambda xs, p: F.group_norm(xs[0], 2, p["gamma"], p["beta"], eps=1e-5), [draw(2, 6, 3, 2)], affine(6))
-    record(cases, "instance_norm", lambda xs, p: F.group_norm(xs[0], 3, p["gamma"], p["beta"], eps=1e-5), [draw(2, 3, 4, 3)], affine(3))
+    record(cases, "group_norm", lambda xs, p: F.group_norm(xs[0], 2, p["scale"], p["shift"], eps=1e-5), [draw(2, 6, 3, 2)], affine(6))
+    record(cases, "instance_norm", lambda xs, p: F.group_norm(xs[0], 3, p["scale"], p["shift"], eps=1e-5), [draw(2, 3, 4, 3)], affine(3))
     # Layer norm over (c, h, w) with one γ, β per channel is group norm with one group.
-    record(cases, "layer_norm", lambda xs, p: F.layer_norm(xs[0], [9], p["gamma"], p["beta"], eps=1e-5), [draw(3, 9)], affine(9))
+    record(cases, "layer_norm", lambda xs, p: F.layer_norm(xs[0], [9], p["scale"], p["shift"], eps=1e-5), [draw(3, 9)], affine(9))
     return cases
 
 
@@ -156,7 +156,7 @@ def losses():
     cases = []
 
     def loss(name, y, target, f, kind="values", per_row=None):
-        """f gives one value per element or row; the value of a row is what kamacite documents: see the test's table."""
+        """f gives one value for each row; the gradient is that of their mean."""
         y = y.clone().requires_grad_()
         rows = f(y)
         rows.mean().backward()
@@ -185,15 +185,11 @@ def losses():
     maps = draw(2, 3, 2, 2, low=-3, high=3)
     where = torch.tensor([[[0, 2], [1, 1]], [[2, 0], [0, 1]]])
     loss("cross entropy map mean", maps, where, lambda y: by_row(F.cross_entropy(y, where, reduction="none")).mean(1), kind="index")
-    loss("cross entropy map sum", maps, where, lambda y: by_row(F.cross_entropy(y, where, reduction="none")).sum(1), kind="index")
     binary = (draw(4, 3) > 0).double()
     two = draw(4, 3, low=-4, high=4)
     loss("bce mean", two, binary, lambda y: by_row(F.binary_cross_entropy_with_logits(y, binary, reduction="none")).mean(1))
-    loss("bce sum", two, binary, lambda y: by_row(F.binary_cross_entropy_with_logits(y, binary, reduction="none")).sum(1))
-    pos = torch.tensor([2.0, 0.5, 3.0])
-    loss("bce pos_weight mean", two, binary, lambda y: by_row(F.binary_cross_entropy_with_logits(y, binary, pos_weight=pos, reduction="none")).mean(1))
     three = torch.tensor([3.0, 3.0, 3.0])
-    loss("bce pos_weight 3 mean", two, binary, lambda y: by_row(F.binary_cross_entropy_with_logits(y, binary, pos_weight=three, reduction="none")).mean(1))
+    loss("bce pos_weight mean", two, binary, lambda y: by_row(F.binary_cross_entropy_with_logits(y, binary, pos_weight=three, reduction="none")).mean(1))
     mean, log_var, aim = draw(4, 2), draw(4, 2), draw(4, 2)
     both = torch.cat([mean, log_var], 1)
 
@@ -201,9 +197,6 @@ def losses():
         return by_row(F.gaussian_nll_loss(y[:, :2], aim, y[:, 2:].exp(), reduction="none", eps=1e-12))
 
     loss("gaussian nll mean", both, aim, lambda y: nll(y).mean(1))
-    loss("gaussian nll sum", both, aim, lambda y: nll(y).sum(1))
-    loss("kl of a unit gaussian sum", both, torch.zeros(4, 0),
-         lambda y: by_row(0.5 * (y[:, :2] ** 2 + y[:, 2:].exp() - 1 - y[:, 2:])).sum(1))
     return cases
 
 

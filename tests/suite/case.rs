@@ -86,6 +86,8 @@ impl Given {
 }
 
 type Naive = Arc<dyn Fn(&Given) -> Batch + Send + Sync>;
+/// A whole network; `Some(k)` asks for a wrong gradient at the k-th layer.
+type Graph = Arc<dyn Fn(Option<usize>) -> Network + Send + Sync>;
 type Values = Arc<dyn Fn(&mut Stream) -> f64 + Send + Sync>;
 
 /// One case. The builder's methods say what differs from a plain differentiable layer with one input.
@@ -93,6 +95,7 @@ type Values = Arc<dyn Fn(&mut Stream) -> f64 + Send + Sync>;
 pub struct Case {
     pub name: String,
     pub layer: Shared,
+    pub graph: Option<Graph>,
     pub x: Vec<Extent>,
     pub rows: usize,
     pub naive: Option<Naive>,
@@ -112,6 +115,7 @@ pub fn case(name: impl Into<String>, layer: impl Layer + 'static) -> Case {
     Case {
         name: name.into(),
         layer: Shared(Arc::new(layer)),
+        graph: None,
         x: Vec::new(),
         rows: 3,
         naive: None,
@@ -122,6 +126,12 @@ pub fn case(name: impl Into<String>, layer: impl Layer + 'static) -> Case {
         random: false,
         per_sample: true,
     }
+}
+
+/// A case of a whole network, whose inputs are those of the case.
+pub fn graph(name: &str, f: impl Fn(Option<usize>) -> Network + Send + Sync + 'static) -> Case {
+    let x = f(None).inputs().map(|(_, e)| e).collect();
+    Case { graph: Some(Arc::new(f)), x, ..case(name, kamacite::Flatten::new()) }
 }
 
 impl Case {
@@ -196,6 +206,11 @@ impl Case {
 
     /// The layer alone in a network.
     pub fn network(&self, layer: impl Layer + 'static) -> (Network, NodeId) {
+        if let Some(graph) = &self.graph {
+            let net = graph(None);
+            let node = net.outputs()[0].1;
+            return (net, node);
+        }
         let mut net = Network::default();
         let inputs: Vec<NodeId> = self.x.iter().enumerate().map(|(i, &e)| net.input(&format!("x{i}"), e)).collect();
         let node = net.add(layer, &inputs);
@@ -208,7 +223,12 @@ impl Case {
 
     pub fn rig_of(&self, layer: impl Layer + 'static, precision: Precision, device: &Device) -> Result<Rig> {
         let (net, node) = self.network(layer);
-        let prefix = format!("{}.", net.name_of(node));
+        self.rig_in(net, node, precision, device)
+    }
+
+    /// A model of `net` with random arrays.
+    pub fn rig_in(&self, net: Network, node: NodeId, precision: Precision, device: &Device) -> Result<Rig> {
+        let prefix = if self.graph.is_some() { String::new() } else { format!("{}.", net.name_of(node)) };
         let mut model = Model::builder(net).precision(precision).device(device.clone()).seed(self.seed).build()?;
         let names: Vec<(String, usize)> =
             model.arrays().map(|(name, shape)| (name.to_string(), shape.last().copied().unwrap_or(1))).collect();

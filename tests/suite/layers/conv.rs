@@ -130,6 +130,9 @@ fn cases() -> Vec<Case> {
         conv("many rows", Conv::new(4, 3).pad(1), image(4, 4, 3), padded([1, 3, 3], [0, 1, 1]), 4, 1).rows(17),
         // More elements than the differences try one by one.
         conv("large", Conv::new(24, 3).pad(1), image(12, 11, 16), padded([1, 3, 3], [0, 1, 1]), 24, 1).rows(2),
+        conv("large, many channels", Conv::new(32, 3).pad(1), image(20, 20, 32), padded([1, 3, 3], [0, 1, 1]), 32, 1).rows(1),
+        conv("large 1x1", Conv::new(64, 1), image(9, 9, 48), window([1; 3]), 64, 1).rows(2),
+        conv("large depthwise", Conv::depthwise(5).pad(2), image(17, 15, 40), padded([1, 5, 5], [0, 2, 2]), 0, 40).rows(2),
         // "Same": ⌈7/2⌉ = 4 places need 1 + 1 zeros; ⌈6/2⌉ = 3 need one, after.
         conv(
             "same",
@@ -140,7 +143,8 @@ fn cases() -> Vec<Case> {
             1,
         ),
     ];
-    let curves: [(Activation, fn(f64) -> f64); 4] = [
+    type Curve = fn(f64) -> f64;
+    let curves: [(Activation, Curve); 4] = [
         (Relu, |z| z.max(0.0)),
         (Tanh, f64::tanh),
         (Silu, |z| z / (1.0 + (-z).exp())),
@@ -166,8 +170,8 @@ fn random_windows() {
         assert!(tried < 5000);
         let dims = 1 + r.below(3);
         let (mut space, mut w) = ([1; 3], window([1; 3]));
-        for i in 3 - dims..3 {
-            space[i] = 2 + r.below(if dims == 3 { 4 } else { 8 });
+        for (i, space) in space.iter_mut().enumerate().skip(3 - dims) {
+            *space = 2 + r.below(if dims == 3 { 4 } else { 8 });
             w.size[i] = 1 + r.below(4);
             w.stride[i] = 1 + r.below(3);
             w.dilation[i] = 1 + r.below(2);

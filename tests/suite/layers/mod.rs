@@ -3,9 +3,11 @@
 mod activation;
 mod conv;
 mod conv_transpose;
+mod dense;
 mod dropout;
 mod lrn;
 mod merge;
+mod norm;
 mod pad;
 mod pool;
 mod reshape;

@@ -1,0 +1,123 @@
+//! Cases of `Norm`.
+
+use crate::case::{Batch, Case, Given, case, positions};
+use crate::check::layer_suite;
+use kamacite::layer::Norm;
+use kamacite::*;
+
+/// Mean and biased variance of the values that `set` puts together with (n, c).
+fn moments(x: &Batch, same: impl Fn(usize, usize) -> bool) -> (f64, f64) {
+    let mut values = Vec::new();
+    for n in 0..x.rows {
+        for (d, h, w, c) in positions(x.extent) {
+            if same(n, c) {
+                values.push(x[[n, d, h, w, c]]);
+            }
+        }
+    }
+    let mean = values.iter().sum::<f64>() / values.len() as f64;
+    (mean, values.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / values.len() as f64)
+}
+
+/// Which channels share statistics, and γ and β.
+#[derive(Clone, Copy)]
+struct Sets {
+    batch: bool,
+    channels: usize,
+    per_scale: usize,
+    active: usize,
+    eps: f64,
+}
+
+fn naive(g: &Given, s: Sets) -> Batch {
+    let x = g.x();
+    Batch::from_fn(x.rows, x.extent, |i| {
+        let [n, _, _, _, c] = i;
+        if c >= s.active {
+            return x[i];
+        }
+        let (mean, variance) = if s.batch && g.mode != Mode::Train {
+            (g.array("running_mean")[c], g.array("running_var")[c])
+        } else {
+            moments(x, |m, k| (s.batch || m == n) && k / s.channels == c / s.channels)
+        };
+        let affine = |name: &str, neutral: f64| g.arrays.get(name).map_or(neutral, |a| a[c / s.per_scale]);
+        affine("scale", 1.0) * (x[i] - mean) / (variance + s.eps).sqrt() + affine("shift", 0.0)
+    })
+}
+
+fn cases() -> Vec<Case> {
+    let new = |name: &str, layer: Norm, x: Extent, s: Sets| {
+        let case = case(format!("{name} on {x}"), layer).x(x).naive(move |g| naive(g, s));
+        let values = s.channels * x.area() * if s.batch { 3 } else { 1 };
+        let case = case.terms(values);
+        if s.batch { case.couples_rows().modes_differ() } else { case }
+    };
+    let image = Extent::image;
+    let batch = Sets { batch: true, channels: 1, per_scale: 1, active: usize::MAX, eps: 1e-5 };
+    let own = |channels| Sets { batch: false, channels, ..batch };
+    vec![
+        new("batch", Norm::batch(), image(3, 4, 5), batch),
+        new("batch", Norm::batch(), Extent::flat(17), batch).rows(7),
+        new("batch", Norm::batch(), Extent::cube(2, 2, 3, 1), batch).rows(2),
+        new("batch without affine, eps 0.1", Norm::batch().no_affine().eps(0.1), Extent::line(5, 3), Sets { eps: 0.1, ..batch }),
+        new("layer", Norm::layer(), image(3, 2, 4), own(4)),
+        new("layer", Norm::layer(), Extent::flat(9), own(9)).rows(5),
+        new("instance", Norm::instance(), image(4, 3, 5), own(1)),
+        new("two groups", Norm::groups(2), image(3, 3, 6), own(3)),
+        new("a group per channel pair", Norm::groups(3).eps(1e-3), Extent::line(7, 6), Sets { eps: 1e-3, ..own(2) }),
+        new("layer without affine", Norm::layer().no_affine(), image(2, 3, 3), own(3)),
+        new("cianna", Norm::cianna(2, 0), image(3, 3, 4), Sets { per_scale: 2, eps: 1e-3, ..own(2) }),
+        new(
+            "cianna with an untouched group",
+            Norm::cianna(2, 1),
+            image(3, 2, 6),
+            Sets { per_scale: 2, active: 4, eps: 1e-3, ..own(2) },
+        ),
+    ]
+}
+
+layer_suite!();
+
+/// r ← 0.7·r + 0.3·statistic over the valid rows, the variance unbiased; only training does it.
+#[test]
+fn running_statistics() -> Result<()> {
+    let extent = Extent::image(2, 3, 4);
+    let mut net = Network::new(extent);
+    net.push(Norm::batch().momentum(0.3));
+    let mut model = Model::builder(net).precision(Precision::FP64).build()?;
+    let (mut mean, mut variance) = (vec![0.0; 4], vec![1.0; 4]);
+    for rows in [3, 5, 2] {
+        // Three rows in a plan for four: the fourth must not count.
+        let mut r = kamacite::rng::Stream::new(rows as u64, kamacite::rng::Purpose::User, 0);
+        let x = Batch::from_fn(rows, extent, |_| r.between(-2.0, 3.0));
+        for mode in [Mode::Train, Mode::Eval, Mode::Infer, Mode::MonteCarlo] {
+            model.forward(mode, View::f64(extent, &x.v)?)?;
+        }
+        let n = (rows * extent.area()) as f64;
+        for c in 0..4 {
+            let (m, v) = moments(&x, |_, k| k == c);
+            mean[c] += 0.3 * (m - mean[c]);
+            variance[c] += 0.3 * (v * n / (n - 1.0) - variance[c]);
+        }
+        crate::check::close("mean", &model.array("norm1.running_mean")?, &mean, 1e-13).unwrap();
+        crate::check::close("variance", &model.array("norm1.running_var")?, &variance, 1e-13).unwrap();
+    }
+    Ok(())
+}
+
+/// A large mean does not eat the variance: values 10⁴ ± 1 in f32 have variance 1 within the rounding of the inputs.
+#[test]
+fn large_means() -> Result<()> {
+    let extent = Extent::line(64, 2);
+    let x: Vec<f32> = (0..2 * extent.len()).map(|i| 1e4 + if i / 2 % 2 == 0 { 1.0 } else { -1.0 }).collect();
+    for layer in [Norm::batch(), Norm::instance(), Norm::layer()] {
+        let mut net = Network::new(extent);
+        net.push(layer.clone());
+        let mut model = Model::builder(net).build()?;
+        let y = model.forward(Mode::Train, View::new(extent, &x)?)?.to_vec();
+        // 1e4 ± 1 is exact in f32; a mean off by one unit of 1e4 (1e-3) would show.
+        assert!(y.iter().all(|y| (y.abs() - 1.0).abs() < 1e-4), "{layer:?}: {:?}", &y[..4]);
+    }
+    Ok(())
+}

@@ -1,0 +1,345 @@
+//! A case of a loss: value against a sum in f64, gradient against differences, both kinds of target, weights of rows,
+//! rows past the valid ones, threads, precision, and a wrong gradient that must be noticed.
+
+use crate::case::batch;
+use crate::check::{Verdict, close, instruction_sets, text};
+use kamacite::layer::Fields;
+use kamacite::loss::{LossIo, LossPass};
+use kamacite::memory::{Planner, Slot, Step};
+use kamacite::rng::{Purpose, Stream};
+use kamacite::*;
+use std::sync::{Arc, Mutex};
+
+/// One test per check for the cases of `cases()`.
+macro_rules! loss_suite {
+    () => {
+        #[test]
+        fn values_are_the_sums() {
+            crate::loss_case::all(&cases(), crate::loss_case::values);
+        }
+        #[test]
+        fn gradients_are_the_differences() {
+            crate::loss_case::all(&cases(), crate::loss_case::gradients);
+        }
+        #[test]
+        fn wrong_gradients_are_noticed() {
+            crate::loss_case::all(&cases(), crate::loss_case::corrupted);
+        }
+        #[test]
+        fn every_instruction_set_is_accurate() {
+            crate::loss_case::all(&cases(), crate::loss_case::precision);
+        }
+        #[test]
+        fn bits_do_not_depend_on_threads() {
+            crate::loss_case::all(&cases(), crate::loss_case::threads);
+        }
+        #[test]
+        fn descriptions_survive_saving() {
+            crate::loss_case::all(&cases(), crate::loss_case::saved);
+        }
+    };
+}
+pub(crate) use loss_suite;
+
+pub fn all(cases: &[LossCase], check: impl Fn(&LossCase) -> Verdict) {
+    let failures: Vec<String> = cases.iter().filter_map(|c| Some(format!("{}: {}", c.name, check(c).err()?))).collect();
+    assert!(failures.is_empty(), "{} of {} cases:\n{}", failures.len(), cases.len(), failures.join("\n"));
+}
+
+/// The targets of a case.
+#[derive(Clone, Debug)]
+pub enum Truth {
+    Values(Extent, Vec<f64>),
+    Classes(Vec<u32>),
+}
+
+type Naive = Arc<dyn Fn(&[f64], &[f64]) -> f64 + Send + Sync>;
+type Prediction = Arc<dyn Fn(&[f64]) -> Vec<f64> + Send + Sync>;
+
+#[derive(Clone)]
+pub struct LossCase {
+    pub name: String,
+    loss: Arc<dyn Loss>,
+    y: Extent,
+    ys: Vec<f64>,
+    truth: Truth,
+    rows: usize,
+    naive: Naive,
+    prediction: Prediction,
+}
+
+fn f32s(mut r: impl FnMut() -> f64, n: usize) -> Vec<f64> {
+    (0..n).map(|_| f64::from(r() as f32)).collect()
+}
+
+/// A case of 3 rows (in a plan for 4) with outputs uniform on [−3, 3); `naive(row of y, row of t)` is the value of a row,
+/// labels given as numbers.
+pub fn loss_case(
+    name: &str,
+    loss: impl Loss + 'static,
+    y: Extent,
+    naive: impl Fn(&[f64], &[f64]) -> f64 + Send + Sync + 'static,
+) -> LossCase {
+    let mut r = Stream::new(7, Purpose::User, y.len() as u64);
+    let ys = f32s(|| r.between(-3.0, 3.0), 3 * y.len());
+    let t = f32s(|| r.between(-2.0, 2.0), 3 * y.len());
+    LossCase {
+        name: format!("{name} on {y}"),
+        loss: Arc::new(loss),
+        y,
+        ys,
+        truth: Truth::Values(y, t),
+        rows: 3,
+        naive: Arc::new(naive),
+        prediction: Arc::new(<[f64]>::to_vec),
+    }
+}
+
+impl LossCase {
+    /// Targets as numbers of this extent.
+    pub fn targets(mut self, t: Extent, mut draw: impl FnMut(&mut Stream) -> f64) -> Self {
+        let mut r = Stream::new(8, Purpose::User, 0);
+        self.truth = Truth::Values(t, f32s(|| draw(&mut r), self.rows * t.len()));
+        self
+    }
+
+    /// Soft classes: positive, with sum 1 over the channels but for the rounding to f32.
+    pub fn soft(mut self) -> Self {
+        let mut r = Stream::new(9, Purpose::User, 0);
+        let mut t = Vec::new();
+        for _ in 0..self.rows * self.y.area() {
+            let p: Vec<f64> = (0..self.y.c).map(|_| r.uniform() + 0.05).collect();
+            let sum: f64 = p.iter().sum();
+            t.extend(p.iter().map(|p| f64::from((p / sum) as f32)));
+        }
+        self.truth = Truth::Values(self.y, t);
+        self
+    }
+
+    /// Labels below `classes`, one for each position.
+    pub fn classes(mut self, classes: usize) -> Self {
+        let mut r = Stream::new(10, Purpose::User, 0);
+        self.truth = Truth::Classes((0..self.rows * self.y.area()).map(|_| r.below(classes) as u32).collect());
+        self
+    }
+
+    /// Labels as one-hot numbers.
+    pub fn one_hot(mut self) -> Self {
+        if let Truth::Classes(labels) = &self.truth {
+            let c = self.y.c;
+            let hot = |&l: &u32| (0..c).map(move |k| if k == l as usize { 1.0 } else { 0.0 });
+            self.truth = Truth::Values(self.y, labels.iter().flat_map(hot).collect());
+        }
+        self
+    }
+
+    /// Outputs that are probabilities over the channels.
+    pub fn probabilities(mut self) -> Self {
+        self.ys = match self.clone().soft().truth {
+            Truth::Values(_, v) => v,
+            Truth::Classes(_) => self.ys,
+        };
+        self
+    }
+
+    /// What `predict` makes of a row of outputs.
+    pub fn prediction(mut self, f: impl Fn(&[f64]) -> Vec<f64> + Send + Sync + 'static) -> Self {
+        self.prediction = Arc::new(f);
+        self
+    }
+
+    /// Channels of the output.
+    pub fn channels(&self) -> usize {
+        self.y.c
+    }
+
+    fn weights(&self) -> Vec<f64> {
+        let mut r = Stream::new(12, Purpose::User, 0);
+        f32s(|| r.between(0.25, 2.0), self.rows)
+    }
+
+    fn expected(&self) -> Vec<f64> {
+        let t: Vec<f64> = match &self.truth {
+            Truth::Values(_, v) => v.clone(),
+            Truth::Classes(labels) => labels.iter().map(|&l| f64::from(l)).collect(),
+        };
+        let per_row = t.len() / self.rows;
+        let w = self.weights();
+        (0..self.rows)
+            .map(|n| w[n] * (self.naive)(&self.ys[n * self.y.len()..][..self.y.len()], &t[n * per_row..][..per_row]))
+            .collect()
+    }
+
+    fn rig(&self, precision: Precision, device: Device, factor: f64) -> Result<LossRig> {
+        let mut net = Network::new(self.y);
+        net.push(Activate::new(Linear));
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let loss = Weighed { inner: self.loss.clone(), weights: self.weights(), seen: seen.clone(), factor };
+        let model = Model::builder(net).precision(precision).device(device).loss("output", loss, 1.0).build()?;
+        Ok(LossRig { model, seen })
+    }
+}
+
+struct LossRig {
+    model: Model,
+    seen: Arc<Mutex<Vec<f64>>>,
+}
+
+impl LossRig {
+    fn forward(&mut self, case: &LossCase, ys: &[f64]) -> Result<f64> {
+        let wide = self.model.precision() == Precision::FP64;
+        let narrow: Vec<f32> = ys.iter().map(|&v| v as f32).collect();
+        let view = if wide { View::f64(case.y, ys)? } else { View::new(case.y, &narrow)? };
+        self.model.forward(Mode::Train, view)?;
+        match &case.truth {
+            Truth::Classes(labels) => self.model.loss(&[Targets::Classes(labels)]),
+            Truth::Values(extent, t) => {
+                let narrow: Vec<f32> = t.iter().map(|&v| v as f32).collect();
+                let view = if wide { View::f64(*extent, t)? } else { View::new(*extent, &narrow)? };
+                self.model.loss(&[view.into()])
+            }
+        }
+    }
+
+    /// Mean loss, values of the rows, gradient of the mean.
+    fn run(&mut self, case: &LossCase) -> Result<(f64, Vec<f64>, Vec<f64>)> {
+        let mean = self.forward(case, &case.ys)?;
+        let rows = self.seen.lock().unwrap().clone();
+        Ok((mean, rows, batch(self.model.backward(Seed::Loss, Grads::Write)?)?.v))
+    }
+}
+
+fn cpu(threads: usize) -> Device {
+    Device::cpu_threads(threads).unwrap()
+}
+
+/// The value of each row, their mean, and the prediction.
+pub fn values(case: &LossCase) -> Verdict {
+    let mut rig = case.rig(Precision::FP64, cpu(2), 1.0).map_err(text)?;
+    let (mean, rows, _) = rig.run(case).map_err(text)?;
+    let expected = case.expected();
+    close("values", &rows, &expected, 1e-12)?;
+    close("mean", &[mean], &[expected.iter().sum::<f64>() / case.rows as f64], 1e-12)?;
+    rig.forward(case, &case.ys).map_err(text)?;
+    let prediction = batch(rig.model.predict().map_err(text)?).map_err(text)?.v;
+    let expected: Vec<f64> = case.ys.chunks(case.y.len()).flat_map(|row| (case.prediction)(row)).collect();
+    close("prediction", &prediction, &expected, 1e-12)
+}
+
+pub fn gradients(case: &LossCase) -> Verdict {
+    differences(case, 1.0)
+}
+
+pub fn corrupted(case: &LossCase) -> Verdict {
+    for factor in [-1.0, 0.0, 1.000_01] {
+        if differences(case, factor).is_ok() {
+            return Err(format!("the gradient times {factor} passed the check"));
+        }
+    }
+    Ok(())
+}
+
+fn differences(case: &LossCase, factor: f64) -> Verdict {
+    let mut rig = case.rig(Precision::FP64, cpu(1), factor).map_err(text)?;
+    let (mean, _, dy) = rig.run(case).map_err(text)?;
+    let scale = dy.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    for i in 0..dy.len() {
+        let h = 1e-5 * case.ys[i].abs().max(1.0);
+        let mut at = |y: f64| {
+            let mut ys = case.ys.clone();
+            ys[i] = y;
+            rig.forward(case, &ys).map_err(text)
+        };
+        let slope = (at(case.ys[i] + h)? - at(case.ys[i] - h)?) / (2.0 * h);
+        // As for layers; the mean is a sum of all rows, and so is its rounding error.
+        let bound = 1e-7 * slope.abs().max(dy[i].abs()).max(0.01 * scale) + 8.0 * f64::EPSILON * mean.abs().max(1.0) / h;
+        let off = (slope - dy[i]).abs();
+        if off.is_nan() || off > bound {
+            return Err(format!("dy[{i}]: differences give {slope}, the loss {}", dy[i]));
+        }
+    }
+    Ok(())
+}
+
+/// f32 on every instruction set: k·ε·√(elements of a row), k <= 8, of the largest value.
+pub fn precision(case: &LossCase) -> Verdict {
+    let exact = case.rig(Precision::FP64, cpu(1), 1.0).and_then(|mut r| r.run(case)).map_err(text)?;
+    for isa in instruction_sets() {
+        let device = Device::Cpu(Cpu::with_isa(2, isa).map_err(text)?);
+        let (_, rows, dy) = case.rig(Precision::FP32, device, 1.0).and_then(|mut r| r.run(case)).map_err(text)?;
+        let bound = 8.0 * f64::from(f32::EPSILON) * (case.y.len() as f64).sqrt();
+        close("values", &rows, &exact.1, bound).map_err(|e| format!("{isa}: {e}"))?;
+        close("dy", &dy, &exact.2, bound).map_err(|e| format!("{isa}: {e}"))?;
+    }
+    Ok(())
+}
+
+pub fn threads(case: &LossCase) -> Verdict {
+    for precision in [Precision::FP32, Precision::FP64] {
+        let run = |threads| case.rig(precision, cpu(threads), 1.0).and_then(|mut r| r.run(case)).map_err(text);
+        let first = run(1)?;
+        for threads in [2, 7, 7] {
+            if run(threads)? != first {
+                return Err(format!("{precision:?}: other bits with {threads} threads"));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub fn saved(case: &LossCase) -> Verdict {
+    let parsed: Fields = serde_json::from_str(&case.loss.save().to_string()).map_err(|e| e.to_string())?;
+    let again = Registry::standard().loss(case.loss.kind(), &parsed).map_err(text)?;
+    if again.save() != case.loss.save() { Err("read back as another loss".into()) } else { Ok(()) }
+}
+
+/// A loss with weights for its rows that keeps their values, and whose gradient can be made wrong.
+#[derive(Clone, Debug)]
+struct Weighed {
+    inner: Arc<dyn Loss>,
+    weights: Vec<f64>,
+    seen: Arc<Mutex<Vec<f64>>>,
+    factor: f64,
+}
+
+impl Loss for Weighed {
+    fn kind(&self) -> &'static str {
+        self.inner.kind()
+    }
+
+    fn save(&self) -> Fields {
+        self.inner.save()
+    }
+
+    fn target(&self, y: Extent) -> Target {
+        self.inner.target(y)
+    }
+
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
+        Ok(Box::new(WeighedPass { inner: self.inner.plan(y, target, p)?, rule: self.clone() }))
+    }
+}
+
+#[derive(Debug)]
+struct WeighedPass {
+    inner: Box<dyn LossPass>,
+    rule: Weighed,
+}
+
+impl LossPass for WeighedPass {
+    fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
+        real!(s.dtype(), T => {
+            s.write::<T>(io.weight)?.iter_mut().zip(&self.rule.weights).for_each(|(w, v)| *w = <T as Real>::of(*v));
+            self.inner.value_and_grad(s, io)?;
+            *self.rule.seen.lock().unwrap() = s.read::<T>(io.value)?.iter().map(|v| v.to_f64()).collect();
+            if let Some(dy) = io.dy {
+                s.write::<T>(dy)?.iter_mut().for_each(|v| *v *= <T as Real>::of(self.rule.factor));
+            }
+        });
+        Ok(())
+    }
+
+    fn predict(&self, s: &Step<'_>, y: Slot) -> Result<()> {
+        self.inner.predict(s, y)
+    }
+}
