@@ -88,8 +88,8 @@ impl Layer for Upsample {
 fn enlarge(x: Extent, factor: [usize; 3]) -> Result<Extent> {
     let mut space = x.space();
     for (n, f) in space.iter_mut().zip(factor) {
-        *n = n.checked_mul(f).filter(|&n| n <= 1 << 31).ok_or_else(|| {
-            Error::shape("", "the output is too large").expected("at most 2^31 cells on an axis").got(format!("{n}·{f}"))
+        *n = n.checked_mul(f).filter(|&n| n <= 1 << 22).ok_or_else(|| {
+            Error::shape("", "the output is too large").expected("at most 2^22 cells on an axis").got(format!("{n}·{f}"))
         })?;
     }
     x.with_space(space).check()

@@ -13,7 +13,7 @@ pub use plan::{Param, ParamKind, ParamSpec, Planner};
 pub use step::{GradMode, Grads, Io, Mode, Step};
 pub(crate) use store::{Entry, Store};
 
-use crate::{DType, Error, Real, Result};
+use crate::{DType, Error, Result};
 use std::cell::Cell;
 use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
@@ -84,14 +84,9 @@ impl Arena {
         Ok(Self { base, bytes, regions, borrows })
     }
 
-    /// The size of the allocation.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Borrows region `index` for reading; `rows` cuts a batch to its valid rows.
-    #[inline]
-    pub fn read<T: bytemuck::Pod + Element>(&self, index: usize, rows: usize) -> Result<Read<'_, T>> {
+    #[inline(always)]
+    pub fn read<T: Element>(&self, index: usize, rows: usize) -> Result<Read<'_, T>> {
         let (ptr, len) = self.locate::<T>(index, rows)?;
         let flag = &self.borrows[index];
         if flag.get() < 0 {
@@ -102,8 +97,8 @@ impl Arena {
     }
 
     /// Borrows region `index` for writing.
-    #[inline]
-    pub fn write<T: bytemuck::Pod + Element>(&self, index: usize, rows: usize) -> Result<Write<'_, T>> {
+    #[inline(always)]
+    pub fn write<T: Element>(&self, index: usize, rows: usize) -> Result<Write<'_, T>> {
         let (ptr, len) = self.locate::<T>(index, rows)?;
         let flag = &self.borrows[index];
         if flag.get() != 0 {
@@ -113,18 +108,26 @@ impl Arena {
         Ok(Write { ptr, len, flag, life: PhantomData })
     }
 
-    #[inline]
+    #[inline(always)]
     fn locate<T: Element>(&self, index: usize, rows: usize) -> Result<(NonNull<T>, usize)> {
-        let r = self.regions.get(index).ok_or_else(|| Error::order("slot", "belongs to another plan").got(index))?;
-        if r.dtype != T::ELEMENT {
-            return Err(Error::order("slot", "borrowed with another element type")
-                .expected(format!("{:?}", r.dtype))
-                .got(format!("{:?}", T::ELEMENT)));
-        }
+        let Some(r) = self.regions.get(index).filter(|r| r.dtype == T::ELEMENT) else {
+            return Err(self.foreign(index, T::ELEMENT));
+        };
         let len = r.row.map_or(r.len, |row| row * rows);
         debug_assert!(len <= r.len);
         // SAFETY: offset + len·size lies within the allocation (checked when the arena was made), and regions are aligned.
         Ok((unsafe { self.base.add(r.offset).cast::<T>() }, len.min(r.len)))
+    }
+
+    #[cold]
+    fn foreign(&self, index: usize, asked: DType) -> Error {
+        match self.regions.get(index) {
+            None => Error::order("slot", "belongs to another plan").got(index),
+            Some(r) => {
+                let e = Error::order("slot", "borrowed with another element type");
+                e.expected(format!("{:?}", r.dtype)).got(format!("{asked:?}"))
+            }
+        }
     }
 
     /// Region `index` without a guard: the exclusive borrow excludes guards.
@@ -171,10 +174,10 @@ pub trait Element: bytemuck::Pod {
     const ELEMENT: DType;
 }
 impl Element for f32 {
-    const ELEMENT: DType = <f32 as Real>::DTYPE;
+    const ELEMENT: DType = DType::F32;
 }
 impl Element for f64 {
-    const ELEMENT: DType = <f64 as Real>::DTYPE;
+    const ELEMENT: DType = DType::F64;
 }
 impl Element for u32 {
     const ELEMENT: DType = DType::U32;
