@@ -35,12 +35,18 @@ pub(super) type Kernel<T> = unsafe fn(&Tile<T>);
 
 /// The most rows of a tile of `nv` registers side by side: the accumulators, a row of B and one element of A must fit.
 pub(super) fn most_rows<T: Real>(isa: Isa, nv: usize) -> usize {
-    fit(registers::<T>(isa).1, nv)
+    fit(registers::<T>(isa).1, size_of::<T>(), nv)
 }
 
-const fn fit(registers: usize, nv: usize) -> usize {
+/// Double precision, for gradient checks and small fits, does with fewer kernels: each costs time to compile.
+const fn fit(registers: usize, bytes: usize, nv: usize) -> usize {
     let rows = (registers - 1 - nv) / nv;
-    let most = if nv > 2 { 6 } else { MR };
+    let most = match (bytes, nv) {
+        (8, 1 | 2) => 6,
+        (8, _) => 0,
+        (_, 1 | 2) => MR,
+        _ => 6,
+    };
     if rows < most { rows } else { most }
 }
 
@@ -141,7 +147,7 @@ per_lanes! {
     /// A tile of ROWS rows and NV registers, the last of which may be partly used: (NV − 1)·N < n <= NV·N, NV <= 4.
     unsafe fn tile<T, L, const ROWS: usize, const NV: usize, const BY_ROWS: bool>(t: &Tile<T>) {
         // Tiles that would not fit are never asked for (`kernel`); the test keeps their code out of the program.
-        if const { ROWS <= fit(L::REGISTERS, NV) } {
+        if const { ROWS <= fit(L::REGISTERS, size_of::<T>(), NV) } {
             let mut acc = [[L::zero(); 4]; MR];
             // C is wanted only at the end: its way from memory is hidden behind long sums.
             if t.k >= 64 {
@@ -150,7 +156,7 @@ per_lanes! {
                 });
             }
             let mask = L::mask(t.n - (NV - 1) * L::N);
-            if t.n == NV * L::N {
+            if const { !L::FREE_MASKS } && t.n == NV * L::N {
                 accumulate!(L, t, acc, false, mask);
                 finish!(L, t, acc, false, mask);
             } else {

@@ -26,6 +26,8 @@ pub trait Lanes: Copy {
     const N: usize;
     /// Registers.
     const REGISTERS: usize;
+    /// Whether masked loads and stores cost no more than whole ones.
+    const FREE_MASKS: bool;
 
     /// x in all lanes.
     unsafe fn splat(x: Self::T) -> Self::V;
@@ -108,6 +110,7 @@ impl<T: Real, const N: usize> Lanes for Array<T, N> {
     type M = usize;
     const N: usize = N;
     const REGISTERS: usize = if cfg!(target_arch = "x86_64") { 16 } else { 32 };
+    const FREE_MASKS: bool = false;
 
     #[inline(always)]
     unsafe fn splat(x: T) -> Self::V {
@@ -239,6 +242,7 @@ mod x86 {
                 type M = $m;
                 const N: usize = $n;
                 const REGISTERS: usize = 32;
+                const FREE_MASKS: bool = true;
                 common!($($op)*);
                 #[inline(always)]
                 #[allow(clippy::cast_possible_truncation)]
@@ -283,6 +287,7 @@ mod x86 {
                 type M = __m256i;
                 const N: usize = $n;
                 const REGISTERS: usize = 16;
+                const FREE_MASKS: bool = false;
                 common!($($op)*);
                 #[inline(always)]
                 unsafe fn mask(n: usize) -> __m256i {
