@@ -13,6 +13,7 @@ mod layers;
 mod loss_case;
 mod losses;
 mod network;
+mod open_loop;
 mod property;
 mod train;
 mod worked_examples;

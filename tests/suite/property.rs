@@ -38,7 +38,7 @@ fn dag(choices: &[(u8, u8, u8)]) -> Network {
             7 if e.h > 2 => net.add(Pool::max(2), &[x]),
             8 if e.h > 2 => net.add(Pool::average(3).stride(1).pad(1), &[x]),
             9 => net.add(Dropout::new(0.3), &[x]),
-            10 => net.add(Norm::instance(), &[x]),
+            10 if e.area() > 1 => net.add(Norm::instance(), &[x]),
             11 => net.add(Reshape::to(e), &[x]),
             12 => net.add(PRelu::new(), &[x]),
             _ => net.add(Activate::new(Softmax), &[x]),

@@ -5,6 +5,7 @@ mod conv;
 mod conv_transpose;
 mod dense;
 mod dropout;
+mod large;
 mod lrn;
 mod merge;
 mod norm;
