@@ -6,6 +6,7 @@ mod conv_micro;
 mod conv_plan;
 pub mod elementwise;
 pub mod gemm;
+mod gemm_cpu;
 mod gemm_micro;
 pub mod im2col;
 pub mod math;

@@ -15,7 +15,7 @@ const PIECE: usize = 1 << 15;
 ///
 /// Rows are summed in pieces whose number follows from the sizes alone, and the pieces in order.
 pub(crate) fn columns<T: Real>(cpu: &Cpu, x: &[T], c: usize, s: &mut [T], mode: GradMode) {
-    debug_assert!(x.len() % c == 0 && s.len() == c);
+    debug_assert!(x.len().is_multiple_of(c) && s.len() == c);
     let rows = x.len() / c;
     // Narrow rows are taken several at a time, and their sums added afterwards.
     let group = (WIDTH / c).max(1);
