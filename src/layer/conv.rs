@@ -234,7 +234,7 @@ impl Layer for Conv {
     fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         self.act.check()?;
         let g = self.geometry(one(x)?, p)?;
-        let op = conv::Conv::plan(g, p)?;
+        let op = conv::Conv::plan(g, false, p)?;
         let [kd, kh, kw, c, f] = g.weights();
         let fans = (kd * kh * kw * c, kd * kh * kw * (f / g.groups));
         let w = p.param("weight", ParamSpec::weight(&g.weights(), initializer(self.init, self.act), fans))?;

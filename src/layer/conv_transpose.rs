@@ -210,7 +210,7 @@ impl Layer for ConvTranspose {
     fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         self.act.check()?;
         let g = self.geometry(one(x)?, p)?;
-        let op = conv::Conv::plan(g, p)?;
+        let op = conv::Conv::plan(g, true, p)?;
         let [kd, kh, kw, i, c] = g.weights();
         let fans = (kd * kh * kw * (c / g.groups), kd * kh * kw * i);
         let w = p.param("weight", ParamSpec::weight(&g.weights(), initializer(self.init, self.act), fans))?;

@@ -91,17 +91,18 @@ const SUMS: usize = 1 << 19;
 const CHUNKS: usize = 16;
 
 impl Conv {
-    /// Plans all three directions.
+    /// Plans all three directions, or only the one that inference takes: forward, or (`flip`) backward.
     ///
     /// # Errors
     /// As [`Conv::on_cpu`].
-    pub(crate) fn plan(g: Geometry, p: &mut Planner<'_>) -> Result<Self> {
+    pub(crate) fn plan(g: Geometry, flip: bool, p: &mut Planner<'_>) -> Result<Self> {
         let (isa, threads) = match p.device() {
             Device::Cpu(cpu) => (cpu.isa(), cpu.threads()),
             Device::Cuda(cuda) => match *cuda {},
         };
         let lanes = real!(p.dtype(), T => lanes::<T>(isa));
-        let (mut conv, len) = Self::new(g, p.capacity(), lanes, threads)?;
+        let (mut conv, all) = Self::new(g, p.capacity(), lanes, threads)?;
+        let len = if p.mode().differentiable() { all } else { conv.gather_len(flip).max(1) };
         conv.scratch = p.scratch(p.dtype(), len);
         Ok(conv)
     }
@@ -122,10 +123,16 @@ impl Conv {
         let chunks = (SUMS / weights).clamp(1, CHUNKS).min(forward.units(capacity));
         let scratch = Slot { space: Space::Local, index: 0 };
         let conv = Self { forward, backward, lanes, tasks, chunks, scratch };
-        let gather = |g: &Gather| part(micro::packed_len(g, lanes)) + part(tasks * g.copy_len());
         let sums = if chunks > 1 { chunks * weights } else { 0 };
-        let len = gather(&conv.forward).max(gather(&conv.backward)).max(part(tasks * conv.forward.copy_len()) + sums);
-        Ok((conv, len.max(1)))
+        let weights = part(tasks * conv.forward.copy_len()) + sums;
+        let len = weights.max(conv.gather_len(false)).max(conv.gather_len(true)).max(1);
+        Ok((conv, len))
+    }
+
+    /// Scratch of the forward or (`flip`) backward pass.
+    fn gather_len(&self, flip: bool) -> usize {
+        let g = if flip { &self.backward } else { &self.forward };
+        part(micro::packed_len(g, self.lanes)) + part(self.tasks * g.copy_len())
     }
 
     /// What the directions need as `scratch`.

@@ -60,16 +60,25 @@ const fn accumulators(bytes: usize) -> usize {
 }
 
 per_lanes! {
-    /// One tile. MASK: the last vector of w (and a) is read up to `columns` only. EACH: a is read as vectors.
-    unsafe fn tile<T, L, const MR: usize, const NV: usize, const MASK: bool, const EACH: bool>(t: &Tile<T>) {
+    /// One tile of a KIND.
+    unsafe fn tile<T, L, const MR: usize, const NV: usize, const KIND: u8>(t: &Tile<T>) {
         // Tiles that do not fit the registers of this instruction set are never chosen, and not compiled.
         if MR * NV > accumulators(L::N * size_of::<T>()) {
             return;
         }
         let last = L::mask(t.columns - (NV - 1) * L::N);
+        let whole = t.columns == NV * L::N;
+        // Where masks cost something (registers of 128 bits), whole vectors go without.
+        let free = L::N * size_of::<T>() == 16 && whole;
         let mut p = [t.a; MR];
         for m in 0..MR {
             p[m] = t.a.add((*t.places.add(m)).from);
+            if KIND == LINES {
+                // The gradients of large layers lie in main memory.
+                let c = t.c.wrapping_add((*t.places.add(m)).to);
+                prefetch(c);
+                prefetch(c.wrapping_add((NV - 1) * L::N));
+            }
         }
         let mut acc = [[L::zero(); NV]; MR];
         for s in 0..t.count {
@@ -79,14 +88,15 @@ per_lanes! {
             for _ in 0..t.k {
                 let mut b = [L::zero(); NV];
                 for v in 0..NV {
-                    b[v] = if MASK && v + 1 == NV { L::load_masked(w.add(v * L::N), last) } else { L::load(w.add(v * L::N)) };
+                    let cut = KIND != RUNS && v + 1 == NV && !free;
+                    b[v] = if cut { L::load_masked(w.add(v * L::N), last) } else { L::load(w.add(v * L::N)) };
                 }
                 for m in 0..MR {
                     let p = p[m].add(at);
-                    if EACH {
+                    if KIND == EACH {
                         for v in 0..NV {
                             let p = p.add(v * L::N);
-                            let a = if MASK && v + 1 == NV { L::load_masked(p, last) } else { L::load(p) };
+                            let a = if v + 1 == NV && !free { L::load_masked(p, last) } else { L::load(p) };
                             acc[m][v] = L::fma(a, b[v], acc[m][v]);
                         }
                     } else {
@@ -106,25 +116,24 @@ per_lanes! {
                 bias[v] = if v + 1 == NV { L::load_masked(t.bias.add(v * L::N), last) } else { L::load(t.bias.add(v * L::N)) };
             }
         }
-        let whole = t.columns == NV * L::N;
+        // NaN passes: `max` returns its second argument.
+        let floor = L::splat(if t.relu { <T as Real>::ZERO } else { <T as Real>::LOWEST });
         for m in 0..MR {
             if m < t.rows {
                 let c = t.c.add((*t.places.add(m)).to);
                 for v in 0..NV {
                     let c = c.add(v * L::N);
-                    let cut = !whole && v + 1 == NV;
                     let mut x = L::add(acc[m][v], bias[v]);
-                    if t.add {
-                        x = L::add(if cut { L::load_masked(c, last) } else { L::load(c) }, x);
-                    }
-                    if t.relu {
-                        // NaN passes: `max` returns its second argument.
-                        x = L::max(L::zero(), x);
-                    }
-                    if cut {
-                        L::store_masked(c, last, x);
+                    if whole || v + 1 < NV {
+                        if t.add {
+                            x = L::add(L::load(c), x);
+                        }
+                        L::store(c, L::max(floor, x));
                     } else {
-                        L::store(c, x);
+                        if t.add {
+                            x = L::add(L::load_masked(c, last), x);
+                        }
+                        L::store_masked(c, last, L::max(floor, x));
                     }
                 }
             }
@@ -132,56 +141,58 @@ per_lanes! {
     }
 }
 
-type Kernel<T> = unsafe fn(&Tile<T>);
+/// Kinds of tiles. Of outputs: w is packed, in whole vectors.
+const RUNS: u8 = 0;
+/// Of weight gradients: w ends with its columns.
+const LINES: u8 = 1;
+/// Depthwise: a and w are vectors that end with their columns.
+const EACH: u8 = 2;
 
-/// The shape of a tile in registers.
-#[derive(Clone, Copy)]
-struct Form {
-    vectors: usize,
-    mask: bool,
-    each: bool,
+/// Asks for the cache line at `p`, which may lie anywhere.
+#[inline(always)]
+unsafe fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T0 }>(p.cast());
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
 }
 
-/// The smallest tile with at least `rows` rows.
-fn kernel<T: Real>(isa: Isa, rows: usize, form: Form) -> Kernel<T> {
+type Kernel<T> = unsafe fn(&Tile<T>);
+
+/// The smallest tile of a kind with at least `rows` rows of 1 or 2 vectors.
+fn kernel<T: Real>(isa: Isa, rows: usize, vectors: usize, kind: u8) -> Kernel<T> {
     macro_rules! pick {
-        ($nv:literal, $mask:literal, $each:literal: $($mr:literal)*) => {
-            $(if rows <= $mr { return tile::<T, $mr, $nv, $mask, $each>(isa); })*
+        ($nv:literal, $kind:ident: $($mr:literal)*) => {
+            $(if rows <= $mr { return tile::<T, $mr, $nv, $kind>(isa); })*
         };
     }
-    match (form.vectors, form.mask, form.each) {
-        (1, false, false) => {
-            pick!(1, false, false: 1 2 4 6 9 12 14);
+    match (vectors, kind) {
+        (1, RUNS) => {
+            pick!(1, RUNS: 1 2 4 6 9 12 14);
         }
-        (1, true, false) => {
-            pick!(1, true, false: 1 2 4 6 9 12 14);
+        (_, RUNS) => {
+            pick!(2, RUNS: 1 2 4 6 9 12 14);
         }
-        (_, false, false) => {
-            pick!(2, false, false: 1 2 4 6 9 12 14);
+        (1, LINES) => {
+            pick!(1, LINES: 1 2 4 6 9 12 14);
         }
-        (_, true, false) => {
-            pick!(2, true, false: 1 2 4 6 9 12 14);
+        (_, LINES) => {
+            pick!(2, LINES: 1 2 4 6 9 12 14);
         }
-        (1, false, true) => {
-            pick!(1, false, true: 1 2 4 6);
+        (1, _) => {
+            pick!(1, EACH: 1 2 4 6);
         }
-        (1, true, true) => {
-            pick!(1, true, true: 1 2 4 6);
-        }
-        (_, false, true) => {
-            pick!(2, false, true: 1 2 4 6);
-        }
-        (_, true, true) => {
-            pick!(2, true, true: 1 2 4 6);
+        (_, _) => {
+            pick!(2, EACH: 1 2 4 6);
         }
     }
     unreachable!("tiles have at most 14 rows")
 }
 
 /// The most rows of a tile.
-fn tile_rows(isa: Isa, form: Form) -> usize {
-    match (isa, form.vectors) {
-        _ if form.each => 6,
+fn tile_rows(isa: Isa, vectors: usize, kind: u8) -> usize {
+    match (isa, vectors) {
+        _ if kind == EACH => 6,
         (Isa::Avx512, _) => 14,
         (_, 1) => 12,
         _ => 6,
@@ -192,16 +203,16 @@ fn tile_rows(isa: Isa, form: Form) -> usize {
 struct Kernels<T> {
     isa: Isa,
     rows: usize,
-    form: Form,
+    vectors: usize,
+    kind: u8,
     whole: Kernel<T>,
 }
 
 impl<T: Real> Kernels<T> {
-    /// For so many columns; `cut` where the operands end with them, and are not padded to whole vectors.
-    fn new(isa: Isa, columns: usize, lanes: usize, cut: bool, each: bool) -> Self {
-        let form = Form { vectors: columns.div_ceil(lanes), mask: cut && !columns.is_multiple_of(lanes), each };
-        let rows = tile_rows(isa, form);
-        Self { isa, rows, form, whole: kernel(isa, rows, form) }
+    fn new(isa: Isa, columns: usize, lanes: usize, kind: u8) -> Self {
+        let vectors = columns.div_ceil(lanes);
+        let rows = tile_rows(isa, vectors, kind);
+        Self { isa, rows, vectors, kind, whole: kernel(isa, rows, vectors, kind) }
     }
 
     /// All rows in `places`, tile by tile.
@@ -222,7 +233,7 @@ impl<T: Real> Kernels<T> {
             few[..rest.len()].copy_from_slice(rest);
             t.places = few.as_ptr();
             t.rows = rest.len();
-            kernel(self.isa, rest.len(), self.form)(&t);
+            kernel(self.isa, rest.len(), self.vectors, self.kind)(&t);
         }
     }
 }
@@ -269,34 +280,78 @@ pub(super) fn pack<T: Real>(cpu: &Cpu, g: &Gather, flip: bool, lanes: usize, w: 
         }
         return;
     }
-    let (k, columns) = (g.input.c / g.groups, g.output.c / g.groups);
-    let panels = columns.div_ceil(2 * lanes);
-    let (len, tasks) = (packed.len(), g.parts.len() * g.groups * panels);
+    let panels = (g.output.c / g.groups).div_ceil(2 * lanes);
+    let rows = g.parts.iter().map(|p| p.rows.len()).max().unwrap_or(0);
+    // Whichever operand is contiguous is read in order: whole rows, or a panel of them turned round.
+    let pieces = if flip { panels } else { rows.div_ceil(PACK) };
+    let (len, tasks) = (packed.len(), g.parts.len() * g.groups * pieces);
     let shared = Shared(packed.as_mut_ptr());
     let task = |i: usize| {
-        let (j, group) = (i % panels, i / panels % g.groups);
-        let part = &g.parts[i / panels / g.groups];
-        let start = panel(g, part, group, j, lanes);
-        let valid = (columns - j * 2 * lanes).min(2 * lanes);
-        let width = padded(valid, lanes);
-        debug_assert!(start + part.rows.len() * width <= len);
-        // SAFETY: panels lie one after another and do not overlap; each task has one.
-        let out = unsafe { std::slice::from_raw_parts_mut(shared.at(start), part.rows.len() * width) };
-        for (r, out) in out.chunks_exact_mut(width).enumerate() {
-            let (tap, i) = (part.taps[r / k], r % k);
-            if flip {
-                let first = (tap * columns + j * 2 * lanes) * g.input.c + group * k + i;
-                for (o, w) in out[..valid].iter_mut().zip(w[first..].iter().step_by(g.input.c)) {
-                    *o = *w;
-                }
-            } else {
-                let first = (tap * k + i) * g.output.c + group * columns + j * 2 * lanes;
-                out[..valid].copy_from_slice(&w[first..][..valid]);
-            }
-            out[valid..].fill(T::ZERO);
+        let (piece, group, part) = (i % pieces, i / pieces % g.groups, &g.parts[i / pieces / g.groups]);
+        if flip {
+            pack_panel(g, part, group, piece, lanes, w, shared);
+        } else {
+            let end = part.rows.len();
+            pack_rows(g, part, group, (piece * PACK).min(end)..((piece + 1) * PACK).min(end), lanes, w, shared);
         }
     };
     if len < 64 * 1024 { (0..tasks).for_each(task) } else { cpu.run(tasks, &task) }
+}
+
+/// Weight rows that one task packs.
+const PACK: usize = 64;
+
+/// Columns of panel `j` with and without padding.
+fn widths(g: &Gather, j: usize, lanes: usize) -> (usize, usize) {
+    let valid = (g.output.c / g.groups - j * 2 * lanes).min(2 * lanes);
+    (valid, padded(valid, lanes))
+}
+
+/// Puts some rows of w into all panels.
+fn pack_rows<T: Real>(
+    g: &Gather,
+    part: &Part,
+    group: usize,
+    rows: std::ops::Range<usize>,
+    lanes: usize,
+    w: &[T],
+    packed: Shared<T>,
+) {
+    let (k, columns) = (g.input.c / g.groups, g.output.c / g.groups);
+    for r in rows {
+        let w = &w[(part.taps[r / k] * k + r % k) * g.output.c + group * columns..][..columns];
+        for (j, w) in w.chunks(2 * lanes).enumerate() {
+            let (valid, width) = widths(g, j, lanes);
+            // SAFETY: row r of a panel; panels do not overlap, and each row belongs to one task.
+            let out = unsafe { std::slice::from_raw_parts_mut(packed.at(panel(g, part, group, j, lanes) + r * width), width) };
+            out[..valid].copy_from_slice(w);
+            out[valid..].fill(T::ZERO);
+        }
+    }
+}
+
+/// Puts the transpose of w into one panel.
+fn pack_panel<T: Real>(g: &Gather, part: &Part, group: usize, j: usize, lanes: usize, w: &[T], packed: Shared<T>) {
+    let (k, columns) = (g.input.c / g.groups, g.output.c / g.groups);
+    let (valid, width) = widths(g, j, lanes);
+    let start = panel(g, part, group, j, lanes);
+    // SAFETY: panels lie one after another and do not overlap; each task has one.
+    let out = unsafe { std::slice::from_raw_parts_mut(packed.at(start), part.rows.len() * width) };
+    for (tap, out) in part.taps.iter().zip(out.chunks_exact_mut(k * width)) {
+        // A cache line of each row of w at a time.
+        for (block, out) in out.chunks_mut(16 * width).enumerate() {
+            for i in 0..width {
+                if i >= valid {
+                    out.iter_mut().skip(i).step_by(width).for_each(|o| *o = T::ZERO);
+                    continue;
+                }
+                let first = (tap * columns + j * 2 * lanes + i) * g.input.c + group * k + block * 16;
+                for (o, w) in out.iter_mut().skip(i).step_by(width).zip(&w[first..]) {
+                    *o = *w;
+                }
+            }
+        }
+    }
 }
 
 /// Copies the input of the unit that begins at `start` to `copy`, zeros outside of the image.
@@ -421,7 +476,7 @@ unsafe fn part_of_unit<T: Real>(
             } else {
                 (a.add(group * (g.input.c / g.groups)), &packed[panel(g, part, group, j, lanes)..], padded(n, lanes))
             };
-            let kernels = Kernels::new(isa, n, lanes, g.each, g.each);
+            let kernels = Kernels::new(isa, n, lanes, if g.each { EACH } else { RUNS });
             for (i, runs) in part.runs.chunks(part.together).enumerate() {
                 let t = Tile {
                     a,
@@ -551,7 +606,7 @@ unsafe fn weights_of_unit<T: Real>(
         let lines = &part.lines[..n * d * h];
         for group in 0..groups {
             for first in (0..columns).step_by(2 * lanes) {
-                let kernels = Kernels::new(isa, (columns - first).min(2 * lanes), lanes, true, g.each);
+                let kernels = Kernels::new(isa, (columns - first).min(2 * lanes), lanes, if g.each { EACH } else { LINES });
                 let tiles = part.rows.len().div_ceil(kernels.rows);
                 let share = share * tiles / shares * kernels.rows..(share + 1) * tiles / shares * kernels.rows;
                 let places = &part.rows[share.start..share.end.min(part.rows.len())];

@@ -7,7 +7,8 @@
 //!
 //! With u > 1 an output meets only some taps. Along each axis the outputs fall into u/gcd(s, u) *phases*, the residue
 //! classes that meet the same taps; a phase is a plain convolution with stride s/gcd(s, u) and dilation e/gcd(e, u).
-//! A [`Part`] is one combination of phases over the three axes. Each tap belongs to at most one phase.
+//! A [`Part`] is one combination of phases over the three axes. Each tap belongs to at most one phase; outputs of phases
+//! that meet no tap get the bias alone.
 //!
 //! The outputs are computed in *units*: blocks small enough that the input under them, padded, stays in the cache.
 
@@ -27,7 +28,7 @@ struct Axis {
 }
 
 /// The outputs first, first + step, … of an axis, and the taps tap, tap + tap_step, … that they meet.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Phase {
     first: usize,
     count: usize,
@@ -49,6 +50,8 @@ struct Phases {
     /// The first input that any phase asks for, and one past the last.
     low: isize,
     high: isize,
+    /// Some outputs meet no tap.
+    sparse: bool,
 }
 
 impl Phases {
@@ -58,7 +61,7 @@ impl Phases {
             let last = (steps.min(p.count) - 1) * self.stride + (p.taps - 1) * self.dilation;
             (p.origin - self.low) as usize + last + 1
         };
-        self.list.iter().filter(|p| p.taps > 0).map(end).max().unwrap_or(1)
+        self.list.iter().map(end).max().unwrap_or(1)
     }
 }
 
@@ -66,25 +69,43 @@ fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
+/// The number below m that times a is 1 modulo m, for a and m without a common divisor (Euclid).
+fn inverse(a: usize, m: usize) -> usize {
+    let (mut r, mut next_r, mut t, mut next_t) = (m as i128, (a % m) as i128, 0_i128, 1_i128);
+    while next_r != 0 {
+        let q = r / next_r;
+        (r, next_r) = (next_r, r - q * next_r);
+        (t, next_t) = (next_t, t - q * next_t);
+    }
+    t.rem_euclid(m as i128) as usize
+}
+
 impl Axis {
+    /// The phases that meet a tap. The first output of tap t's phase solves first·stride + origin + t·dilation ≡ 0 modulo u.
     fn phases(self) -> Phases {
-        let (step, tap_step) = (self.up / gcd(self.stride, self.up), self.up / gcd(self.dilation, self.up));
-        let (stride, dilation) = (self.stride / gcd(self.stride, self.up), self.dilation / gcd(self.dilation, self.up));
-        let up = self.up as isize;
-        let phase = |first: usize| {
-            let count = (self.output - first).div_ceil(step);
-            let at = |tap: usize| (first * self.stride + tap * self.dilation) as isize + self.origin;
-            match (0..tap_step.min(self.size)).find(|&tap| at(tap) % up == 0) {
-                Some(tap) => Phase { first, count, tap, taps: (self.size - tap).div_ceil(tap_step), origin: at(tap) / up },
-                None => Phase { first, count, ..Phase::default() },
-            }
+        let (common, tap_step) = (gcd(self.stride, self.up), self.up / gcd(self.dilation, self.up));
+        let (step, up) = (self.up / common, self.up as i128);
+        let (stride, dilation) = (self.stride / common, self.dilation / gcd(self.dilation, self.up));
+        let inverse = inverse(stride, step) as i128;
+        let phase = |tap: usize| {
+            let at = self.origin as i128 + tap as i128 * self.dilation as i128;
+            let residue = (-at).rem_euclid(up);
+            let first = (residue / common as i128 * inverse % step as i128) as usize;
+            (residue % common as i128 == 0 && first < self.output).then(|| Phase {
+                first,
+                count: (self.output - first).div_ceil(step),
+                tap,
+                taps: (self.size - tap).div_ceil(tap_step),
+                origin: ((first as i128 * self.stride as i128 + at) / up) as isize,
+            })
         };
-        let list: Vec<Phase> = (0..step.min(self.output)).map(phase).collect();
-        let met = || list.iter().filter(|p| p.taps > 0);
+        let mut list: Vec<Phase> = (0..tap_step.min(self.size)).filter_map(phase).collect();
+        list.sort_by_key(|p| p.first);
         let end = |p: &Phase| p.origin + ((p.count - 1) * stride + (p.taps - 1) * dilation + 1) as isize;
-        let low = met().map(|p| p.origin).min().unwrap_or(0);
-        let high = met().map(end).max().unwrap_or(low + 1);
-        Phases { step, tap_step, stride, dilation, most: self.output.div_ceil(step), low, high, list }
+        let low = list.iter().map(|p| p.origin).min().unwrap_or(0);
+        let high = list.iter().map(end).max().unwrap_or(low + 1);
+        let sparse = list.len() < step.min(self.output);
+        Phases { step, tap_step, stride, dilation, most: self.output.div_ceil(step), low, high, list, sparse }
     }
 }
 
@@ -159,6 +180,8 @@ const UNIT: usize = 32 * 1024;
 /// for which a unit of many channels may grow beyond `UNIT`, so that weights are read seldom.
 const PIXELS: usize = 256;
 
+/// The most weight rows: their table then takes 256 MiB.
+const ROWS: usize = 1 << 24;
 /// Weight rows whose panel of two vectors (64 bytes each) takes a quarter of a 1 MiB second-level cache.
 const DEEP: usize = 2048;
 
@@ -176,6 +199,10 @@ impl Gather {
             }
         });
         let (input, output) = if flip { (g.y, g.x) } else { (g.x, g.y) };
+        let rows = (input.c / g.groups).checked_mul(g.window.taps());
+        if rows.is_none_or(|rows| rows > ROWS) {
+            return Err(Error::shape("window", "too many weights for one output").expected("at most 2^24"));
+        }
         let phases = axes.map(Axis::phases);
         let most: [usize; 3] = std::array::from_fn(|i| phases[i].most);
         let inside = |i: usize| phases[i].low >= 0 && phases[i].high <= axes[i].input as isize;
@@ -194,7 +221,7 @@ impl Gather {
             groups: g.groups,
             each: g.groups == g.x.c && g.groups == g.y.c,
             parts: Vec::new(),
-            sparse: false,
+            sparse: phases.iter().any(|p| p.sparse),
             block,
             most,
             direct,
@@ -213,10 +240,6 @@ impl Gather {
         for d in &phases[0].list {
             for h in &phases[1].list {
                 for w in &phases[2].list {
-                    if [d, h, w].iter().any(|p| p.taps == 0) {
-                        self.sparse = true;
-                        continue;
-                    }
                     let part = self.part(phases, [*d, *h, *w], size, flip, before);
                     before += part.rows.len();
                     self.parts.push(part);
