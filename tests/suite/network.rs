@@ -501,3 +501,24 @@ fn errors_say_where_and_what() -> Result<()> {
     assert_eq!(model.output(0).map(drop).unwrap_err().kind(), ErrorKind::Order);
     Ok(())
 }
+
+/// A plan that cannot fit says so before it takes memory, with a table and the batch that would.
+#[test]
+fn too_large_plans_are_refused_with_a_batch_that_fits() -> Result<()> {
+    let x = Extent::flat(1);
+    let mut net = Network::new(x);
+    net.push(Dense::new(1 << 16));
+    let mut model = Model::builder(net.clone()).build()?;
+    // 2²² rows of 2¹⁶ outputs: a terabyte.
+    let xs = vec![0.0_f32; 1 << 22];
+    let e = model.forward(Mode::Infer, View::new(x, &xs)?).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::OutOfMemory, "{e}");
+    let text = e.to_string();
+    assert!(text.contains("dense1") && text.contains("a batch of") && text.contains("fits"), "{text}");
+    let fits = net.report(Mode::Infer, 1)?.batch_within(1 << 30).expect("some batch fits in a GiB");
+    // An estimate from the plan for one row: workspaces may grow a little with the batch.
+    let share = net.report(Mode::Infer, fits)?.bytes() as f64 / (1_u64 << 30) as f64;
+    assert!((0.95..1.02).contains(&share), "a batch of {fits} takes {share} of the GiB");
+    assert_eq!(model.forward(Mode::Infer, View::new(x, &xs[..3])?)?.rows(), 3);
+    Ok(())
+}

@@ -50,6 +50,45 @@ fn the_trainer_does_the_steps_of_the_open_loop() -> Result<()> {
     Ok(())
 }
 
+/// Two inputs, two outputs, a loss for each with its factor: the order of inputs and targets is that of the network.
+#[test]
+fn several_inputs_and_losses() -> Result<()> {
+    let (image, vector, out) = (Extent::image(4, 4, 1), Extent::flat(3), Extent::flat(2));
+    let mut net = Network::default();
+    let (a, b) = (net.input("image", image), net.input("vector", vector));
+    let conv = net.add(Conv::new(4, 3).pad(1).act(Tanh), &[a]);
+    let flat = net.add(Flatten::new(), &[conv]);
+    let both = net.add(Merge::concat(), &[flat, b]);
+    let class = net.add(Dense::new(3), &[both]);
+    let value = net.add(Dense::new(2), &[both]);
+    net.output("class", class).output("value", value);
+    let n = 10;
+    let mut r = Stream::new(8, Purpose::User, 0);
+    let mut draw = |len: usize| (0..len).map(|_| r.normal() as f32).collect::<Vec<f32>>();
+    let (xa, xb, values) = (draw(n * 16), draw(n * 3), draw(n * 2));
+    let labels: Vec<u32> = (0..n as u32).map(|i| i * 7 % 3).collect();
+    let samples = Samples::new(image, xa.clone())?.with_input(vector, xb.clone())?;
+    let samples = samples.with_classes(labels.clone(), 3)?.with_values(out, values.clone())?;
+    let none: Option<Samples> = None;
+    let builder = Trainer::builder(net.clone(), SoftmaxCrossEntropy, Sgd::new(0.1)).loss("value", Mse, 0.3);
+    let mut trainer = builder.batch(4).shuffle(false).seed(2).data(samples, none).build()?;
+    let mut model = Model::builder(net).seed(2).loss("class", SoftmaxCrossEntropy, 1.0).loss("value", Mse, 0.3).build()?;
+    for start in [0, 4, 8] {
+        let end = n.min(start + 4);
+        model
+            .forward(Mode::Train, &[View::new(image, &xa[start * 16..end * 16])?, View::new(vector, &xb[start * 3..end * 3])?])?;
+        let targets = View::new(out, &values[start * 2..end * 2])?;
+        let loss = model.loss(&[Targets::Classes(&labels[start..end]), targets.into()])?;
+        model.backward(Seed::Loss, Grads::Write)?;
+        model.step(&Sgd::new(0.1))?;
+        assert_eq!(trainer.step()?, loss);
+    }
+    for name in ["conv1.weight", "dense1.weight", "dense2.bias"] {
+        assert_eq!(trainer.model().array(name)?, model.array(name)?, "{name}");
+    }
+    Ok(())
+}
+
 /// Sample weights: one step of gradient descent on Σ wᵢ·ℓᵢ/n is the weighted mean of the steps on each sample alone.
 #[test]
 fn sample_weights_weigh_gradients() -> Result<()> {
@@ -80,9 +119,9 @@ fn sample_weights_weigh_gradients() -> Result<()> {
     let all: Vec<usize> = (0..n).collect();
     let together = step(&all, Some(weights.to_vec()))?;
     let mut expected = vec![0.0; together.len()];
-    for i in 0..n {
+    for (i, &weight) in weights.iter().enumerate() {
         let alone = step(&[i], None)?;
-        expected.iter_mut().zip(&alone).for_each(|(e, a)| *e += f64::from(weights[i]) * a / n as f64);
+        expected.iter_mut().zip(&alone).for_each(|(e, a)| *e += f64::from(weight) * a / n as f64);
     }
     // Differences of weights of order 1: their rounding, six times.
     crate::check::close("step", &together, &expected, 1e-13).unwrap();

@@ -20,7 +20,8 @@ fn window([d, h, w]: [[usize; 7]; 3]) -> (Extent, Window) {
 }
 
 /// A random DAG of layers that keep or halve an image: `choices` decides the layer and the inputs of each node.
-fn dag(choices: &[(u8, u8, u8)]) -> Network {
+/// `smooth` leaves out what has kinks.
+fn dag(choices: &[(u8, u8, u8)], smooth: bool) -> Network {
     let mut net = Network::new(Extent::image(6, 6, 3));
     let mut nodes = vec![(net.node("input").unwrap(), Extent::image(6, 6, 3))];
     for &(what, a, b) in choices {
@@ -28,19 +29,20 @@ fn dag(choices: &[(u8, u8, u8)]) -> Network {
         let partners: Vec<NodeId> = nodes.iter().filter(|(_, f)| *f == e).map(|(n, _)| *n).collect();
         let other = partners[b as usize % partners.len()];
         let node = match what % 14 {
-            0 => net.add(Activate::new(Relu), &[x]),
+            0 if !smooth => net.add(Activate::new(Relu), &[x]),
             1 => net.add(Activate::new(Silu), &[x]),
             2 => net.add(Merge::add(), &[x, other]),
             3 => net.add(Merge::add(), &[x, other, x]),
             4 if e.c < 20 => net.add(Merge::concat(), &[x, other]),
             5 => net.add(Conv::new(2 + b as usize % 3, 3).same().act(Tanh), &[x]),
             6 => net.add(Conv::depthwise(3).same(), &[x]),
+            7 if e.h > 2 && smooth => net.add(Pool::average(2), &[x]),
             7 if e.h > 2 => net.add(Pool::max(2), &[x]),
             8 if e.h > 2 => net.add(Pool::average(3).stride(1).pad(1), &[x]),
             9 => net.add(Dropout::new(0.3), &[x]),
             10 if e.area() > 1 => net.add(Norm::instance(), &[x]),
             11 => net.add(Reshape::to(e), &[x]),
-            12 => net.add(PRelu::new(), &[x]),
+            12 if !smooth => net.add(PRelu::new(), &[x]),
             _ => net.add(Activate::new(Softmax), &[x]),
         };
         let e = net.report(Mode::Infer, 1).unwrap().nodes.last().unwrap().extent;
@@ -79,6 +81,83 @@ fn pass(net: &Network, threads: usize, keep: bool, rows: usize) -> Result<Vec<Ve
     let names: Vec<String> = model.arrays().map(|(n, _)| n.to_string()).collect();
     all.extend(names.iter().filter_map(|n| model.gradient(n).ok()));
     Ok(all)
+}
+
+/// How far the backward pass is from the differences, how far it may be, and whether the differences are clear enough to
+/// tell.
+fn check(net: &Network) -> Result<(f64, f64, bool)> {
+    let at = Along::new(net, 0.0)?;
+    let slope = |h: f64| -> Result<f64> { Ok((Along::new(net, h)?.value - Along::new(net, -h)?.value) / (2.0 * h)) };
+    let (coarse, fine) = (slope(1e-4)?, slope(5e-5)?);
+    // Richardson: the h² of both is gone, and their difference bounds what is left. Rounding: ε·Σ|r·y|/h.
+    let best = fine + (fine - coarse) / 3.0;
+    let bound = (fine - coarse).abs() + 1e-8 * at.slope.abs() + 64.0 * f64::EPSILON * at.size / 5e-5;
+    Ok(((best - at.slope).abs(), bound, bound < 1e-3 * at.scale))
+}
+
+/// The check of random graphs notices a gradient that is 1 % wrong in the middle of a network.
+#[test]
+fn the_check_of_graphs_can_fail() -> Result<()> {
+    use crate::corrupt::{Corrupt, What};
+    for (factor, wrong) in [(1.0, false), (1.01, true), (-1.0, true)] {
+        let mut net = Network::new(Extent::image(6, 6, 3));
+        net.push(Conv::new(4, 3).same());
+        let inner = crate::case::Shared(std::sync::Arc::new(Activate::new(Tanh)));
+        net.push(Corrupt { inner, what: What::Input(0), factor });
+        net.push(Dense::new(2));
+        let (off, bound, clear) = check(&net)?;
+        assert!(clear && (off > bound) == wrong, "factor {factor}: off by {off}, bound {bound}");
+    }
+    Ok(())
+}
+
+/// A network with everything moved by h along a random direction.
+struct Along {
+    /// Σ r·y over all outputs.
+    value: f64,
+    /// Its derivative along the direction, from the backward pass.
+    slope: f64,
+    /// Σ |r·y|
+    size: f64,
+    /// Σ |gradient·direction|
+    scale: f64,
+}
+
+impl Along {
+    fn new(net: &Network, h: f64) -> Result<Self> {
+        let x = Extent::image(6, 6, 3);
+        let mut r = Stream::new(2, Purpose::User, 0);
+        // A new model each time, so that dropout draws the same masks.
+        let mut model = Model::builder(net.clone()).precision(Precision::FP64).seed(3).build()?;
+        let mut moved = |v: f64| {
+            let d = r.normal();
+            (v + h * d, d)
+        };
+        let (xs, dx): (Vec<f64>, Vec<f64>) = (0..2 * x.len()).map(|i| moved((i as f64 * 0.7).sin())).unzip();
+        let names: Vec<String> = model.arrays().map(|(n, _)| n.to_string()).collect();
+        let mut directions = Vec::new();
+        for name in &names {
+            let (w, d): (Vec<f64>, Vec<f64>) = model.array(name)?.into_iter().map(&mut moved).unzip();
+            model.set_array(name, &w)?;
+            directions.push(d);
+        }
+        model.forward(Mode::Train, View::f64(x, &xs)?)?;
+        let (mut value, mut size, mut gradients) = (0.0, 0.0, Vec::new());
+        for k in 0..net.outputs().len() {
+            let y = batch(model.output(k)?)?;
+            let weights: Vec<f64> = y.v.iter().map(|_| r.between(0.2, 1.0)).collect();
+            value += y.v.iter().zip(&weights).map(|(y, w)| y * w).sum::<f64>();
+            size += y.v.iter().zip(&weights).map(|(y, w)| (y * w).abs()).sum::<f64>();
+            gradients.push((y.extent, weights));
+        }
+        let views = gradients.iter().map(|(e, v)| View::f64(*e, v).map(Some)).collect::<Result<Vec<_>>>()?;
+        let back = model.backward(Seed::Outputs(&views), Grads::Write)?.as_f64()?.to_vec();
+        let mut terms: Vec<f64> = back.iter().zip(&dx).map(|(g, d)| g * d).collect();
+        for (name, d) in names.iter().zip(&directions) {
+            terms.extend(model.gradient(name)?.iter().zip(d).map(|(g, d)| g * d));
+        }
+        Ok(Self { value, size, slope: terms.iter().sum(), scale: terms.iter().map(|t| t.abs()).sum() })
+    }
 }
 
 proptest! {
@@ -130,13 +209,13 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Legal graphs can be planned; no unwritten memory (poison is NaN) reaches a result; neither threads nor the sharing
     /// of memory change a bit.
     #[test]
-    fn random_graphs(choices in prop::collection::vec(any::<(u8, u8, u8)>(), 1..14), rows in 1_usize..6) {
-        let net = dag(&choices);
+    fn random_graphs(choices in prop::collection::vec(any::<(u8, u8, u8)>(), 1..18), rows in 1_usize..6) {
+        let net = dag(&choices, false);
         let one = pass(&net, 1, false, rows).map_err(|e| TestCaseError::fail(e.to_string()))?;
         prop_assert!(one.iter().flatten().all(|v| v.is_finite()));
         let three = pass(&net, 3, false, rows).map_err(|e| TestCaseError::fail(e.to_string()))?;
@@ -145,10 +224,18 @@ proptest! {
         prop_assert!(one == kept, "sharing memory changes the result");
     }
 
+    /// The gradient of a random functional of all outputs, along a random direction in all inputs and parameters.
+    #[test]
+    fn random_graphs_have_the_gradient_of_their_differences(choices in prop::collection::vec(any::<(u8, u8, u8)>(), 1..18)) {
+        let (off, bound, clear) = check(&dag(&choices, true)).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        prop_assume!(clear);
+        prop_assert!(off <= bound, "backward is off by {}, bound {:.1e}", off, bound);
+    }
+
     /// A saved model computes the same bits, and saves as the same bytes.
     #[test]
     fn checkpoints_come_back(choices in prop::collection::vec(any::<(u8, u8, u8)>(), 1..10), seed in any::<u64>()) {
-        let net = dag(&choices);
+        let net = dag(&choices, false);
         let run = || -> Result<()> {
             let mut model = Model::builder(net.clone()).seed(seed).build()?;
             let bytes = model.checkpoint()?.to_bytes()?;
