@@ -1,8 +1,8 @@
 //! Convolution: y[p][f] = b[f] + Σ_(t,i) x[q][i]·w[t][i][f], summed over the taps t and input positions q that meet
 //! output p (see [`im2col`](super::im2col)) and the channels i of f's group; its gradients wrt x and w.
 
-use super::conv_micro as micro;
-pub use super::conv_micro::End;
+use super::conv_cpu as loops;
+pub use super::conv_cpu::End;
 use super::conv_plan::Gather;
 use super::simd::lanes;
 use crate::device::{Cpu, Device};
@@ -132,7 +132,7 @@ impl Conv {
     /// Scratch of the forward or (`flip`) backward pass.
     fn gather_len(&self, flip: bool) -> usize {
         let g = if flip { &self.backward } else { &self.forward };
-        part(micro::packed_len(g, self.lanes)) + part(self.tasks * g.copy_len())
+        part(loops::packed_len(g, self.lanes)) + part(self.tasks * g.copy_len())
     }
 
     /// What the directions need as `scratch`.
@@ -153,18 +153,18 @@ impl Conv {
     #[allow(clippy::too_many_arguments)]
     fn gather<T: Real>(&self, cpu: &Cpu, flip: bool, x: &[T], w: &[T], end: End<'_, T>, y: &mut [T], scratch: &mut [T]) {
         let g = if flip { &self.backward } else { &self.forward };
-        let (packed, copies) = scratch.split_at_mut(part(micro::packed_len(g, self.lanes)));
-        micro::pack(cpu, g, flip, self.lanes, w, packed);
+        let (packed, copies) = scratch.split_at_mut(part(loops::packed_len(g, self.lanes)));
+        loops::pack(cpu, g, flip, self.lanes, w, packed);
         if g.sparse && end.mode == GradMode::Write {
             start(y, g.output.c, end);
         }
-        micro::gather(cpu, g, self.lanes, self.tasks, x, packed, end, y, copies);
+        loops::gather(cpu, g, self.lanes, self.tasks, x, packed, end, y, copies);
     }
 
     /// dw from x and dy.
     pub fn weights<T: Real>(&self, cpu: &Cpu, x: &[T], dy: &[T], dw: &mut [T], mode: GradMode, scratch: &mut [T]) {
         let scratch = scratch.split_at_mut(part(self.tasks * self.forward.copy_len()));
-        micro::weights(cpu, &self.forward, self.lanes, (self.tasks, self.chunks), x, dy, dw, mode, scratch);
+        loops::weights(cpu, &self.forward, self.lanes, (self.tasks, self.chunks), x, dy, dw, mode, scratch);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod conv;
+mod conv_cpu;
 mod conv_micro;
 mod conv_plan;
 pub mod elementwise;
