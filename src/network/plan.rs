@@ -440,14 +440,14 @@ impl Wiring {
     fn may_overwrite(&self, i: usize, x: usize) -> bool {
         let root = self.root(x);
         let members = (0..i).filter(|&m| self.root(m) == root);
-        let mut safe = !self.reads[i].0;
+        let (mut safe, mut arguments) = (!self.reads[i].0, 0);
         for m in members {
             safe &= !self.is_output[m] && !self.is_kept[m] && !self.is_input[m] && !self.reads[m].1;
             safe &= self.consumers[m].iter().all(|&(c, _)| c == i || (c < i && !self.reads[c].0));
-            // Both arguments of one layer: the second would see the overwritten value.
-            safe &= self.consumers[m].iter().filter(|&&(c, _)| c == i).count() <= 1;
+            arguments += self.consumers[m].iter().filter(|&&(c, _)| c == i).count();
         }
-        safe
+        // Two arguments in the same memory, be it through a view: the second would see the overwritten value.
+        safe && arguments <= 1
     }
 
     fn backward_time(&self, i: usize) -> u32 {
