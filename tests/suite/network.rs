@@ -227,6 +227,28 @@ fn weighted_losses_of_two_outputs() -> Result<()> {
     Ok(())
 }
 
+/// A value and a view of it are two arguments in one memory: their sum must not overwrite the first before the second is
+/// read. (Found by the random graphs.)
+#[test]
+fn a_value_and_its_view_can_be_added() -> Result<()> {
+    let x = Extent::flat(3);
+    for (first, second) in [(0, 1), (1, 0), (1, 1), (0, 0)] {
+        let mut net = Network::new(x);
+        let a = net.push(Activate::new(Tanh));
+        let view = net.push(Reshape::to(x));
+        net.add(Merge::add(), &[[a, view][first], [a, view][second]]);
+        let mut model = Model::builder(net).precision(Precision::FP64).build()?;
+        let xs = [0.5, -1.0, 2.0];
+        let y = model.forward(Mode::Train, View::f64(x, &xs)?)?.as_f64()?.to_vec();
+        let expected: Vec<f64> = xs.iter().map(|x: &f64| 2.0 * x.tanh()).collect();
+        crate::check::close("y", &y, &expected, 1e-14).unwrap();
+        let dx = model.backward(View::f64(x, &[1.0, 2.0, 3.0])?, Grads::Write)?.as_f64()?.to_vec();
+        let expected: Vec<f64> = xs.iter().zip([1.0, 2.0, 3.0]).map(|(x, d)| 2.0 * d * (1.0 - x.tanh().powi(2))).collect();
+        crate::check::close("dx", &dx, &expected, 1e-14).unwrap();
+    }
+    Ok(())
+}
+
 /// A plan in which every node is kept shares no activation; the results are the same bits.
 #[test]
 fn shared_memory_changes_no_bit() -> Result<()> {
