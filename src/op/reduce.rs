@@ -16,6 +16,13 @@ const PIECE: usize = 1 << 15;
 /// Rows are summed in pieces whose number follows from the sizes alone, and the pieces in order.
 pub(crate) fn columns<T: Real>(cpu: &Cpu, x: &[T], c: usize, s: &mut [T], mode: GradMode) {
     debug_assert!(x.len().is_multiple_of(c) && s.len() == c);
+    if x.len() <= WIDTH {
+        let mut sum = [T::ZERO; WIDTH];
+        for row in x.chunks_exact(c) {
+            sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);
+        }
+        return deliver(&sum, s, mode);
+    }
     let rows = x.len() / c;
     // Narrow rows are taken several at a time, and their sums added afterwards.
     let group = (WIDTH / c).max(1);
@@ -33,10 +40,14 @@ pub(crate) fn columns<T: Real>(cpu: &Cpu, x: &[T], c: usize, s: &mut [T], mode: 
                 sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += *part);
             }
         }
-        match mode {
-            GradMode::Write => s.copy_from_slice(&sum[..s.len()]),
-            GradMode::Add => s.iter_mut().zip(&sum).for_each(|(s, sum)| *s += *sum),
-        }
+        deliver(&sum, s, mode);
+    }
+}
+
+fn deliver<T: Real>(sum: &[T; WIDTH], s: &mut [T], mode: GradMode) {
+    match mode {
+        GradMode::Write => s.copy_from_slice(&sum[..s.len()]),
+        GradMode::Add => s.iter_mut().zip(sum).for_each(|(s, sum)| *s += *sum),
     }
 }
 
