@@ -129,39 +129,12 @@ pub fn workspace<T: Real>(cpu: &Cpu, shape: [usize; 3]) -> usize {
 /// ```
 pub fn gemm<T: Real>(cpu: &Cpu, product: &Product<'_, T>, c: &mut [T], ldc: usize, work: &mut [T]) -> Result<()> {
     let &Product { m, n, k, .. } = product;
-    let small = m <= TINY && n <= TINY && k <= TINY;
-    product.check(c.len(), ldc, work.len(), if small { 0 } else { workspace::<T>(cpu, [m, n, k]) })?;
-    if m == 0 || n == 0 {
-        return Ok(());
-    }
-    if small {
-        tiny(product, c, ldc);
-    } else {
+    product.check(c.len(), ldc, work.len(), workspace::<T>(cpu, [m, n, k]))?;
+    if m > 0 && n > 0 {
         // SAFETY: the spans were checked, so every element that the loops address lies in its slice, and `work` is long enough.
         unsafe { gemm_cpu::run(cpu, &Job::new(cpu, product, c.as_mut_ptr(), ldc), work) }
     }
     Ok(())
-}
-
-/// The longest side of a product done by plain loops.
-const TINY: usize = 8;
-
-/// Products so small that choosing a kernel takes longer than the sums: perceptrons of a few neurons.
-fn tiny<T: Real>(product: &Product<'_, T>, c: &mut [T], ldc: usize) {
-    let &Product { m, n, k, a, b, alpha, beta, bias } = product;
-    for i in 0..m {
-        let mut sums = [T::ZERO; TINY];
-        for p in 0..k {
-            let x = a.data[i * a.rs + p * a.cs];
-            for (j, sum) in sums[..n].iter_mut().enumerate() {
-                *sum += x * b.data[p * b.rs + j * b.cs];
-            }
-        }
-        for (j, (c, sum)) in c[i * ldc..][..n].iter_mut().zip(sums).enumerate() {
-            let old = if beta == T::ZERO { T::ZERO } else { beta * *c };
-            *c = alpha * sum + bias.map_or(T::ZERO, |bias| bias[j]) + old;
-        }
-    }
 }
 
 #[cfg(test)]
