@@ -378,6 +378,23 @@ pub(super) mod tests {
         }
     }
 
+    /// Tables grow with taps and units, never with gaps, strides and padding.
+    #[test]
+    fn extreme_windows_are_planned_or_refused_at_once() {
+        let cpu = Cpu::new(2).unwrap();
+        let plan = |input: usize, window: Window| {
+            let g = Geometry::new(Extent::line(input, 2), 3, window, 1)?;
+            Conv::on_cpu::<f32>(g, 2, &cpu).map(|(conv, _)| conv)
+        };
+        let window = Window::new([1, 1, 3]);
+        let conv = plan(28, Window { gap: [0, 0, 1 << 30], ..window }).unwrap();
+        assert!(conv.forward.sparse && conv.forward.parts.len() == 3 && conv.backward.parts.len() == 1);
+        let conv = plan(28, Window { stride: [1, 1, 1 << 30], before: [0, 0, 1 << 31], ..window }).unwrap();
+        assert!(conv.backward.sparse && conv.backward.parts.len() <= 3);
+        let large = plan(1 << 26, Window::new([1, 1, 1 << 25]));
+        assert_eq!(large.unwrap_err().kind(), crate::ErrorKind::Shape);
+    }
+
     /// Each path was taken that the large shapes are there for.
     #[test]
     fn large_shapes_take_every_path() {
