@@ -324,8 +324,11 @@ mod tests {
         assert!(y[4].is_nan());
     }
 
+    /// The loss, dx, and the gradients of both layers' slopes.
+    type Found = (f64, Vec<f64>, Vec<f64>, Vec<f64>);
+
     /// Loss and, where asked, gradients of a network of activations only: in place, fresh, and with slopes.
-    fn run(x: &[f64], t: &[f64], slopes: Option<&[f64]>) -> Result<(f64, Vec<f64>, Vec<f64>, Vec<f64>)> {
+    fn run(x: &[f64], t: &[f64], slopes: Option<&[f64]>) -> Result<Found> {
         let extent = Extent::line(3, 4);
         let mut net = Network::new(extent);
         net.push(PRelu::new());

@@ -125,7 +125,7 @@ impl Norm {
             return Err(Error::value("momentum", "out of range").expected("0 to 1").got(self.momentum));
         }
         let divides = |n: usize| {
-            if n == 0 || x.c % n != 0 {
+            if n == 0 || !x.c.is_multiple_of(n) {
                 let e = Error::shape("", "the groups do not divide the channels");
                 return Err(e.expected(format!("a divisor of {}", x.c)).got(n));
             }

@@ -44,7 +44,7 @@ impl<'a> View<'a> {
 
     pub(crate) fn of(data: Data<'a>, extent: Extent, len: usize) -> Result<Self> {
         let n = extent.check()?.len();
-        if len == 0 || len % n != 0 {
+        if len == 0 || !len.is_multiple_of(n) {
             let e = Error::shape("view", "data is no whole number of rows");
             return Err(e.expected(format!("a multiple of {n} ({extent})")).got(len));
         }

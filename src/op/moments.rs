@@ -237,6 +237,9 @@ pub(crate) struct Slope<'a, T> {
     pub r: &'a [T],
 }
 
+/// dy, x, centre, p, q, r of one element.
+type Zipped<'a, T> = (((((&'a T, &'a T), &'a T), &'a T), &'a T), &'a T);
+
 per_isa! {
     /// dx = or += p·dy − q − r·(x − centre), channel by channel.
     pub(crate) fn gradient<T: Real>(cpu: &Cpu, dy: &[T], x: &[T], slope: &Slope<'_, T>, mode: GradMode, dx: &mut [T]) {
@@ -246,7 +249,7 @@ per_isa! {
             let (q, r) = (s.spread(|i| slope.q[i]), s.spread(|i| slope.r[i]));
             for ((dy, x), dx) in s.rows(dy).zip(s.rows(x)).zip(s.rows_mut(dx)) {
                 let terms = dy.iter().zip(x).zip(&centre).zip(&p).zip(&q).zip(&r);
-                let value = |(((((dy, x), centre), p), q), r): (((((&T, &T), &T), &T), &T), &T)| *p * *dy - *q - *r * (*x - *centre);
+                let value = |(((((dy, x), centre), p), q), r): Zipped<'_, T>| *p * *dy - *q - *r * (*x - *centre);
                 match mode {
                     GradMode::Write => dx.iter_mut().zip(terms).for_each(|(dx, t)| *dx = value(t)),
                     GradMode::Add => dx.iter_mut().zip(terms).for_each(|(dx, t)| *dx += value(t)),

@@ -219,9 +219,8 @@ impl TrainerBuilder {
         };
         // The plan is made now, so that impossible targets and too little memory are seen here.
         trainer.training_plan()?;
-        match self.resume.filter(|path| path.exists()) {
-            Some(path) => trainer.restore(&Checkpoint::load(&path)?).map_err(|e| e.at(path.display()))?,
-            None => {}
+        if let Some(path) = self.resume.filter(|path| path.exists()) {
+            trainer.restore(&Checkpoint::load(&path)?).map_err(|e| e.at(path.display()))?
         }
         Ok(trainer)
     }

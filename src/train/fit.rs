@@ -133,7 +133,7 @@ impl Trainer {
     ) -> Result<(Option<Evaluation>, Control)> {
         let learning_rate = self.learning_rate();
         let number = self.state.epoch + 1;
-        let due = number % self.rules.validate_every == 0 || number == epochs;
+        let due = number.is_multiple_of(self.rules.validate_every) || number == epochs;
         let evaluation = if due { self.validate()? } else { None };
         let loss = self.state.sum / self.train.len() as f64;
         let mut best = false;
@@ -212,7 +212,7 @@ impl Trainer {
     fn checkpoint_on_the_way(&self) -> Result<()> {
         let every = self.rules.checkpoint_every;
         match &self.rules.checkpoint {
-            Some(path) if every > 0 && self.model.updates() % every == 0 => self.save(path),
+            Some(path) if every > 0 && self.model.updates().is_multiple_of(every) => self.save(path),
             _ => Ok(()),
         }
     }

@@ -28,7 +28,7 @@ impl Cut {
         let positions = x.area().saturating_mul(rows);
         let wanted = positions.saturating_mul(x.c).div_ceil(GRAIN).clamp(1, MAX_CHUNKS);
         // The chunks of samples must end with the sample; the whole batch may have a short last chunk.
-        let chunks = if batch { wanted } else { (1..=wanted).rev().find(|k| positions % k == 0).unwrap_or(1) };
+        let chunks = if batch { wanted } else { (1..=wanted).rev().find(|k| positions.is_multiple_of(*k)).unwrap_or(1) };
         let each = positions.div_ceil(chunks);
         Self { chunk: each.saturating_mul(x.c), chunks: positions.div_ceil(each) }
     }
