@@ -65,3 +65,8 @@ pub use optim::{Adadelta, Adam, AdamW, Optimizer, RmsProp, Schedule, Sgd};
 pub use rng::Init;
 pub use shape::{Axes, Extent, Padding, Sizes, Window};
 pub use train::{Evaluation, Report, StopHandle, Trainer};
+
+/// The README's program must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

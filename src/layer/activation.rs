@@ -64,7 +64,7 @@ impl Layer for Activate {
 /// PReLU: y = x for x > 0, a·x otherwise, with a trained slope a for each channel.
 ///
 /// # Shapes
-/// Any to the same. Parameter `slope`: [c], or [1] where it is shared.
+/// Any to the same. Parameter `slope`: (c), or one element where it is shared.
 ///
 /// # Errors
 /// Planning refuses an initial slope that is not finite.

@@ -1,7 +1,7 @@
-//! Convolution: y[p][f] = act(b[f] + Σ_(t,i) x[q][i]·w[t][i][f]), a cross-correlation (the window is not flipped).
+//! Convolution: y(p, f) = act(b(f) + Σ_(t,i) x(q, i)·w(t, i, f)), a cross-correlation (the window is not flipped).
 //!
 //! Output p and tap t meet input q on each axis where p·stride + t·dilation = before + q·(gap + 1). With dz the gradient
-//! before the activation: dx[q][i] = Σ dz[p][f]·w[t][i][f], dw[t][i][f] = Σ x[q][i]·dz[p][f], db[f] = Σ dz[p][f].
+//! before the activation: dx(q, i) = Σ dz(p, f)·w(t, i, f), dw(t, i, f) = Σ x(q, i)·dz(p, f), db(f) = Σ dz(p, f).
 //!
 //! # Source
 //! LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition"; dilation: Yu & Koltun
@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 /// # Shapes
 /// (d, h, w, c) to (d', h', w', filters) with out = ⌊(in + (in−1)·gap + before + after − (size−1)·dilation − 1)/stride⌋ + 1
 /// on each axis. A size given as one number holds on every axis the network has. Weights: `weight` [kd, kh, kw,
-/// c/groups, filters] and `bias` [filters].
+/// c/groups, filters] and `bias` (filters).
 ///
 /// # Errors
 /// Planning refuses windows that exceed the padded input, zero sizes, and groups that do not divide channels and filters.

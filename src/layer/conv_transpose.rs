@@ -1,7 +1,7 @@
-//! Transposed convolution: y[q][i] = act(b[i] + Σ_(t,f) x[p][f]·w[t][i][f]), the data gradient of a convolution.
+//! Transposed convolution: y(q, i) = act(b(i) + Σ_(t,f) x(p, f)·w(t, i, f)), the data gradient of a convolution.
 //!
 //! Input p, tap t and output q meet on each axis where p·stride + t·dilation = before + q. With dz the gradient before
-//! the activation: dx[p][f] = Σ dz[q][i]·w[t][i][f], dw[t][i][f] = Σ dz[q][i]·x[p][f], db[i] = Σ dz[q][i].
+//! the activation: dx(p, f) = Σ dz(q, i)·w(t, i, f), dw(t, i, f) = Σ dz(q, i)·x(p, f), db(i) = Σ dz(q, i).
 //!
 //! # Source
 //! Zeiler, Krishnan, Taylor & Fergus 2010, "Deconvolutional networks"; sizes as in PyTorch's `ConvTranspose2d`.
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Shapes
 /// (d, h, w, c) to (d', h', w', filters) with out = (in−1)·stride − before − after + (size−1)·dilation + 1 + output_pad on
-/// each axis. Weights: `weight` [kd, kh, kw, filters/groups, c] and `bias` [filters].
+/// each axis. Weights: `weight` [kd, kh, kw, filters/groups, c] and `bias` (filters).
 ///
 /// # Errors
 /// Planning refuses zero sizes, padding that leaves no output, an output padding that is not below the stride, and groups

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Shapes
 /// Any extent, read as one vector of its d·h·w·c values, to a vector of `units`. Weights: `weight` [d·h·w·c, units] with
-/// rows in the order of the input (channels last), and `bias` [units].
+/// rows in the order of the input (channels last), and `bias` (units).
 ///
 /// # Errors
 /// Planning refuses 0 units, and weights of more than 2⁴⁰ elements.

@@ -16,7 +16,7 @@ use crate::{Extent, Real, Result, real};
 use serde::{Deserialize, Serialize};
 
 /// The cross entropy of probabilities: for a network that itself ends in [`Softmax`](crate::Softmax). A network that ends
-/// in logits takes [`SoftmaxCrossEntropy`](super::SoftmaxCrossEntropy), which is faster and loses no digits.
+/// in logits takes [`SoftmaxCrossEntropy`](struct@super::SoftmaxCrossEntropy), which is faster and loses no digits.
 ///
 /// # Shapes
 /// Targets as the output: one-hot, or any distribution, over the channels of each position.

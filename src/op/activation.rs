@@ -1,6 +1,6 @@
 //! Activations: y = f(x), and dx = dy·f′ from the saved output or input.
 //!
-//! Each has one definition of f and f′ ([`Curve`]), used by layers, fused epilogues and tests alike. At a kink f′ takes
+//! Each has one definition of f and f′ (`Curve`), used by layers, fused epilogues and tests alike. At a kink f′ takes
 //! the value of the flat (or leaky) side. NaN passes through.
 
 use crate::device::{Cpu, per_isa};
@@ -92,7 +92,7 @@ impl Activation {
         Self::LeakyRelu { slope, saturation: None }
     }
 
-    /// What [`backward_in_place`] wants as `saved`.
+    /// What `backward_in_place` wants as `saved`.
     pub const fn reads(self) -> Reads {
         match self {
             Self::Gelu | Self::Silu => Reads::X,

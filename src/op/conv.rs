@@ -1,4 +1,4 @@
-//! Convolution: y[p][f] = b[f] + Σ_(t,i) x[q][i]·w[t][i][f], summed over the taps t and input positions q that meet
+//! Convolution: y(p, f) = b(f) + Σ_(t,i) x(q, i)·w(t, i, f), summed over the taps t and input positions q that meet
 //! output p (see [`im2col`](super::im2col)) and the channels i of f's group; its gradients wrt x and w.
 
 use super::conv_cpu as loops;

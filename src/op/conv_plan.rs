@@ -1,6 +1,6 @@
 //! Where a convolution finds its operands: tables made when planning, so that the inner loops only add offsets.
 //!
-//! One operation, *gather*, serves three purposes: out[p][j] = Σ_(t,i) in[(p·s + o + t·e)/u][i]·w[t][i][j] over the taps t
+//! One operation, *gather*, serves three purposes: out(p, j) = Σ_(t,i) in[(p·s + o + t·e)/u][i]·w(t, i, j) over the taps t
 //! for which the position is a whole number inside the input. Forward: stride s, dilation e, o = −before, u = gap + 1.
 //! The gradient wrt the input, and the transposed convolution: s and u change places and the taps are flipped, which
 //! makes o = before − (size − 1)·e.
