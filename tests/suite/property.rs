@@ -28,7 +28,8 @@ fn dag(choices: &[(u8, u8, u8)], smooth: bool) -> Network {
         let (x, e) = nodes[a as usize % nodes.len()];
         let partners: Vec<NodeId> = nodes.iter().filter(|(_, f)| *f == e).map(|(n, _)| *n).collect();
         let other = partners[b as usize % partners.len()];
-        let node = match what % 14 {
+        let wide = e.area() > 1;
+        let node = match what % 26 {
             0 if !smooth => net.add(Activate::new(Relu), &[x]),
             1 => net.add(Activate::new(Silu), &[x]),
             2 => net.add(Merge::add(), &[x, other]),
@@ -40,9 +41,21 @@ fn dag(choices: &[(u8, u8, u8)], smooth: bool) -> Network {
             7 if e.h > 2 => net.add(Pool::max(2), &[x]),
             8 if e.h > 2 => net.add(Pool::average(3).stride(1).pad(1), &[x]),
             9 => net.add(Dropout::new(0.3), &[x]),
-            10 if e.area() > 1 => net.add(Norm::instance(), &[x]),
+            10 if wide => net.add(Norm::instance(), &[x]),
             11 => net.add(Reshape::to(e), &[x]),
             12 if !smooth => net.add(PRelu::new(), &[x]),
+            13 if wide => net.add(Norm::batch(), &[x]),
+            14 => net.add(Lrn::new(3).alpha(0.3), &[x]),
+            15 if e.h < 10 => net.add(Upsample::linear(2), &[x]),
+            16 if e.h < 10 => net.add(ConvTranspose::new(3, 2).stride(2), &[x]),
+            17 => net.add(ZeroPad::new(1, 0), &[x]),
+            18 if e.h > 2 && e.w > 2 => net.add(Crop::new(0, 1), &[x]),
+            19 if e.len() < 200 => net.add(Dense::new(1 + b as usize % 7).act(Logistic), &[x]),
+            20 => net.add(Flatten::new(), &[x]),
+            21 => net.add(Dropout::channels(0.2).not_inverted(), &[x]),
+            22 => net.add(Activate::new(Linear), &[x]),
+            23 => net.add(Activate::new(Tanh), &[x]),
+            24 => net.add(Conv::new(2, 3).stride(2).pad(1).act(Gelu), &[x]),
             _ => net.add(Activate::new(Softmax), &[x]),
         };
         let e = net.report(Mode::Infer, 1).unwrap().nodes.last().unwrap().extent;
@@ -57,12 +70,26 @@ fn dag(choices: &[(u8, u8, u8)], smooth: bool) -> Network {
     net
 }
 
-/// Outputs, input gradient and all gradients of one training pass, as bits.
-fn pass(net: &Network, threads: usize, keep: bool, rows: usize) -> Result<Vec<Vec<f64>>> {
+/// What a plan may be asked for beyond the network.
+#[derive(Clone, Copy, Default)]
+struct Wish {
+    /// Nodes to keep, as bits.
+    keep: u64,
+    /// Nodes to freeze, as bits.
+    freeze: u64,
+}
+
+/// Outputs, input gradient and all gradients of one training pass.
+fn pass(net: &Network, threads: usize, wish: Wish, rows: usize) -> Result<Vec<Vec<f64>>> {
     let mut model = Model::builder(net.clone()).device(Device::cpu_threads(threads)?).seed(3).build()?;
-    if keep {
-        let names: Vec<String> = net.report(Mode::Infer, 1)?.nodes.into_iter().map(|n| n.name).collect();
-        names.iter().filter_map(|n| net.node(n)).for_each(|n| model.keep(n));
+    let names: Vec<String> = net.report(Mode::Infer, 1)?.nodes.into_iter().map(|n| n.name).collect();
+    for (i, node) in names.iter().filter_map(|n| net.node(n)).enumerate() {
+        if wish.keep >> i & 1 == 1 {
+            model.keep(node);
+        }
+        if wish.freeze >> i & 1 == 1 {
+            model.freeze(node);
+        }
     }
     let x = Extent::image(6, 6, 3);
     let mut r = Stream::new(1, Purpose::User, 0);
@@ -134,7 +161,8 @@ impl Along {
             (v + h * d, d)
         };
         let (xs, dx): (Vec<f64>, Vec<f64>) = (0..2 * x.len()).map(|i| moved((i as f64 * 0.7).sin())).unzip();
-        let names: Vec<String> = model.arrays().map(|(n, _)| n.to_string()).collect();
+        let mut names: Vec<String> = model.arrays().map(|(n, _)| n.to_string()).collect();
+        names.retain(|n| model.gradient(n).is_ok());
         let mut directions = Vec::new();
         for name in &names {
             let (w, d): (Vec<f64>, Vec<f64>) = model.array(name)?.into_iter().map(&mut moved).unzip();
@@ -214,14 +242,30 @@ proptest! {
     /// Legal graphs can be planned; no unwritten memory (poison is NaN) reaches a result; neither threads nor the sharing
     /// of memory change a bit.
     #[test]
-    fn random_graphs(choices in prop::collection::vec(any::<(u8, u8, u8)>(), 1..18), rows in 1_usize..6) {
+    fn random_graphs(choices in prop::collection::vec(any::<(u8, u8, u8)>(), 1..18), rows in 1_usize..6, keep in any::<u64>()) {
         let net = dag(&choices, false);
-        let one = pass(&net, 1, false, rows).map_err(|e| TestCaseError::fail(e.to_string()))?;
+        let run = |threads, wish| pass(&net, threads, wish, rows).map_err(|e| TestCaseError::fail(e.to_string()));
+        let one = run(1, Wish::default())?;
         prop_assert!(one.iter().flatten().all(|v| v.is_finite()));
-        let three = pass(&net, 3, false, rows).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert!(one == three, "threads change the result");
-        let kept = pass(&net, 1, true, rows).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        prop_assert!(one == kept, "sharing memory changes the result");
+        prop_assert!(one == run(3, Wish::default())?, "threads change the result");
+        for keep in [u64::MAX, keep] {
+            prop_assert!(one == run(1, Wish { keep, freeze: 0 })?, "sharing memory changes the result");
+        }
+    }
+
+    /// Freezing some nodes changes neither the outputs nor the gradients of inputs and of the other nodes.
+    #[test]
+    fn frozen_parts_of_random_graphs(choices in prop::collection::vec(any::<(u8, u8, u8)>(), 1..18), freeze in any::<u64>()) {
+        let net = dag(&choices, false);
+        let run = |wish| pass(&net, 1, wish, 3).map_err(|e| TestCaseError::fail(e.to_string()));
+        let (free, cold) = (run(Wish::default())?, run(Wish { keep: 0, freeze })?);
+        let outputs = net.outputs().len() + 1;
+        prop_assert!(free[..outputs] == cold[..outputs]);
+        for (f, c) in free[outputs..].iter().zip(&cold[outputs..]) {
+            prop_assert!(f == c || c.iter().all(|v| *v == 0.0));
+        }
+        let all = run(Wish { keep: 0, freeze: u64::MAX })?;
+        prop_assert!(free[..outputs] == all[..outputs] && all[outputs..].iter().flatten().all(|v| *v == 0.0));
     }
 
     /// The gradient of a random functional of all outputs, along a random direction in all inputs and parameters.
