@@ -1,4 +1,4 @@
-//! A case: a layer with its input extents, from which [`check`](crate::check) derives everything that must hold.
+//! A case: a layer with its input extents, from which `check` and `gradient` derive everything that must hold.
 //!
 //! ```text
 //! case("max overlapping", Pool::max(3).stride(2).pad(1)).x(Extent::image(7, 5, 3)).naive(|g| ..)

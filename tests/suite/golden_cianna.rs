@@ -21,7 +21,8 @@
 //! | conv_lin_map_output, conv_logi_map_output, conv_smax_output | yes | |
 //! | dense_to_conv | yes: the neurons are permuted | |
 //! | maxpool, avgpool, maxpool_overlap_pad, pool3d, global_avg_smax | yes | |
-//! | norm_group, norm_group_setoff, norm_relu_cuda_semantics, norm_then_dense_cuda_semantics, pool_norm_order | yes: `Norm::cianna` | |
+//! | norm_group, norm_group_setoff, pool_norm_order | yes: `Norm::cianna` | |
+//! | norm_relu_cuda_semantics, norm_then_dense_cuda_semantics | yes, with the repairs that give its CUDA semantics | |
 //! | worked_examples | partly: `layers::lrn` | the rest repeats the recordings |
 //! | save_format_all_layers, yolo_* | no | they belong to the reader of CIANNA's files and to the detection loss |
 

@@ -3,9 +3,8 @@
 use crate::case::{Batch, Case, Shared, batch, graph};
 use crate::check::{Descent, layer_suite};
 use crate::corrupt::{Corrupt, What};
-use kamacite::layer::{Fields, Layer, Pass, Place, Planned, fields, one};
-use kamacite::loss::LossPass;
-use kamacite::memory::{GradMode, Io, Planner, Slot, Step};
+use crate::user::{Quadratic, Quartic};
+use kamacite::layer::{Fields, Layer};
 use kamacite::rng::{Purpose, Stream};
 use kamacite::*;
 use std::sync::Arc;
@@ -78,104 +77,6 @@ fn numbers(seed: u64, n: usize) -> Vec<f64> {
 
 fn narrow(x: &[f64]) -> Vec<f32> {
     x.iter().map(|&x| x as f32).collect()
-}
-
-/// y = x² + 3x + 1, as a user writes a layer.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-pub struct Quadratic {
-    pub linear: f64,
-}
-
-impl Layer for Quadratic {
-    fn kind(&self) -> &'static str {
-        "quadratic"
-    }
-
-    fn save(&self) -> Fields {
-        fields(self)
-    }
-
-    fn plan(&self, x: &[Extent], _: &mut Planner<'_>) -> Result<Planned> {
-        Ok(Planned::new(one(x)?, QuadraticPass(self.linear)).reads_x().place(Place::Fresh))
-    }
-}
-
-#[derive(Debug)]
-struct QuadraticPass(f64);
-
-impl Pass for QuadraticPass {
-    fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
-        real!(s.dtype(), T => {
-            let (x, mut y, b) = (s.read::<T>(io.x[0])?, s.write::<T>(io.y)?, <T as Real>::of(self.0));
-            y.iter_mut().zip(&*x).for_each(|(y, &x)| *y = x * x + b * x + <T as Real>::ONE);
-        });
-        Ok(())
-    }
-
-    fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
-        let Some((dx, mode)) = io.dx[0] else { return Ok(()) };
-        real!(s.dtype(), T => {
-            let (x, dy, mut dx, b) = (s.read::<T>(io.x[0])?, s.read::<T>(io.dy)?, s.write::<T>(dx)?, <T as Real>::of(self.0));
-            for ((dx, &x), &dy) in dx.iter_mut().zip(&*x).zip(&*dy) {
-                let d = dy * (x + x + b);
-                *dx = if mode == GradMode::Add { *dx + d } else { d };
-            }
-        });
-        Ok(())
-    }
-}
-
-/// ℓ = Σ (y − t)⁴, as a user writes a loss.
-#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-struct Quartic {}
-
-impl Loss for Quartic {
-    fn kind(&self) -> &'static str {
-        "quartic"
-    }
-
-    fn save(&self) -> Fields {
-        fields(self)
-    }
-
-    fn target(&self, y: Extent) -> Target {
-        Target::Values(y)
-    }
-
-    fn plan(&self, y: Extent, target: Target, _: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
-        match target {
-            Target::Values(t) if t == y => Ok(Box::new(QuarticPass(y.len()))),
-            _ => Err(Error::shape("quartic", "target").expected(y).got(format!("{target:?}"))),
-        }
-    }
-}
-
-#[derive(Debug)]
-struct QuarticPass(usize);
-
-impl LossPass for QuarticPass {
-    fn value_and_grad(&self, s: &Step<'_>, io: &kamacite::loss::LossIo) -> Result<()> {
-        real!(s.dtype(), T => {
-            let (y, t, w) = (s.read::<T>(io.y)?, s.read::<T>(io.target)?, s.read::<T>(io.weight)?);
-            let mut value = s.write::<T>(io.value)?;
-            for (n, value) in value.iter_mut().enumerate() {
-                let row = n * self.0..(n + 1) * self.0;
-                *value = w[n] * y[row.clone()].iter().zip(&t[row]).map(|(y, t)| { let r = *y - *t; r * r * r * r }).sum::<T>();
-            }
-            if let Some(dy) = io.dy {
-                let mut dy = s.write::<T>(dy)?;
-                for (i, dy) in dy.iter_mut().enumerate() {
-                    let r = y[i] - t[i];
-                    *dy = <T as Real>::of(4.0 * io.scale) * w[i / self.0] * r * r * r;
-                }
-            }
-        });
-        Ok(())
-    }
-
-    fn predict(&self, _: &Step<'_>, _: Slot) -> Result<()> {
-        Ok(())
-    }
 }
 
 /// Two outputs with weighted losses: L = 2·ℓ(a) + 0.5·ℓ(b) over the rows, against differences.
@@ -418,6 +319,30 @@ fn user_defined_layers_and_losses() -> Result<()> {
     let before = model.forward(Mode::Infer, View::f64(x, &xs)?)?.as_f64()?.to_vec();
     assert_eq!(again.forward(Mode::Infer, View::f64(x, &xs)?)?.as_f64()?, before);
     assert!(Checkpoint::from_bytes(&bytes)?.model(&Registry::standard(), Device::cpu()).is_err());
+    Ok(())
+}
+
+/// `None` for an output is a gradient of zeros.
+#[test]
+fn outputs_without_a_gradient() -> Result<()> {
+    let x = Extent::flat(4);
+    let mut net = Network::new(x);
+    let trunk = net.push(Dense::new(5).act(Tanh));
+    let a = net.add(Dense::new(3), &[trunk]);
+    let b = net.add(Activate::new(Softmax), &[trunk]);
+    net.output("a", a).output("trunk", trunk).output("b", b);
+    let (xs, dy, zeros) = (numbers(20, 8), numbers(21, 10), vec![0.0; 10]);
+    let run = |absent: bool| -> Result<Vec<Vec<f64>>> {
+        let mut model = Model::builder(net.clone()).precision(Precision::FP64).seed(8).build()?;
+        model.forward(Mode::Train, View::f64(x, &xs)?)?;
+        let (three, five) = (View::f64(Extent::flat(3), &zeros[..6])?, View::f64(Extent::flat(5), &zeros)?);
+        let dy = View::f64(Extent::flat(5), &dy)?;
+        let seeds = if absent { [None, Some(dy), None] } else { [Some(three), Some(dy), Some(five)] };
+        let dx = model.backward(Seed::Outputs(&seeds), Grads::Write)?.as_f64()?.to_vec();
+        Ok(vec![dx, model.gradient("dense1.weight")?, model.gradient("dense2.weight")?])
+    };
+    assert_eq!(run(true)?, run(false)?);
+    assert!(run(true)?[0].iter().any(|v| *v != 0.0));
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Numbers printed in the course and its notes.
 
-use crate::network::Quadratic;
+use crate::user::Quadratic;
 use kamacite::optim::{EarlyStopping, EarlyStoppingState, Goal, Verdict};
 use kamacite::*;
 

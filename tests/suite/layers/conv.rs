@@ -193,7 +193,7 @@ fn random_windows() {
         }
     }
     crate::check::all(&list, crate::check::forward);
-    crate::check::all(&list, crate::check::gradients);
+    crate::check::all(&list, crate::gradient::gradients);
 }
 
 /// Whether some tap lies over some input: with a large stride or gap there may be none, and y is the bias.
