@@ -252,7 +252,25 @@ fn backward_needs_a_fresh_forward_pass() -> Result<()> {
     assert!((0..3).all(|i| (f64::from(dx[i]) - (w[2 * i] - w[2 * i + 1])).abs() < 1e-6), "eval mode has gradients");
     model.forward(Mode::Train, xs)?;
     order(model.backward(Seed::Loss, Grads::Write).unwrap_err());
+    // Freezing and keeping make new plans: the old pass is gone, and says so.
+    let node = model.network().node("dense1").expect("the layer");
+    for change in [Model::freeze, Model::unfreeze, Model::keep] {
+        model.forward(Mode::Train, xs)?;
+        change(&mut model, node);
+        order(model.backward(dy, Grads::Write).unwrap_err());
+        order(model.output(0).map(drop).unwrap_err());
+    }
     Ok(())
+}
+
+/// Models and trainers can move to a thread of their own.
+#[test]
+fn models_can_be_sent() {
+    fn send<T: Send>() {}
+    send::<Model>();
+    send::<Trainer>();
+    send::<Network>();
+    send::<Checkpoint>();
 }
 
 /// Batches of four kinds over the same weights, each planned once.
