@@ -3,8 +3,8 @@
 //!
 //! cargo run --release --example gan
 //!
-//! Expected: all 8 spots are found, and at least 70 % of the points lie within three widths of one (points spread evenly
-//! over the square hold 5 %).
+//! Expected: all 8 spots are found, and at least 90 % of the points lie within three widths of one (points spread evenly
+//! over the square hold 14 %). Without the noise, which fades as the networks learn, two to five spots are lost.
 
 mod options;
 use kamacite::data::synth;
@@ -17,14 +17,14 @@ const LATENT: usize = 8;
 const WIDTH: f32 = 0.1;
 
 fn main() -> Result<()> {
-    let o = Options::parse((40, 1))?;
+    let o = Options::parse((60, 1))?;
     let spots = synth::ring(25_600, f64::from(WIDTH), o.seed)?;
-    let mut random = Stream::new(o.seed, Purpose::User, 0);
+    let (mut random, mut noise) = (Stream::new(o.seed, Purpose::User, 0), Stream::new(o.seed, Purpose::User, 1));
 
     let mut net = Network::new(Extent::flat(LATENT));
-    net.push(Dense::new(64).act(Relu));
-    net.push(Dense::new(64).act(Relu));
-    net.push(Dense::new(2));
+    net.push(Dense::new(64).act(Relu).init(Init::Orthogonal(1.0)));
+    net.push(Dense::new(64).act(Relu).init(Init::Orthogonal(1.0)));
+    net.push(Dense::new(2).init(Init::Orthogonal(1.0)));
     let mut generator = Model::builder(net).seed(o.seed).device(o.device.clone()).build()?;
 
     let leaky = LeakyRelu { slope: 0.2, saturation: None };
@@ -34,29 +34,32 @@ fn main() -> Result<()> {
     net.push(Dense::new(1));
     let mut critic = Model::builder(net).seed(o.seed + 1).device(o.device.clone()).loss("output", LogisticBce, 1.0).build()?;
 
-    let (slow, fast) = (Adam::new(5e-4).betas(0.5, 0.9), Adam::new(1e-3).betas(0.5, 0.9));
+    let adam = Adam::new(1e-3).betas(0.5, 0.99);
     let (ones, zeros) = ([1.0_f32; BATCH], [0.0_f32; BATCH]);
     let (real, fake) = (View::new(Extent::flat(1), &ones)?, View::new(Extent::flat(1), &zeros)?);
     let mut z = vec![0.0_f32; BATCH * LATENT];
     for epoch in 0..o.epochs {
         let (mut critic_loss, mut generator_loss, mut batches) = (0.0, 0.0, 0.0);
+        let sigma = 0.5 * (1.0 - epoch as f64 / (0.8 * o.epochs as f64)).max(0.0);
+        let mut noisy = |x: &[f32]| -> Vec<f32> { x.iter().map(|x| x + (sigma * noise.normal()) as f32).collect() };
         for x in spots.x(0).chunks_exact(BATCH * 2) {
             // The discriminator sees real points, then invented ones; the gradients add up.
-            critic.forward(Mode::Train, View::new(Extent::flat(2), x)?)?;
+            critic.forward(Mode::Train, View::new(Extent::flat(2), &noisy(x))?)?;
             critic_loss += critic.loss(&[real.into()])?;
             critic.backward(Seed::Loss, Grads::Write)?;
             z.iter_mut().for_each(|z| *z = random.normal() as f32);
             let points = generator.forward(Mode::Train, View::new(Extent::flat(LATENT), &z)?)?;
-            critic.forward(Mode::Train, points)?;
+            let points = noisy(points.as_f32()?);
+            critic.forward(Mode::Train, View::new(Extent::flat(2), &points)?)?;
             critic_loss += critic.loss(&[fake.into()])?;
             critic.backward(Seed::Loss, Grads::Add)?;
-            critic.step(&fast)?;
+            critic.step(&adam)?;
             // The generator is told how to look real; the discriminator's parameters are left alone.
-            critic.forward(Mode::Eval, generator.output(0)?)?;
+            critic.forward(Mode::Eval, View::new(Extent::flat(2), &points)?)?;
             generator_loss += critic.loss(&[real.into()])?;
             let dx = critic.backward(Seed::Loss, Grads::Skip)?;
             generator.backward(dx, Grads::Write)?;
-            generator.step(&slow)?;
+            generator.step(&adam)?;
             batches += 1.0;
         }
         println!("epoch {epoch:3}  discriminator {:.3}  generator {:.3}", critic_loss / batches, generator_loss / batches);

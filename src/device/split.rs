@@ -10,6 +10,7 @@ impl Cpu {
     /// each chunk, on all threads; on the calling thread alone where one chunk holds everything.
     ///
     /// The cuts depend on the lengths alone, so results do not depend on the number of threads.
+    #[inline]
     pub fn split<P: Parts>(&self, chunk: usize, parts: P, task: impl Fn(usize, P::Piece) + Sync) {
         let (shared, len) = parts.share();
         let chunk = chunk.max(1);
@@ -18,10 +19,11 @@ impl Cpu {
             // SAFETY: the range lies within every part, and `run` calls each i once, so no element is handed out twice.
             unsafe { P::piece(shared, start..len.min(start + chunk)) }
         };
-        match len.div_ceil(chunk) {
-            0 => {}
-            1 => task(0, piece(0)),
-            tasks => self.run(tasks, &|i| task(i, piece(i))),
+        // Small work is not even divided.
+        if len > chunk {
+            self.run(len.div_ceil(chunk), &|i| task(i, piece(i)));
+        } else if len > 0 {
+            task(0, piece(0));
         }
     }
 }

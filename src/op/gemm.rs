@@ -86,7 +86,7 @@ impl<'a, T: Real> Product<'a, T> {
         self
     }
 
-    fn check(&self, c: usize, ldc: usize, work: usize, needed: usize) -> Result<()> {
+    fn check(&self, c: usize, ldc: usize) -> Result<()> {
         let &Self { m, n, k, .. } = self;
         let fits = |what: &str, span: Option<usize>, len: usize| match span {
             Some(span) if span <= len => Ok(()),
@@ -95,8 +95,7 @@ impl<'a, T: Real> Product<'a, T> {
         fits("a", self.a.span(m, k), self.a.data.len())?;
         fits("b", self.b.span(k, n), self.b.data.len())?;
         fits("c", if m > 1 && ldc < n { None } else { span(m, ldc, n, 1) }, c)?;
-        fits("bias", Some(if self.bias.is_some() { n } else { 0 }), self.bias.map_or(0, <[T]>::len))?;
-        fits("work", Some(needed), work)
+        fits("bias", Some(if self.bias.is_some() { n } else { 0 }), self.bias.map_or(0, <[T]>::len))
     }
 }
 
@@ -129,11 +128,21 @@ pub fn workspace<T: Real>(cpu: &Cpu, shape: [usize; 3]) -> usize {
 /// ```
 pub fn gemm<T: Real>(cpu: &Cpu, product: &Product<'_, T>, c: &mut [T], ldc: usize, work: &mut [T]) -> Result<()> {
     let &Product { m, n, k, .. } = product;
-    product.check(c.len(), ldc, work.len(), workspace::<T>(cpu, [m, n, k]))?;
-    if m > 0 && n > 0 {
-        // SAFETY: the spans were checked, so every element that the loops address lies in its slice, and `work` is long enough.
-        unsafe { gemm_cpu::run(cpu, &Job::new(cpu, product, c.as_mut_ptr(), ldc), work) }
+    product.check(c.len(), ldc)?;
+    if m == 0 || n == 0 {
+        return Ok(());
     }
+    let job = Job::new(cpu, product, c.as_mut_ptr(), ldc);
+    // SAFETY: the spans were checked, so every element that the loops address lies in its slice.
+    if unsafe { gemm_cpu::one_tile(&job, work) } {
+        return Ok(());
+    }
+    let needed = workspace::<T>(cpu, [m, n, k]);
+    if work.len() < needed {
+        return Err(short("work", Some(needed), work.len()));
+    }
+    // SAFETY: as above, and `work` is long enough.
+    unsafe { gemm_cpu::run(cpu, &job, work) }
     Ok(())
 }
 

@@ -121,16 +121,19 @@ impl<T: Real> Job<T> {
 /// # Safety
 /// All elements of the operands are valid, and m, n > 0.
 pub(super) unsafe fn run<T: Real>(cpu: &Cpu, g: &Job<T>, work: &mut [T]) {
-    if !one_tile(g, work.as_mut_ptr()) {
-        match pieces(g.m, g.n, g.k) {
-            1 => whole(cpu, g, work.as_mut_ptr()),
-            pieces => split(cpu, g, pieces, work),
-        }
+    match pieces(g.m, g.n, g.k) {
+        1 => whole(cpu, g, work.as_mut_ptr()),
+        pieces => split(cpu, g, pieces, work),
     }
 }
 
-/// The whole product at once where C fits in the registers: tiny networks are made of such. False where it does not.
-unsafe fn one_tile<T: Real>(g: &Job<T>, work: *mut T) -> bool {
+/// The whole product at once where C fits in the registers: tiny networks are made of such. False, and nothing done, where
+/// it does not, or the workspace is too short.
+///
+/// # Safety
+/// As [`run`].
+#[inline]
+pub(super) unsafe fn one_tile<T: Real>(g: &Job<T>, work: &mut [T]) -> bool {
     let lanes = lanes::<T>(g.isa);
     let nv = 1 + usize::from(g.n > lanes) + usize::from(g.n > 2 * lanes) + usize::from(g.n > 3 * lanes);
     if g.k > KC || g.pack_a || g.n > 4 * lanes || g.m > most_rows::<T>(g.isa, nv) {
@@ -138,8 +141,11 @@ unsafe fn one_tile<T: Real>(g: &Job<T>, work: *mut T) -> bool {
     }
     let (mut b, mut ldb) = (g.b, g.sb.1);
     if g.pack_b {
-        (b, ldb) = (work, nv * lanes);
-        pack(g.isa, g.b, g.sb, g.n, g.k, ldb, work);
+        if work.len() < g.k * nv * lanes {
+            return false;
+        }
+        (b, ldb) = (work.as_ptr(), nv * lanes);
+        pack(g.isa, g.b, g.sb, g.n, g.k, ldb, work.as_mut_ptr());
     }
     let by_rows = g.sa.0 != 1;
     let &Job { k, a, n, c, ldc, alpha, beta, bias, .. } = g;
