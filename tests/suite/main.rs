@@ -17,6 +17,7 @@ mod golden_torch;
 mod gradient;
 mod kill;
 mod layers;
+mod learn;
 mod loss_case;
 mod losses;
 mod network;
