@@ -22,7 +22,9 @@ fn main() -> Result<()> {
         _ => return Err(usage()),
     }?;
     let file = |what: &str| Path::new(folder).join(format!("{name}-{what}.npy"));
-    npy::write(file("x"), &[samples.len(), samples.x(0).len() / samples.len()], samples.x(0))?;
+    let e = samples.inputs()[0];
+    let shape = [samples.len(), e.h, e.w, e.c];
+    npy::write(file("x"), &shape, samples.x(0))?;
     match (samples.labels(0), samples.t(0)) {
         (Some(t), _) => npy::write(file("t"), &[t.len()], t),
         (_, Some(t)) => npy::write(file("t"), &[t.len()], t),

@@ -1,9 +1,17 @@
-"""The network of examples/spectra.rs in PyTorch, on the same spectra."""
+"""The network of examples/spectra.rs in PyTorch, on the same spectra: spectra.py FOLDER SEED...
+
+PyTorch 2.15, scikit-learn 1.9, two threads of a shared AVX-512 machine:
+linear accuracy=0.8829
+seed=1 first_loss=1.941 accuracy=0.9486 seconds=31.9
+seed=2 first_loss=1.956 accuracy=0.9557 seconds=32.6
+"""
 import numpy as np
 import torch
 from torch import nn
 
 from training import main
+
+TRAIN = 1400
 
 
 def make():
@@ -19,8 +27,9 @@ def make():
 
 
 def prepare(x):
-    x = np.pad(x.reshape(-1, 1, 3753), ((0, 0), (0, 0), (0, 23)))
-    return np.tanh(40 * np.clip(x, 0, 1))
+    x = x.reshape(-1, 3753)
+    x = (x - x[:TRAIN].mean(0)) / x[:TRAIN].std(0)
+    return np.pad(x[:, None, :], ((0, 0), (0, 0), (0, 23)))
 
 
-main("spectra", 2100, 1400, make, lambda p: torch.optim.SGD(p, lr=2e-3, momentum=0.8, weight_decay=1e-3), prepare, batch=16, epochs=40)
+main("spectra", 2100, TRAIN, make, lambda p: torch.optim.Adam(p, lr=1e-3), prepare, batch=32, epochs=30, cosine=True)

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def data(name, count, seed, folder):
     """Samples made by the crate itself, channels last."""
-    folder = Path(folder)
+    folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     x, t = folder / f"{name}-x.npy", folder / f"{name}-t.npy"
     command = ["cargo", "run", "--release", "--quiet", "--example", "synth", "--", name, str(count), str(seed), str(folder)]
@@ -31,11 +31,12 @@ def linear(x, t, train):
 
 
 def he(net):
-    """He's initial weights, zero biases: what the crate starts from."""
+    """What the examples start from: He's weights, small ones before the softmax, zero biases."""
     for layer in net:
         if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.Linear)):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)
+    nn.init.normal_(net[-1].weight, std=0.01)
     return net
 
 
@@ -45,8 +46,7 @@ def fit(make, optimizer, x, t, train, batch, epochs, seed, cosine=False):
     net = he(make())
     x, t = torch.from_numpy(x), torch.from_numpy(t)
     opt = optimizer(net.parameters())
-    steps = epochs * -(-train // batch)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(opt, steps) if cosine else None
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(opt, epochs) if cosine else None
     with torch.no_grad():
         first = nn.functional.cross_entropy(net(x[:1000]), t[:1000]).item()
     start = time.perf_counter()
@@ -56,8 +56,8 @@ def fit(make, optimizer, x, t, train, batch, epochs, seed, cosine=False):
             opt.zero_grad()
             nn.functional.cross_entropy(net(x[rows]), t[rows]).backward()
             opt.step()
-            if schedule:
-                schedule.step()
+        if schedule:
+            schedule.step()
     net.eval()
     with torch.no_grad():
         y = torch.cat([net(part) for part in x[train:].split(500)]).argmax(1)
