@@ -2,7 +2,7 @@
 // Each example uses a part.
 #![allow(dead_code)]
 
-use kamacite::{Device, Error, Result, StopHandle};
+use kamacite::{CsvLog, Device, Error, JsonLines, Monitor, Progress, Result, StopHandle, Tee};
 use std::path::PathBuf;
 
 /// The options of an example. `--help` prints them.
@@ -56,6 +56,20 @@ impl Options {
             return Err(Error::value("--resume", "what to resume").expected("auto").got(other));
         }
         Ok(options)
+    }
+
+    /// What a person sees, and the files `history.csv`, `metrics.jsonl` and (with the feature `plot`) the curves and the
+    /// confusion matrix as SVG in the output folder.
+    pub fn monitor(&self, classes: &[String]) -> Result<Tee> {
+        let (csv, json) = (self.file("history.csv")?, self.file("metrics.jsonl")?);
+        #[allow(unused_mut)]
+        let mut all: Vec<Box<dyn Monitor>> =
+            vec![Box::new(Progress::default()), Box::new(CsvLog::new(csv)), Box::new(JsonLines::new(json))];
+        #[cfg(feature = "plot")]
+        all.push(Box::new(kamacite::Plot::new(&self.out).names(classes)));
+        #[cfg(not(feature = "plot"))]
+        let _ = classes;
+        Ok(Tee(all))
     }
 
     /// A file in the output folder, which is made when needed.

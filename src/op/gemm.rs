@@ -289,7 +289,12 @@ mod tests {
         assert!(run(&x, &x, 9, 2, None, &mut work).is_err());
         assert!(run(&x, &x, 9, usize::MAX, None, &mut work).is_err());
         assert!(run(&x, &x, 9, 3, Some(&x[..2]), &mut work).is_err());
-        assert!(run(&x, &x, 9, 3, None, &mut []).is_err());
+        // The whole of C fits in the registers: no workspace is used, and none missed. A larger C needs one.
+        run(&x, &x, 9, 3, None, &mut []).unwrap();
+        let (x, mut c) = ([1.0_f32; 100 * 100], [0.0; 100 * 100]);
+        let large = Product::new([100, 100, 100], Mat::rows(&x, 100), Mat::rows(&x, 100));
+        let short = &mut work[..workspace::<f32>(&cpu, [3, 3, 4]) / 2];
+        assert!(gemm(&cpu, &large, &mut c, 100, short).is_err());
     }
 
     /// A plan asks for its workspace at full capacity and then computes fewer rows.

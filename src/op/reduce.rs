@@ -16,7 +16,7 @@ const PIECE: usize = 1 << 15;
 /// Rows are summed in pieces whose number follows from the sizes alone, and the pieces in order.
 pub(crate) fn columns<T: Real>(cpu: &Cpu, x: &[T], c: usize, s: &mut [T], mode: GradMode) {
     debug_assert!(x.len().is_multiple_of(c) && s.len() == c);
-    if x.len() <= WIDTH {
+    if x.len() <= WIDTH && c <= WIDTH {
         let mut sum = [T::ZERO; WIDTH];
         for row in x.chunks_exact(c) {
             sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);
