@@ -47,7 +47,7 @@ pub const SPECTRAL_CLASSES: [&str; 7] = ["O", "B", "A", "F", "G", "K", "M"];
 /// use kamacite::data::{Dataset, synth};
 /// let stamps = synth::galaxies(10, 1)?;
 /// assert_eq!((stamps.inputs()[0].to_string(), stamps.labels(0).unwrap()[6]), ("48x48x3".to_string(), 1));
-/// # kamacite::Result::Ok(())
+/// # Ok::<(), kamacite::Error>(())
 /// ```
 pub fn galaxies(n: usize, seed: u64) -> Result<Samples> {
     let extent = Extent::image(galaxy::SIZE, galaxy::SIZE, galaxy::BANDS);
