@@ -9,7 +9,7 @@
 use crate::layer::Fields;
 use crate::memory::Arena;
 use crate::network::{Network, Registry};
-use crate::{DType, Device, Error, Model, Precision, Real, Result};
+use crate::{DType, Device, Error, Mode, Model, Precision, Real, Result};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -176,7 +176,17 @@ impl Checkpoint {
     /// As [`Checkpoint::network`], and for arrays that do not fit the network.
     pub fn model(&self, registry: &Registry, device: Device) -> Result<Model> {
         let m = &self.meta;
-        let mut builder = Model::builder(self.network(registry)?).device(device).precision(m.precision).seed(m.seed);
+        let network = self.network(registry)?;
+        // A hostile description may ask for any amount of memory; an honest one for no more than the file holds. The report
+        // counts parameters twice, with their gradients, and state once, in f32.
+        let held = self.arrays.values().map(Array::len).sum::<usize>();
+        let most = held.saturating_mul(2 * DType::F32.bytes());
+        let asked = network.report(Mode::Infer, 1)?.store_bytes;
+        if asked > most {
+            let e = Error::format("checkpoint", "the network is larger than what the file holds");
+            return Err(e.expected(format!("at most {most} bytes")).got(asked));
+        }
+        let mut builder = Model::builder(network).device(device).precision(m.precision).seed(m.seed);
         for l in &m.losses {
             builder = builder.loss_shared(&l.output, registry.loss(&l.kind, &l.data)?, l.factor);
         }
@@ -246,6 +256,13 @@ impl Array {
         match self.values {
             Values::F32(_) => Dtype::F32,
             Values::F64(_) => Dtype::F64,
+        }
+    }
+
+    fn len(&self) -> usize {
+        match &self.values {
+            Values::F32(x) => x.len(),
+            Values::F64(x) => x.len(),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Readers against real files: the data of the examples, the corpus of the fuzz targets, and the course's files where they are at hand.
 
+use kamacite::{Checkpoint, Device, Registry};
 use kamacite::data::cifar::{self, Variant};
 use kamacite::data::{Column, Dataset, Kind, Layout, Missing, TableReader, classes, idx, npy, points, raw, split, table};
 use kamacite::{Extent, Result};
@@ -96,6 +97,7 @@ fn replay(target: &str, bytes: &[u8]) -> Result<()> {
             }
             reader.from_bytes(text).map(drop)
         }
+        "checkpoint" => Checkpoint::from_bytes(bytes)?.model(&Registry::standard(), Device::cpu_threads(1)?).map(drop),
         "points" => points::from_bytes(bytes).map(drop),
         "idx" => idx::from_bytes(bytes)?.to_f32().map(drop),
         "npy" => npy::from_bytes(bytes)?.to_f32().map(drop),
@@ -114,7 +116,9 @@ fn replay(target: &str, bytes: &[u8]) -> Result<()> {
 }
 
 /// Files of the corpus that are damaged on purpose; all others must be read.
-const DAMAGED: [&str; 9] = [
+const DAMAGED: [&str; 11] = [
+    "checkpoint/huge",
+    "checkpoint/nan",
     "table/header_only",
     "table/fortran",
     "points/huge",
