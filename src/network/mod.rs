@@ -1,13 +1,16 @@
 //! Networks: a list of nodes, each a layer and the ids of earlier nodes. Always a DAG, since only earlier ids exist.
 
+mod builder;
 mod model;
 mod plan;
 mod registry;
 mod report;
 mod run;
 mod view;
+mod wiring;
 
-pub use model::{Model, ModelBuilder};
+pub use builder::ModelBuilder;
+pub use model::Model;
 pub use registry::Registry;
 pub use report::{NodeReport, PlanReport};
 pub use view::{Inputs, Seed, Targets, View};
@@ -36,7 +39,7 @@ pub struct NodeId(pub(crate) u32);
 /// net.push(Conv::new(8, 5).pad(2).act(Relu));
 /// net.push(Pool::max(2));
 /// net.push(Dense::new(10));
-/// assert_eq!(net.report(64)?.parameters(), 8 * 25 + 8 + 14 * 14 * 8 * 10 + 10);
+/// assert_eq!(net.report(Mode::Infer, 64)?.parameters(), 8 * 25 + 8 + 14 * 14 * 8 * 10 + 10);
 /// # Ok::<(), Error>(())
 /// ```
 #[derive(Clone, Debug, Default)]

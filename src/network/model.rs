@@ -1,15 +1,15 @@
 //! The planned machine: weights, and the plans that share them.
 
+use super::builder::ModelBuilder;
 use super::plan::{Draft, LossSpec, Setup};
 use super::view::{Inputs, Seed, Targets, View};
 use super::{Network, NodeId, Plan, PlanReport};
 use crate::device::Device;
-use crate::loss::{Loss, Target};
+use crate::loss::Target;
 use crate::memory::{Arena, Grads, Mode, ParamKind, Slot, Space, Store};
 use crate::optim::{Clip, Ema, Optimizer, Run};
 use crate::{Error, Extent, Precision, Real, Result, real};
 use std::ops::Range;
-use std::sync::Arc;
 
 /// A network with weights on a device. Plans for each mode, batch capacity and image size are made when first needed,
 /// kept, and share the weights.
@@ -43,13 +43,13 @@ pub struct Model {
     pub(crate) updates: u64,
     pub(crate) losses: Vec<LossSpec>,
     pub(crate) spare_biases: bool,
-    input_gradients: bool,
+    pub(super) input_gradients: bool,
     pub(super) kept: Vec<usize>,
     pub(super) plans: Vec<(PlanKey, Plan)>,
-    generation: u64,
-    runs: Vec<RunSpec>,
+    pub(super) generation: u64,
+    pub(super) runs: Vec<RunSpec>,
     /// The elements of all runs.
-    ranges: Vec<Range<usize>>,
+    pub(super) ranges: Vec<Range<usize>>,
     pub(super) current: Option<Current>,
 }
 
@@ -78,132 +78,16 @@ pub(super) struct Current {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct RunSpec {
+pub(super) struct RunSpec {
     range: Range<usize>,
     lr_scale: f64,
     decay: bool,
 }
 
-/// Options of a [`Model`].
-#[derive(Debug)]
-pub struct ModelBuilder {
-    net: Network,
-    device: Device,
-    precision: Precision,
-    seed: u64,
-    losses: Vec<(String, Arc<dyn Loss>, f64)>,
-    spare_biases: bool,
-    input_gradients: bool,
-}
-
-impl ModelBuilder {
-    /// Where to compute; [`Device::auto`] by default.
-    #[must_use]
-    pub fn device(mut self, device: Device) -> Self {
-        self.device = device;
-        self
-    }
-
-    /// What to compute in; f32 by default.
-    #[must_use]
-    pub fn precision(mut self, precision: Precision) -> Self {
-        self.precision = precision;
-        self
-    }
-
-    /// The seed of initial weights and dropout masks; 0 by default.
-    #[must_use]
-    pub fn seed(mut self, seed: u64) -> Self {
-        self.seed = seed;
-        self
-    }
-
-    /// Attaches a loss to an output, with its share in the sum.
-    #[must_use]
-    pub fn loss(self, output: &str, loss: impl Loss + 'static, factor: f64) -> Self {
-        self.loss_shared(output, Arc::new(loss), factor)
-    }
-
-    pub(crate) fn loss_shared(mut self, output: &str, loss: Arc<dyn Loss>, factor: f64) -> Self {
-        self.losses.push((output.to_string(), loss, factor));
-        self
-    }
-
-    /// Whether backward passes compute gradients wrt the inputs; true by default. Without them the first layer has less to
-    /// do, and [`Model::backward_parameters`] takes the place of [`Model::backward`].
-    #[must_use]
-    pub fn input_gradients(mut self, wanted: bool) -> Self {
-        self.input_gradients = wanted;
-        self
-    }
-
-    /// Spares biases and norms from weight decay.
-    #[must_use]
-    pub fn spare_biases(mut self) -> Self {
-        self.spare_biases = true;
-        self
-    }
-
-    /// Draws the weights.
-    ///
-    /// # Errors
-    /// Whatever makes the network impossible, at its declared extents.
-    pub fn build(self) -> Result<Model> {
-        let outputs = self.net.outputs();
-        let attach = |(name, loss, factor): (String, Arc<dyn Loss>, f64)| {
-            let Some(output) = outputs.iter().position(|(n, _)| *n == name) else {
-                let known = outputs.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
-                return Err(Error::plan(format!("loss {}", loss.kind()), "no such output").expected(known).got(name));
-            };
-            if !factor.is_finite() {
-                return Err(Error::value(format!("loss {}", loss.kind()), "factor").expected("a finite number").got(factor));
-            }
-            Ok(LossSpec { output, loss, factor })
-        };
-        let losses = self.losses.into_iter().map(attach).collect::<Result<Vec<_>>>()?;
-        let mut store = Store::new(self.precision.storage())?;
-        let extents: Vec<Extent> = self.net.inputs().map(|(_, e)| e).collect();
-        let (device, precision) = (&self.device, self.precision);
-        let setup = Setup {
-            device,
-            precision,
-            mode: Mode::Infer,
-            capacity: 1,
-            extents: &extents,
-            losses: &[],
-            input_grad: false,
-            kept: &[],
-        };
-        Draft::new(&self.net, setup, &mut store)?;
-        store.seal(self.seed)?;
-        let mut model = Model {
-            net: self.net,
-            device: self.device,
-            precision: self.precision,
-            store,
-            seed: self.seed,
-            forwards: 0,
-            updates: 0,
-            losses,
-            spare_biases: self.spare_biases,
-            input_gradients: self.input_gradients,
-            kept: Vec::new(),
-            plans: Vec::new(),
-            generation: 0,
-            runs: Vec::new(),
-            ranges: Vec::new(),
-            current: None,
-        };
-        model.find_runs();
-        Ok(model)
-    }
-}
-
 impl Model {
     /// Options, then [`ModelBuilder::build`].
     pub fn builder(net: Network) -> ModelBuilder {
-        let (device, precision) = (Device::auto(), Precision::default());
-        ModelBuilder { net, device, precision, seed: 0, losses: Vec::new(), spare_biases: false, input_gradients: true }
+        ModelBuilder::new(net)
     }
 
     /// The description.

@@ -131,7 +131,7 @@ impl Trainer {
         seconds: f64,
         monitor: &mut dyn Monitor,
     ) -> Result<(Option<Evaluation>, Control)> {
-        let learning_rate = self.learning_rate();
+        let learning_rate = self.learning_rate_at(self.model.updates.saturating_sub(1));
         let number = self.state.epoch + 1;
         let due = number.is_multiple_of(self.rules.validate_every) || number == epochs;
         let evaluation = if due { self.validate()? } else { None };

@@ -189,7 +189,11 @@ impl Trainer {
 
     /// The learning rate of the next step.
     pub fn learning_rate(&self) -> f64 {
-        let factor = self.rules.schedule.at(self.model.updates, self.steps_per_epoch());
+        self.learning_rate_at(self.model.updates)
+    }
+
+    fn learning_rate_at(&self, step: u64) -> f64 {
+        let factor = self.rules.schedule.at(step, self.steps_per_epoch());
         self.optimizer.learning_rate() * factor * self.state.plateau.scale
     }
 

@@ -1,8 +1,8 @@
 //! Readers against real files: the data of the examples, the corpus of the fuzz targets, and the course's files where they are at hand.
 
-use kamacite::{Checkpoint, Device, Registry};
 use kamacite::data::cifar::{self, Variant};
 use kamacite::data::{Column, Dataset, Kind, Layout, Missing, TableReader, classes, idx, npy, points, raw, split, table};
+use kamacite::{Checkpoint, Device, Registry};
 use kamacite::{Extent, Result};
 use std::path::{Path, PathBuf};
 
