@@ -12,9 +12,15 @@ say() { printf '\n== %s\n' "$1"; }
 say "unit tests, the suite, doctests, examples (optimised, with debug assertions and overflow checks)"
 cargo test --workspace --all-features
 
+if [ "$(uname -m)" = x86_64 ]; then
+  say "the suite once more, on the instruction set that every machine has"
+  KAMACITE_ISA=portable cargo test --workspace --all-features --test suite
+fi
+
 say "every example in miniature"
 for file in examples/*.rs; do
   name=$(basename "$file" .rs)
-  printf -- '-- %s\n' "$name"
-  cargo run --quiet --all-features --example "$name" -- --smoke
+  last=$(cargo run --quiet --all-features --example "$name" -- --smoke | tail -n 1)
+  printf '%-12s %s\n' "$name" "$last"
+  case "$last" in RESULT\ *) ;; *) echo "example $name did not end with a RESULT line" >&2; exit 1 ;; esac
 done
