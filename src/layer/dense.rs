@@ -5,7 +5,7 @@
 //! # Source
 //! Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating errors", Nature 323.
 
-use super::conv::Activated;
+use super::conv::{Activated, initializer};
 use super::{Fields, Layer, Pass, Planned, fields, one};
 use crate::device::Device;
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
@@ -80,16 +80,6 @@ impl Dense {
         self.init = Some(init);
         self
     }
-
-    fn initializer(&self) -> Init {
-        self.init.unwrap_or(match self.act {
-            Activation::Relu | Activation::LeakyRelu { .. } | Activation::Elu { .. } | Activation::Gelu | Activation::Silu => {
-                Init::HeNormal
-            }
-            Activation::Selu => Init::LecunNormal,
-            _ => Init::XavierNormal,
-        })
-    }
 }
 
 impl Layer for Dense {
@@ -108,7 +98,7 @@ impl Layer for Dense {
             return Err(Error::shape("", "number of units").expected(format!("1 to {}", (1_usize << 40) / k)).got(n));
         }
         let y = Extent::flat(n);
-        let w = p.param("weight", ParamSpec::weight(&[k, n], self.initializer(), (k, n)))?;
+        let w = p.param("weight", ParamSpec::weight(&[k, n], initializer(self.init, self.act), (k, n)))?;
         let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(n, value))).transpose()?;
         let act = Activated::plan(self.act, y, p);
         let work = p.scratch(p.dtype(), work_len(k, n, p).max(1));

@@ -1,7 +1,9 @@
 //! Pooling against its definition.
 
 use super::*;
+use crate::memory::GradMode;
 use crate::rng::{Purpose, Stream};
+use crate::{Cpu, Real};
 
 struct Case {
     pool: Pool,
