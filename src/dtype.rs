@@ -29,6 +29,17 @@ impl DType {
             Self::F16 | Self::Bf16 => 2,
         }
     }
+
+    /// How kernels for this type end: `relu_bf16`.
+    pub const fn suffix(self) -> &'static str {
+        match self {
+            Self::F64 => "f64",
+            Self::F32 => "f32",
+            Self::U32 => "u32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
 }
 
 /// What a network computes in. Accumulators, statistics, losses and master weights are never narrower than f32.
@@ -59,6 +70,29 @@ impl Precision {
             Self::BF16 => DType::Bf16,
             Self::FP16 => DType::F16,
         }
+    }
+}
+
+impl Precision {
+    /// The type of parameters, their gradients, statistics, targets and losses: never narrower than f32.
+    pub const fn master(self) -> DType {
+        match self {
+            Self::FP64 => DType::F64,
+            _ => DType::F32,
+        }
+    }
+}
+
+/// `fp32`, `fp64`, `tf32`, `fp32x3`, `bf16` or `fp16`, in any case.
+impl std::str::FromStr for Precision {
+    type Err = crate::Error;
+
+    fn from_str(name: &str) -> crate::Result<Self> {
+        let all = [Self::FP32, Self::FP64, Self::TF32, Self::FP32x3, Self::BF16, Self::FP16];
+        let found = all.into_iter().find(|p| format!("{p:?}").eq_ignore_ascii_case(name));
+        found.ok_or_else(|| {
+            crate::Error::value("precision", "unknown name").expected("fp32, fp64, tf32, fp32x3, bf16 or fp16").got(name)
+        })
     }
 }
 

@@ -47,7 +47,7 @@ pub mod shape;
 pub mod train;
 
 pub use data::{Dataset, Pick};
-pub use device::{Cpu, Cuda, Device};
+pub use device::{Cpu, Cuda, Device, doctor};
 pub use dtype::{DType, Precision, Real};
 pub use error::{Error, ErrorKind, Result};
 pub use io::Checkpoint;

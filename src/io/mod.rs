@@ -9,7 +9,7 @@
 use crate::layer::Fields;
 use crate::memory::Arena;
 use crate::network::{Network, Registry};
-use crate::{DType, Device, Error, Mode, Model, Precision, Real, Result};
+use crate::{DType, Device, Error, Mode, Model, Precision, Real, Result, real};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -290,13 +290,14 @@ impl Array {
 
     fn copy_to(&self, arena: &Arena, index: usize, offset: usize, len: usize) -> Result<()> {
         let dtype = arena.regions[index].dtype;
-        match (&self.values, dtype) {
-            (Values::F32(x), DType::F32) => arena.write::<f32>(index, 0)?[offset..offset + len].copy_from_slice(x),
-            (Values::F64(x), DType::F64) => arena.write::<f64>(index, 0)?[offset..offset + len].copy_from_slice(x),
-            (Values::F32(x), _) => copy(x, &mut arena.write::<f64>(index, 0)?[offset..offset + len]),
-            (Values::F64(x), _) => copy(x, &mut arena.write::<f32>(index, 0)?[offset..offset + len]),
-        }
-        Ok(())
+        real!(dtype, T => arena.host_update::<T>(index, |to| {
+            let to = &mut to[offset..offset + len];
+            match &self.values {
+                Values::F32(x) => copy(x, to),
+                Values::F64(x) => copy(x, to),
+            }
+            Ok(())
+        }))
     }
 }
 
@@ -436,8 +437,8 @@ fn take(
     range: std::ops::Range<usize>,
 ) -> Result<()> {
     let values = match arena.regions[index].dtype {
-        DType::F64 => Values::F64(arena.read::<f64>(index, 0)?[range].to_vec()),
-        _ => Values::F32(arena.read::<f32>(index, 0)?[range].to_vec()),
+        DType::F64 => Values::F64(arena.host_read::<f64, _>(index, 0, |x| x[range].to_vec())?),
+        _ => Values::F32(arena.host_read::<f32, _>(index, 0, |x| x[range].to_vec())?),
     };
     let array = Array { shape: shape.to_vec(), values };
     array.check_finite(&name)?;

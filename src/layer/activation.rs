@@ -154,7 +154,7 @@ impl Pass for ActivatePass {
                     activation::forward(cpu, self.act, &s.read::<T>(x)?, &mut s.write::<T>(io.y)?, self.c);
                 }
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ impl Pass for ActivatePass {
                 Device::Cpu(cpu) => real!(s.dtype(), T => {
                     activation::backward_in_place(cpu, self.act, &s.read::<T>(saved)?, &mut s.write::<T>(io.dy)?, self.c);
                 }),
-                Device::Cuda(cuda) => match *cuda {},
+                Device::Cuda(_) => return Err(crate::device::unported()),
             }
         }
         copy_or_add(s, io.dy, dx)
@@ -193,7 +193,7 @@ impl Pass for PReluPass {
                 y.copy_from_slice(&x);
                 scale(cpu, self.c, &x, &a, &mut y);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -201,7 +201,7 @@ impl Pass for PReluPass {
     fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => self.backward_cpu::<T>(cpu, s, io)),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
     }
 }

@@ -311,7 +311,7 @@ impl Pass for ConvPass {
                 self.op.forward(cpu, &x, &w, end, &mut y, &mut s.write::<T>(self.op.scratch())?);
                 self.act.rest(s, cpu, &mut y)
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
     }
 
@@ -333,7 +333,7 @@ impl Pass for ConvPass {
                 }
                 Ok(())
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
     }
 }

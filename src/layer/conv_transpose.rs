@@ -240,7 +240,7 @@ impl Pass for ConvTransposePass {
                 self.op.backward(cpu, &x, &w, end, &mut y, &mut scratch);
                 self.act.rest(s, cpu, &mut y)
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
     }
 
@@ -262,7 +262,7 @@ impl Pass for ConvTransposePass {
                 }
                 Ok(())
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
     }
 }

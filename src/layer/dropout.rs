@@ -147,7 +147,7 @@ impl DropoutPass {
                     What::Scale(factor) => cpu.split(GRAIN, &mut y[..], |_, y| scale(cpu, T::of(factor), y)),
                 }
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }

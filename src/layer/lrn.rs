@@ -124,7 +124,7 @@ impl Pass for LrnPass {
                 let (x, mut sums, mut y) = (s.read::<T>(io.x[0])?, s.write::<T>(self.s)?, s.write::<T>(io.y)?);
                 forward(cpu, self.numbers, &x, &mut sums, &mut y);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ impl Pass for LrnPass {
                 let (mut dy, mut dx) = (s.write::<T>(io.dy)?, s.write::<T>(dx)?);
                 backward(cpu, self.numbers, &x, &sums, &mut dy, mode, &mut dx);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }

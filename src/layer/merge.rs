@@ -116,7 +116,7 @@ impl Pass for ConcatPass {
                     at += c;
                 }
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ impl Pass for ConcatPass {
                     at += c;
                 }
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }

@@ -151,7 +151,7 @@ impl Pass for PadPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 enclose(cpu, &self.0, &s.read::<T>(io.x[0])?, GradMode::Write, &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -162,7 +162,7 @@ impl Pass for PadPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 extract(cpu, &self.0, &s.read::<T>(io.dy)?, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -174,7 +174,7 @@ impl Pass for CropPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 extract(cpu, &self.0, &s.read::<T>(io.x[0])?, GradMode::Write, &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Pass for CropPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 enclose(cpu, &self.0, &s.read::<T>(io.dy)?, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }

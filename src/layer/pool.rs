@@ -237,7 +237,7 @@ impl Pass for MaxPass {
                     None => max_only(cpu, &self.g, &x, &mut y),
                 }
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -249,7 +249,7 @@ impl Pass for MaxPass {
                 let (dy, winner) = (s.read::<T>(io.dy)?, s.read::<u32>(winner)?);
                 max_gradient(cpu, &self.g, &dy, &winner, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -268,7 +268,7 @@ impl Pass for AveragePass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 average(cpu, &self.g, self.full, &s.read::<T>(io.x[0])?, &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -279,7 +279,7 @@ impl Pass for AveragePass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 average_gradient(cpu, &self.g, self.full, &s.read::<T>(io.dy)?, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }

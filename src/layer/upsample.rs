@@ -166,7 +166,7 @@ impl Pass for Machine {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 resample(cpu, &self.forward, &s.read::<T>(io.x[0])?, GradMode::Write, &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -177,7 +177,7 @@ impl Pass for Machine {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 resample(cpu, &self.backward, &s.read::<T>(io.dy)?, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }

@@ -122,7 +122,7 @@ impl LossPass for GaussianPass {
                 let mut y = s.write::<T>(y)?;
                 cpu.split(CHUNK, Rows(&mut *y, 2 * self.of.c), |_, y| variances(cpu, y, &self.of));
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }

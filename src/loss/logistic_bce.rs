@@ -117,7 +117,7 @@ impl LossPass for BcePass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 activation::forward_in_place(cpu, Activation::Logistic, &mut s.write::<T>(y)?, self.c);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -131,7 +131,7 @@ impl BcePass {
         }
         match s.device() {
             Device::Cpu(_) => check_range::<T>(&s.read(io.target)?, &s.read(io.weight)?, self.e)?,
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         sweep::<T, T>(s, io, (self.e, self.e), |cpu, b| value_rows(cpu, b, &self.of))
     }

@@ -46,7 +46,7 @@ where
                 kernel(cpu, Batch { y, t, dy, w, value, scale: io.scale });
             });
         }
-        Device::Cuda(cuda) => match *cuda {},
+        Device::Cuda(_) => return Err(crate::device::unported()),
     }
     Ok(())
 }
@@ -176,7 +176,7 @@ pub(super) fn check_weights(loss: &str, weights: &[f64], c: usize) -> Result<()>
 pub(super) fn check_labels<T: Real + Element>(s: &Step<'_>, io: &LossIo, classes: usize, positions: usize) -> Result<()> {
     match s.device() {
         Device::Cpu(_) => find_label(&s.read::<u32>(io.target)?, &s.read::<T>(io.weight)?, classes, positions),
-        Device::Cuda(cuda) => match *cuda {},
+        Device::Cuda(_) => return Err(crate::device::unported()),
     }
 }
 

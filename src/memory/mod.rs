@@ -5,6 +5,7 @@
 //! promise ([`plan`]), checked when the plan is made.
 #![allow(unsafe_code)]
 
+mod host;
 pub mod plan;
 mod step;
 mod store;
@@ -13,6 +14,7 @@ pub use plan::{Param, ParamKind, ParamSpec, Planner};
 pub use step::{GradMode, Grads, Io, Mode, Step};
 pub(crate) use store::{Entry, Store};
 
+use crate::device::{Buffer, Cuda, Device, Ptr};
 use crate::{DType, Error, Result};
 use std::cell::Cell;
 use std::marker::PhantomData;
@@ -62,11 +64,17 @@ pub(crate) const ALIGN: usize = 64;
 /// One allocation with its regions and their borrow flags.
 #[derive(Debug)]
 pub(crate) struct Arena {
-    base: NonNull<u8>,
+    memory: Memory,
     bytes: usize,
     pub regions: Vec<Region>,
     /// 0 free, n > 0 read n times, −1 written.
     borrows: Vec<Cell<i32>>,
+}
+
+#[derive(Debug)]
+enum Memory {
+    Host(NonNull<u8>),
+    Cuda(Buffer),
 }
 
 // SAFETY: the arena owns its allocation; the flags are `Cell`s, so it is `Send` but not `Sync`.
@@ -74,14 +82,28 @@ unsafe impl Send for Arena {}
 
 impl Arena {
     /// Allocates zeroed memory for regions that were placed within `bytes`.
-    pub fn new(bytes: usize, regions: Vec<Region>) -> Result<Self> {
+    pub fn new(device: &Device, bytes: usize, regions: Vec<Region>) -> Result<Self> {
         debug_assert!(regions.iter().all(|r| r.offset % ALIGN == 0 && r.offset + r.len * r.dtype.bytes() <= bytes));
-        let layout = layout(bytes)?;
-        // SAFETY: the layout has a non-zero size.
-        let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) });
-        let base = base.ok_or_else(|| too_large(bytes))?;
+        let memory = match device {
+            Device::Cpu(_) => {
+                let layout = layout(bytes)?;
+                // SAFETY: the layout has a non-zero size.
+                let base = NonNull::new(unsafe { std::alloc::alloc_zeroed(layout) });
+                Memory::Host(base.ok_or_else(|| too_large(bytes))?)
+            }
+            Device::Cuda(cuda) => {
+                let buffer = cuda.allocate(bytes)?;
+                cuda.fill(buffer.ptr(), 0, bytes)?;
+                Memory::Cuda(buffer)
+            }
+        };
         let borrows = vec![Cell::new(0); regions.len()];
-        Ok(Self { base, bytes, regions, borrows })
+        Ok(Self { memory, bytes, regions, borrows })
+    }
+
+    /// An arena without memory.
+    pub fn empty() -> Self {
+        Self { memory: Memory::Host(NonNull::dangling()), bytes: NOTHING, regions: Vec::new(), borrows: Vec::new() }
     }
 
     /// Borrows region `index` for reading; `rows` cuts a batch to its valid rows.
@@ -113,10 +135,34 @@ impl Arena {
         let Some(r) = self.regions.get(index).filter(|r| r.dtype == T::ELEMENT) else {
             return Err(self.foreign(index, T::ELEMENT));
         };
+        let Memory::Host(base) = &self.memory else { return Err(on_device(index)) };
         let len = r.row.map_or(r.len, |row| row * rows);
         debug_assert!(len <= r.len);
         // SAFETY: offset + len·size lies within the allocation (checked when the arena was made), and regions are aligned.
-        Ok((unsafe { self.base.add(r.offset).cast::<T>() }, len.min(r.len)))
+        Ok((unsafe { base.add(r.offset).cast::<T>() }, len.min(r.len)))
+    }
+
+    /// The address of region `index` on the device, for the argument of a kernel.
+    pub fn ptr(&self, index: usize) -> Result<Ptr> {
+        match (&self.memory, self.regions.get(index)) {
+            (Memory::Cuda(buffer), Some(r)) => Ok(buffer.ptr().offset(r.offset)),
+            (_, None) => Err(self.foreign(index, DType::F32)),
+            (Memory::Host(_), _) => Err(Error::order("slot", "asked for its device address, but it lies on the host")),
+        }
+    }
+
+    /// Elements of region `index` within `rows`.
+    pub fn len(&self, index: usize, rows: usize) -> Result<usize> {
+        let r = self.regions.get(index).ok_or_else(|| self.foreign(index, DType::F32))?;
+        Ok(r.row.map_or(r.len, |row| row * rows).min(r.len))
+    }
+
+    /// The device that holds the memory, if it is not the host.
+    pub fn cuda(&self) -> Option<&Cuda> {
+        match &self.memory {
+            Memory::Host(_) => None,
+            Memory::Cuda(buffer) => Some(buffer.cuda()),
+        }
     }
 
     #[cold]
@@ -130,26 +176,34 @@ impl Arena {
         }
     }
 
-    /// Region `index` without a guard: the exclusive borrow excludes guards.
+    /// Region `index` without a guard: the exclusive borrow excludes guards. Host memory only.
     pub fn slice<T: Element>(&mut self, index: usize, rows: usize) -> Result<&[T]> {
         let (ptr, len) = self.locate::<T>(index, rows)?;
         // SAFETY: initialised Pod memory, and no guard lives beside `&mut self`.
         Ok(unsafe { std::slice::from_raw_parts(ptr.as_ptr(), len) })
     }
 
-    /// All bytes, for canaries and poison between passes.
-    pub fn raw(&mut self) -> &mut [u8] {
+    /// All bytes of host memory, for canaries and poison between passes.
+    pub fn raw(&mut self) -> Option<&mut [u8]> {
         debug_assert!(self.borrows.iter().all(|b| b.get() == 0));
-        // SAFETY: `&mut self` excludes all guards, and the allocation is initialised.
-        unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.bytes) }
+        match &self.memory {
+            // SAFETY: `&mut self` excludes all guards, and the allocation is initialised.
+            Memory::Host(base) if self.bytes != NOTHING => {
+                Some(unsafe { std::slice::from_raw_parts_mut(base.as_ptr(), self.bytes) })
+            }
+            _ => None,
+        }
     }
 }
 
+/// The size of an arena without memory.
+const NOTHING: usize = usize::MAX;
+
 impl Drop for Arena {
     fn drop(&mut self) {
-        if let Ok(layout) = layout(self.bytes) {
+        if let (Memory::Host(base), true, Ok(layout)) = (&self.memory, self.bytes != NOTHING, layout(self.bytes)) {
             // SAFETY: allocated in `new` with the same layout.
-            unsafe { std::alloc::dealloc(self.base.as_ptr(), layout) }
+            unsafe { std::alloc::dealloc(base.as_ptr(), layout) }
         }
     }
 }
@@ -166,6 +220,12 @@ fn too_large(bytes: usize) -> Error {
 fn borrowed(index: usize) -> Error {
     Error::order("slot", format!("slot {index} is already borrowed"))
         .hint("a pass borrows a slot once for writing or many times for reading")
+}
+
+#[cold]
+fn on_device(index: usize) -> Error {
+    Error::unsupported("slot", format!("slot {index} lies on a GPU and cannot be borrowed as a slice"))
+        .hint("launch a kernel on Step::ptr in the Device::Cuda arm; a layer or optimizer without one runs on the CPU only")
 }
 
 /// The types a slot can hold.

@@ -8,7 +8,7 @@
 //! The greedy-by-size strategy of Pisarchyk & Lee 2020, "Efficient memory management for deep neural net inference".
 
 use super::{ALIGN, Arena, Region, Slot, Space, Store};
-use crate::device::Device;
+use crate::device::{Device, Kernel, Source};
 use crate::rng::{Init, hash};
 use crate::shape::Axes;
 use crate::{DType, Mode, Precision, Result};
@@ -130,9 +130,34 @@ impl Planner<'_> {
         self.precision
     }
 
-    /// The type of activations.
+    /// The type of activations and their gradients.
     pub fn dtype(&self) -> DType {
         self.precision.storage()
+    }
+
+    /// The type of parameters, their gradients, statistics, targets and losses: f32 where activations are narrower.
+    pub fn master(&self) -> DType {
+        self.precision.master()
+    }
+
+    /// A kernel by its full name. Plans for the CPU get an empty handle.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) for a source that does not compile, a kernel that is not in it, or an
+    /// argument of another size than on the device.
+    pub fn kernel<A: bytemuck::Pod + std::fmt::Debug>(&self, source: &Source, name: &str) -> Result<Kernel<A>> {
+        match self.device {
+            Device::Cpu(_) => Ok(Kernel::absent()),
+            Device::Cuda(cuda) => cuda.kernel(source, name),
+        }
+    }
+
+    /// The variant of a kernel for this plan's activations: `name_f32`, `name_bf16` or `name_f16`.
+    ///
+    /// # Errors
+    /// As [`Planner::kernel`].
+    pub fn typed_kernel<A: bytemuck::Pod + std::fmt::Debug>(&self, source: &Source, name: &str) -> Result<Kernel<A>> {
+        self.kernel(source, &format!("{name}_{}", self.dtype().suffix()))
     }
 
     /// What the plan is for. Only plans with [`Mode::differentiable`] run backward passes.
@@ -236,7 +261,7 @@ pub(crate) fn pack(requests: &[Request], capacity: usize, guard: usize) -> (Vec<
 }
 
 /// The arena of a packed plan.
-pub(crate) fn arena(requests: &[Request], offsets: &[usize], total: usize, capacity: usize) -> Result<Arena> {
+pub(crate) fn arena(device: &Device, requests: &[Request], offsets: &[usize], total: usize, capacity: usize) -> Result<Arena> {
     let region = |(r, &offset): (&Request, &usize)| {
         let row = match r.size {
             Size::PerRow(n) => Some(n),
@@ -244,7 +269,7 @@ pub(crate) fn arena(requests: &[Request], offsets: &[usize], total: usize, capac
         };
         Region { offset, len: r.len(capacity), row, dtype: r.dtype }
     };
-    Arena::new(total, requests.iter().zip(offsets).map(region).collect())
+    Arena::new(device, total, requests.iter().zip(offsets).map(region).collect())
 }
 
 #[cfg(test)]

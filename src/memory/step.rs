@@ -1,7 +1,7 @@
 //! What a pass sees of the machine during one step.
 
 use super::{Arena, Element, Read, Slot, Space, Store, Write};
-use crate::device::Device;
+use crate::device::{Device, Ptr};
 use crate::rng::{Draws, Purpose};
 use crate::{DType, Result};
 use serde::{Deserialize, Serialize};
@@ -66,11 +66,13 @@ pub struct Io<'a> {
 
 /// One step of one plan: the device, the number of valid rows, and the memory behind slots.
 #[derive(Debug)]
+#[allow(clippy::len_without_is_empty)]
 pub struct Step<'m> {
     pub(crate) device: &'m Device,
     pub(crate) store: &'m Store,
     pub(crate) local: &'m Arena,
     pub(crate) dtype: DType,
+    pub(crate) master: DType,
     pub(crate) rows: usize,
     pub(crate) mode: Mode,
     pub(crate) grads: Grads,
@@ -97,10 +99,16 @@ impl Step<'_> {
         self.mode
     }
 
-    /// The type of activations and weights; `real!(s.dtype(), T => ..)` names it.
+    /// The type of activations and their gradients; on the CPU of everything: `real!(s.dtype(), T => ..)` names it.
     #[inline]
     pub fn dtype(&self) -> DType {
         self.dtype
+    }
+
+    /// The type of parameters, their gradients, statistics, targets and losses: f32 where activations are narrower.
+    #[inline]
+    pub fn master(&self) -> DType {
+        self.master
     }
 
     /// Random numbers that are the same in the backward pass of this step, on every device and for every number of
@@ -126,6 +134,42 @@ impl Step<'_> {
     #[inline]
     pub fn write<T: Element>(&self, slot: Slot) -> Result<Write<'_, T>> {
         self.arena(slot).write(slot.index as usize, self.rows)
+    }
+
+    /// The address of a slot in device memory, for the argument of a kernel. Only the first [`Step::rows`] rows are valid.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) for a slot of another plan, or on the CPU.
+    #[inline]
+    pub fn ptr(&self, slot: Slot) -> Result<Ptr> {
+        self.arena(slot).ptr(slot.index as usize)
+    }
+
+    /// Elements of a slot within the valid rows.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) for a slot of another plan.
+    pub fn len(&self, slot: Slot) -> Result<usize> {
+        self.arena(slot).len(slot.index as usize, self.rows)
+    }
+
+    /// The address of the `Control` block (`prelude.cuh`): what changes from step to step, for kernels to read.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Order`](crate::ErrorKind::Order) on the CPU.
+    #[inline]
+    pub fn control(&self) -> Result<Ptr> {
+        self.store.control.ptr(0)
+    }
+
+    /// Hands the elements of a slot to `f`, wherever they lie; on a GPU it waits for the device.
+    pub(crate) fn host_read<T: Element, R>(&self, slot: Slot, f: impl FnOnce(&[T]) -> R) -> Result<R> {
+        self.arena(slot).host_read(slot.index as usize, self.rows, f)
+    }
+
+    /// Lets `f` write all elements of a slot, wherever they lie.
+    pub(crate) fn host_write<T: Element>(&self, slot: Slot, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
+        self.arena(slot).host_write(slot.index as usize, self.rows, f)
     }
 
     /// How to write the gradient of a parameter in this step; `None` when it is frozen or not wanted.

@@ -2,6 +2,8 @@
 
 use super::plan::{Param, ParamKind, ParamSpec};
 use super::{ALIGN, Arena, Region, Slot, Space};
+use crate::device::Device;
+use crate::device::control::Control;
 use crate::rng::Init;
 use crate::{DType, Error, Result, real};
 use std::collections::HashMap;
@@ -39,24 +41,28 @@ pub(crate) struct Store {
     pub words: Arena,
     /// A moving average of the weights: one region laid out like `weights`, or none.
     pub average: Arena,
+    /// The control block of a GPU; without memory on the CPU.
+    pub control: Arena,
+    device: Device,
     sealed: bool,
 }
 
 impl Store {
-    pub fn new(dtype: DType) -> Result<Self> {
-        let empty = || Arena::new(0, Vec::new());
-        Ok(Self {
+    pub fn new(device: &Device, dtype: DType) -> Self {
+        Self {
+            device: device.clone(),
             dtype,
             params: Vec::new(),
             states: Vec::new(),
             names: HashMap::new(),
-            weights: empty()?,
-            grads: empty()?,
-            state: empty()?,
-            words: empty()?,
-            average: empty()?,
+            weights: Arena::empty(),
+            grads: Arena::empty(),
+            state: Arena::empty(),
+            words: Arena::empty(),
+            average: Arena::empty(),
+            control: Arena::empty(),
             sealed: false,
-        })
+        }
     }
 
     /// The slots of parameter `name`: new before sealing, looked up (and compared) afterwards.
@@ -78,15 +84,19 @@ impl Store {
             return Ok(());
         }
         let (bytes, regions) = lay_out(&mut self.params, self.dtype)?;
-        self.weights = Arena::new(bytes, regions.clone())?;
-        self.grads = Arena::new(bytes, regions)?;
+        self.weights = Arena::new(&self.device, bytes, regions.clone())?;
+        self.grads = Arena::new(&self.device, bytes, regions)?;
         let (bytes, regions) = lay_out(&mut self.states, self.dtype)?;
-        self.state = Arena::new(bytes, regions)?;
+        self.state = Arena::new(&self.device, bytes, regions)?;
+        self.control = control(&self.device)?;
         for (arena, entries) in [(&self.weights, &self.params), (&self.state, &self.states)] {
             for (i, e) in entries.iter().enumerate() {
                 real!(self.dtype, T => {
                     let columns = e.shape.last().copied().unwrap_or(1);
-                    e.init.fill::<T>(&mut arena.write::<T>(i, 0)?, columns, e.fans, seed, &e.name);
+                    arena.host_write::<T>(i, 0, |w| {
+                        e.init.fill::<T>(w, columns, e.fans, seed, &e.name);
+                        Ok(())
+                    })?;
                 });
             }
         }
@@ -116,16 +126,57 @@ impl Store {
         if self.average.regions.is_empty() {
             self.average = self.copies(1)?;
             let all = self.params.len();
-            real!(self.dtype, T => self.average.write::<T>(0, 0)?.copy_from_slice(&self.weights.read::<T>(all, 0)?));
+            match self.weights.cuda() {
+                Some(cuda) => cuda.copy(self.average.ptr(0)?, self.weights.ptr(all)?, self.flat_len() * self.dtype.bytes())?,
+                None => real!(self.dtype, T => self.average.write::<T>(0, 0)?.copy_from_slice(&self.weights.read::<T>(all, 0)?)),
+            }
         }
         Ok(())
+    }
+
+    /// Exchanges the weights and their moving average, which must have begun.
+    pub fn swap_average(&mut self) -> Result<()> {
+        let (all, bytes) = (self.params.len(), self.flat_len() * self.dtype.bytes());
+        match self.weights.cuda() {
+            Some(cuda) => {
+                let (w, average, spare) = (self.weights.ptr(all)?, self.average.ptr(0)?, cuda.allocate(bytes)?);
+                cuda.copy(spare.ptr(), w, bytes)?;
+                cuda.copy(w, average, bytes)?;
+                cuda.copy(average, spare.ptr(), bytes)
+            }
+            None => real!(self.dtype, T => {
+                let mut w = self.weights.write::<T>(all, 0)?;
+                self.average.write::<T>(0, 0)?.swap_with_slice(&mut w);
+                Ok(())
+            }),
+        }
     }
 
     /// Zeroed memory for `count` arrays laid out like `weights`.
     fn copies(&self, count: usize) -> Result<Arena> {
         let (len, dtype) = (self.flat_len(), self.dtype);
         let stride = (len * dtype.bytes()).next_multiple_of(ALIGN);
-        Arena::new(stride * count, (0..count).map(|i| Region { offset: i * stride, len, row: None, dtype }).collect())
+        Arena::new(
+            &self.device,
+            stride * count,
+            (0..count).map(|i| Region { offset: i * stride, len, row: None, dtype }).collect(),
+        )
+    }
+}
+
+/// The control block at its start, where the device is a GPU.
+fn control(device: &Device) -> Result<Arena> {
+    match device {
+        Device::Cpu(_) => Ok(Arena::empty()),
+        Device::Cuda(_) => {
+            let words = size_of::<Control>() / 4;
+            let arena = Arena::new(device, words * 4, vec![Region { offset: 0, len: words, row: None, dtype: DType::U32 }])?;
+            arena.host_write::<u32>(0, 0, |c| {
+                c.copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(&Control::new(1.0))));
+                Ok(())
+            })?;
+            Ok(arena)
+        }
     }
 }
 

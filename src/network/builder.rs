@@ -90,7 +90,7 @@ impl ModelBuilder {
             Ok(LossSpec { output, loss, factor })
         };
         let losses = self.losses.into_iter().map(attach).collect::<Result<Vec<_>>>()?;
-        let mut store = Store::new(self.precision.storage())?;
+        let mut store = Store::new(&self.device, self.precision.master());
         let extents: Vec<Extent> = self.net.inputs().map(|(_, e)| e).collect();
         let (device, precision) = (&self.device, self.precision);
         let setup = Setup {
@@ -122,6 +122,7 @@ impl ModelBuilder {
             runs: Vec::new(),
             ranges: Vec::new(),
             current: None,
+            copy: Vec::new(),
         };
         model.find_runs();
         Ok(model)

@@ -51,6 +51,8 @@ pub struct Model {
     /// The elements of all runs.
     pub(super) ranges: Vec<Range<usize>>,
     pub(super) current: Option<Current>,
+    /// What a view of device memory shows.
+    pub(super) copy: Vec<f32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -160,7 +162,7 @@ impl Model {
                 self.plan_for(PlanKey { mode, extents, targets, input_grad }, capacity)?
             }
         };
-        self.begin(plan, rows);
+        self.begin(plan, rows)?;
         let done = self.run_on(plan, x, rows);
         if done.is_err() {
             // Nothing may be read from a pass that did not happen.
@@ -231,7 +233,8 @@ impl Model {
     pub fn loss(&mut self, targets: &[Targets<'_>]) -> Result<f64> {
         let rows = self.fresh()?.0.rows;
         self.put_targets(targets)?;
-        Ok(self.run_losses(1.0 / rows as f64)? / rows as f64)
+        self.run_losses(1.0 / rows as f64)?;
+        Ok(self.loss_total()? / rows as f64)
     }
 
     /// Turns the outputs of the last forward pass into predictions, in place: probabilities for logits.
@@ -322,11 +325,7 @@ impl Model {
         if self.store.average.regions.is_empty() {
             return Err(Error::order("model", "no moving average").hint("call Model::average after each step"));
         }
-        real!(self.store.dtype, T => {
-            let mut w = self.store.weights.write::<T>(self.store.params.len(), 0)?;
-            self.store.average.write::<T>(0, 0)?.swap_with_slice(&mut w);
-        });
-        Ok(())
+        self.store.swap_average()
     }
 
     /// Freezes a node: its parameters get no gradient and no update.
@@ -365,7 +364,7 @@ impl Model {
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for an unknown name.
     pub fn array(&self, name: &str) -> Result<Vec<f64>> {
         let (arena, i) = self.find(name)?;
-        real!(self.store.dtype, T => Ok(arena.read::<T>(i, 0)?.iter().map(|x| x.to_f64()).collect()))
+        real!(self.store.dtype, T => arena.host_read::<T, _>(i, 0, |w| w.iter().map(|x| x.to_f64()).collect()))
     }
 
     /// The gradient of a parameter, as f64.
@@ -374,7 +373,7 @@ impl Model {
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for an unknown name.
     pub fn gradient(&self, name: &str) -> Result<Vec<f64>> {
         let i = self.store.params.iter().position(|e| e.name == name).ok_or_else(|| self.unknown(name))?;
-        real!(self.store.dtype, T => Ok(self.store.grads.read::<T>(i, 0)?.iter().map(|x| x.to_f64()).collect()))
+        real!(self.store.dtype, T => self.store.grads.host_read::<T, _>(i, 0, |dw| dw.iter().map(|x| x.to_f64()).collect()))
     }
 
     /// Sets a parameter or state array.
@@ -384,14 +383,13 @@ impl Model {
     /// for another number of elements.
     pub fn set_array(&mut self, name: &str, values: &[f64]) -> Result<()> {
         let (arena, i) = self.find(name)?;
-        real!(self.store.dtype, T => {
-            let mut w = arena.write::<T>(i, 0)?;
+        real!(self.store.dtype, T => arena.host_write::<T>(i, 0, |w| {
             if w.len() != values.len() {
                 return Err(Error::shape(name, "number of elements").expected(w.len()).got(values.len()));
             }
             w.iter_mut().zip(values).for_each(|(w, v)| *w = Real::of(*v));
-        });
-        Ok(())
+            Ok(())
+        }))
     }
 
     fn find(&self, name: &str) -> Result<(&Arena, usize)> {

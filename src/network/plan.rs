@@ -5,7 +5,7 @@
 
 use super::wiring::Wiring;
 use super::{Network, NodeReport, PlanReport, What};
-use crate::device::Device;
+use crate::device::{Cuda, Device, Ptr};
 use crate::layer::{Pass, Place, Planned};
 use crate::loss::{Loss, LossPass, Target};
 use crate::memory::plan::{Request, Size, Span, arena, pack, push};
@@ -109,9 +109,9 @@ pub(crate) struct Plan {
 impl Plan {
     /// Plans without allocating; the report alone.
     pub fn report_only(net: &Network, mode: Mode, capacity: usize) -> Result<PlanReport> {
-        let mut store = Store::new(DType::F32)?;
-        let extents: Vec<Extent> = net.inputs().map(|(_, e)| e).collect();
         let device = Device::cpu_threads(1)?;
+        let mut store = Store::new(&device, DType::F32);
+        let extents: Vec<Extent> = net.inputs().map(|(_, e)| e).collect();
         let (precision, losses, kept, input_grad) = (Precision::FP32, &[][..], &[][..], false);
         let setup = Setup { device: &device, precision, mode, capacity, extents: &extents, losses, input_grad, kept };
         Ok(Draft::new(net, setup, &mut store)?.report(net, &store))
@@ -127,24 +127,33 @@ impl Plan {
             let hint = fits.map_or("not even a batch of 1 fits".to_string(), |n| format!("a batch of {n} fits"));
             return Err(e.expected(format!("at most {free} bytes")).got(format!("{total} bytes")).hint(hint));
         }
-        let arena = arena(&draft.requests, &offsets, total, setup.capacity)?;
+        let arena = arena(setup.device, &draft.requests, &offsets, total, setup.capacity)?;
         let Draft { nodes, inputs, outputs, kept, losses, weight, .. } = draft;
         let middle = net.nodes.len() as u32;
         Ok(Self { nodes, inputs, outputs, kept, losses, weight, arena, report, capacity: setup.capacity, middle })
     }
 
     /// Poisons and guards the regions whose life begins at `time`. Nothing in builds without debug assertions.
-    pub fn born(&mut self, time: u32) {
-        if CHECKED {
-            self.each_at(
-                |span| span.0 == time,
-                |bytes, guard| {
+    pub fn born(&mut self, time: u32) -> Result<()> {
+        if !CHECKED {
+            return Ok(());
+        }
+        self.each_at(
+            |span| span.0 == time,
+            |memory| match memory {
+                Piece::Host(bytes, guard) => {
                     bytes.fill(POISON);
                     guard.fill(CANARY);
-                    true
-                },
-            );
-        }
+                    Ok(true)
+                }
+                Piece::Cuda(cuda, at, bytes) => {
+                    cuda.fill(at, POISON, bytes)?;
+                    cuda.fill(at.offset(bytes), CANARY, GUARD)?;
+                    Ok(true)
+                }
+            },
+        )?;
+        Ok(())
     }
 
     /// Checks the guards of the regions whose life ends at `time`, and poisons them.
@@ -152,25 +161,49 @@ impl Plan {
         let intact = !CHECKED
             || self.each_at(
                 |span| span.1 == time,
-                |bytes, guard| {
-                    bytes.fill(POISON);
-                    guard.iter().all(|&b| b == CANARY)
+                |memory| match memory {
+                    Piece::Host(bytes, guard) => {
+                        bytes.fill(POISON);
+                        Ok(guard.iter().all(|&b| b == CANARY))
+                    }
+                    Piece::Cuda(cuda, at, bytes) => {
+                        cuda.fill(at, POISON, bytes)?;
+                        // Nothing may wait within a captured step, but the same step ran once before.
+                        let mut guard = [CANARY; GUARD];
+                        if !cuda.capturing() {
+                            cuda.download(at.offset(bytes), &mut guard)?;
+                        }
+                        Ok(guard.iter().all(|&b| b == CANARY))
+                    }
                 },
-            );
+            )?;
         if intact { Ok(()) } else { Err(Error::device("memory", format!("a pass wrote past its slot (time {time})"))) }
     }
 
-    fn each_at(&mut self, at: impl Fn(&Span) -> bool, mut f: impl FnMut(&mut [u8], &mut [u8]) -> bool) -> bool {
+    fn each_at(&mut self, at: impl Fn(&Span) -> bool, mut f: impl FnMut(Piece<'_>) -> Result<bool>) -> Result<bool> {
         let mut all = true;
         for (i, r) in self.report.requests.iter().enumerate() {
             if r.spans.iter().any(&at) {
                 let (start, bytes) = (self.arena.regions[i].offset, r.bytes(self.capacity));
-                let (region, rest) = self.arena.raw()[start..].split_at_mut(bytes);
-                all &= f(region, &mut rest[..GUARD]);
+                all &= match self.arena.cuda() {
+                    Some(cuda) => f(Piece::Cuda(cuda, self.arena.ptr(i)?, bytes))?,
+                    None => {
+                        let Some(raw) = self.arena.raw() else { continue };
+                        let (region, rest) = raw[start..].split_at_mut(bytes);
+                        f(Piece::Host(region, &mut rest[..GUARD]))?
+                    }
+                };
             }
         }
-        all
+        Ok(all)
     }
+}
+
+/// A region and the guard behind it.
+enum Piece<'a> {
+    Host(&'a mut [u8], &'a mut [u8]),
+    /// Address and bytes of the region.
+    Cuda(&'a Cuda, Ptr, usize),
 }
 
 /// NaN in f32 and f64, 2³²−1 in u32.
@@ -207,7 +240,7 @@ impl Draft {
             losses.push(plan_loss(net, setup, store, &mut requests, spec, *target, (outputs[spec.output], &extents))?);
         }
         let weight = (!losses.is_empty()).then(|| {
-            let (n, dtype) = (net.nodes.len() as u32, setup.precision.storage());
+            let (n, dtype) = (net.nodes.len() as u32, setup.precision.master());
             push(&mut requests, Request { size: Size::PerRow(1), dtype, spans: vec![(0, n)], node: n - 1 })
         });
         let wiring = Wiring::new(net, setup, &planned, &outputs, store);
@@ -333,7 +366,7 @@ fn plan_loss(
         match spec.loss.plan(y, candidate, &mut p) {
             Ok(pass) => {
                 let dtype = match candidate {
-                    Target::Values(_) => setup.precision.storage(),
+                    Target::Values(_) => setup.precision.master(),
                     Target::Index { .. } => DType::U32,
                 };
                 let request = Request { size: Size::PerRow(candidate.len()), dtype, spans: vec![(0, middle)], node: node as u32 };
@@ -345,7 +378,7 @@ fn plan_loss(
     if let Some(e) = refused.filter(|_| kinds.is_empty()) {
         return Err(e.at(&place));
     }
-    let dtype = setup.precision.storage();
+    let dtype = setup.precision.master();
     let value =
         push(requests, Request { size: Size::PerRow(1), dtype, spans: vec![(middle, 2 * middle + 1)], node: node as u32 });
     Ok(LossPort { output: spec.output, factor: spec.factor, value, kinds, used: 0 })

@@ -3,6 +3,8 @@
 use super::model::{Current, PlanKey};
 use super::view::{Data, Seed, Targets, View};
 use super::{Model, Plan};
+use crate::device::control::{CONTROL, SetStepArgs, StepParams};
+use crate::device::{Device, Grid};
 use crate::loss::{LossIo, Target};
 use crate::memory::{Arena, GradMode, Grads, Io, Mode, Slot, Step};
 use crate::op::elementwise::copy_or_add;
@@ -17,19 +19,27 @@ impl Model {
     }
 
     /// Begins a step: the staged inputs and targets of this plan may now be written.
-    pub(crate) fn begin(&mut self, plan: usize, rows: usize) {
+    pub(crate) fn begin(&mut self, plan: usize, rows: usize) -> Result<()> {
         let forward = self.forwards;
         if self.plans[plan].1.report.mode.drops() {
             self.forwards += 1;
         }
         self.current = Some(Current { plan, rows, forward, seeded: false, spent: false });
-        self.plans[plan].1.born(0);
+        self.set_step(StepParams { forward, update: self.updates, ..StepParams::default() })?;
+        self.plans[plan].1.born(0)
+    }
+
+    /// Tells a GPU what changes from step to step. The CPU is told by arguments.
+    pub(crate) fn set_step(&self, params: StepParams) -> Result<()> {
+        let Device::Cuda(cuda) = &self.device else { return Ok(()) };
+        let args = SetStepArgs { control: self.store.control.ptr(0)?, params };
+        cuda.kernel::<SetStepArgs>(&CONTROL, "set_step")?.launch(cuda, Grid::blocks(1), &args)
     }
 
     /// As [`Model::begin`], with the random numbers of the step before.
-    pub(crate) fn begin_again(&mut self, plan: usize, rows: usize) {
+    pub(crate) fn begin_again(&mut self, plan: usize, rows: usize) -> Result<()> {
         self.forwards = self.forwards.saturating_sub(1);
-        self.begin(plan, rows);
+        self.begin(plan, rows)
     }
 
     /// Runs the last step's forward pass once more with every node kept; the first node whose output is not finite, and
@@ -51,10 +61,10 @@ impl Model {
         let mut found = None;
         for port in &planned.kept {
             let n = port.extent.len();
-            let bad = |row: usize| -> Result<bool> {
-                real!(s.dtype(), T => Ok(s.read::<T>(port.y)?[row * n..(row + 1) * n].iter().any(|x| !x.is_finite())))
-            };
-            let rows = (0..rows).filter_map(|r| bad(r).map(|b| b.then_some(r)).transpose()).collect::<Result<Vec<_>>>()?;
+            let rows: Vec<usize> = real!(s.dtype().host(), T => s.host_read::<T, _>(port.y, |y| {
+                let bad = |row: &usize| y[row * n..(row + 1) * n].iter().any(|x| !x.is_finite());
+                (0..rows).filter(bad).collect()
+            }))?;
             if !rows.is_empty() {
                 found = Some((self.net.nodes[port.node].place(port.node), rows));
                 break;
@@ -67,7 +77,7 @@ impl Model {
     /// The first parameter with a value that is not finite.
     pub(crate) fn first_broken_parameter(&self) -> Option<&str> {
         let broken = |i: usize| -> Result<bool> {
-            real!(self.store.dtype, T => Ok(self.store.weights.read::<T>(i, 0)?.iter().any(|w| !w.is_finite())))
+            real!(self.store.dtype, T => self.store.weights.host_read::<T, _>(i, 0, |w| w.iter().any(|w| !w.is_finite())))
         };
         let index = (0..self.store.params.len()).find(|&i| broken(i).unwrap_or(true))?;
         Some(&self.store.params[index].name)
@@ -85,7 +95,7 @@ impl Model {
         for i in 0..self.plans[c.plan].1.nodes.len() {
             let time = self.plans[c.plan].1.nodes[i].node as u32;
             if time > 0 {
-                self.plans[c.plan].1.born(time);
+                self.plans[c.plan].1.born(time)?;
             }
             let plan = &self.plans[c.plan].1;
             let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Skip, c.forward);
@@ -100,13 +110,12 @@ impl Model {
 
     /// Evaluates the planned losses on the staged targets; gradients where the plan is differentiable and `grads` asks.
     /// `scale` multiplies the gradients: 1 over the rows of the step.
-    pub(crate) fn run_losses(&mut self, scale: f64) -> Result<f64> {
+    pub(crate) fn run_losses(&mut self, scale: f64) -> Result<()> {
         let mut c = self.current.ok_or_else(no_forward)?;
         let middle = self.plans[c.plan].1.middle;
-        self.plans[c.plan].1.born(middle);
+        self.plans[c.plan].1.born(middle)?;
         let plan = &self.plans[c.plan].1;
         let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Write, c.forward);
-        let mut total = 0.0;
         for (k, l) in plan.losses.iter().enumerate() {
             let weight = plan.weight.ok_or_else(no_forward)?;
             // Two losses on one output: the second one's gradient cannot overwrite the first one's.
@@ -121,7 +130,6 @@ impl Model {
                 .pass
                 .value_and_grad(&s, &io)
                 .map_err(|e| e.at(format!("loss of output {}", self.net.outputs()[l.output].0)))?;
-            total += l.factor * self.sum(&s, l.value)?;
         }
         for (k, port) in plan.outputs.iter().enumerate() {
             if let Some(dy) = port.dy.filter(|_| plan.losses.iter().all(|l| l.output != k)) {
@@ -130,13 +138,19 @@ impl Model {
         }
         c.seeded = true;
         self.current = Some(c);
-        Ok(total)
+        Ok(())
+    }
+
+    /// The sum of the losses that [`Model::run_losses`] evaluated. On a GPU this waits for the step.
+    pub(crate) fn loss_total(&self) -> Result<f64> {
+        let (plan, s) = self.staging()?;
+        plan.losses.iter().try_fold(0.0, |total, l| Ok(total + l.factor * self.sum(&s, l.value)?))
     }
 
     /// The per-row values of loss `k`, already weighted.
     pub(crate) fn loss_rows(&self, k: usize) -> Result<Vec<f64>> {
         let (plan, s) = self.staging()?;
-        real!(s.dtype(), T => Ok(s.read::<T>(plan.losses[k].value)?.iter().map(|x| x.to_f64()).collect()))
+        real!(s.master(), T => s.host_read::<T, _>(plan.losses[k].value, |l| l.iter().map(|x| x.to_f64()).collect()))
     }
 
     /// Turns the outputs into predictions, in place.
@@ -172,7 +186,7 @@ impl Model {
             }
             let node = self.plans[c.plan].1.nodes[i].node;
             let time = 2 * middle - node as u32;
-            self.plans[c.plan].1.born(time);
+            self.plans[c.plan].1.born(time)?;
             let plan = &self.plans[c.plan].1;
             let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
             let n = &plan.nodes[i];
@@ -191,7 +205,7 @@ impl Model {
 
     fn seed(&mut self, c: Current, views: &[Option<View<'_>>]) -> Result<()> {
         let middle = self.plans[c.plan].1.middle;
-        self.plans[c.plan].1.born(middle);
+        self.plans[c.plan].1.born(middle)?;
         let ports = self.plans[c.plan].1.outputs.clone();
         if views.len() > ports.len() {
             return Err(Error::shape("backward", "more gradients than outputs").expected(ports.len()).got(views.len()));
@@ -235,35 +249,48 @@ impl Model {
             let (kind, slot) = (port.used().kind, port.used().target);
             match (kind, target) {
                 (_, Targets::Values(view)) => self.put(slot, *view, s.rows()),
-                (Target::Index { .. }, Targets::Classes(labels)) => s.write::<u32>(slot).map(|mut t| t.copy_from_slice(labels)),
+                (Target::Index { .. }, Targets::Classes(labels)) => s.host_write::<u32>(slot, |t| {
+                    t.copy_from_slice(labels);
+                    Ok(())
+                }),
                 (Target::Values(extent), Targets::Classes(labels)) => {
-                    real!(s.dtype(), T => one_hot(labels, extent.c, &mut s.write::<T>(slot)?))
+                    real!(s.master(), T => s.host_write::<T>(slot, |t| one_hot(labels, extent.c, t)))
                 }
             }
             .map_err(|e| e.at(format!("target {k}")))?;
         }
-        real!(s.dtype(), T => plan.weight.map_or(Ok(()), |w| s.write::<T>(w).map(|mut w| w.fill(T::ONE))))
+        let Some(weight) = plan.weight else { return Ok(()) };
+        real!(s.master(), T => s.host_write::<T>(weight, |w| {
+            w.fill(T::ONE);
+            Ok(())
+        }))
     }
 
     pub(super) fn put(&self, slot: Slot, view: View<'_>, rows: usize) -> Result<()> {
         let (_, s) = self.staging()?;
         debug_assert_eq!(rows, s.rows());
-        match (s.dtype(), view.dtype()) {
-            (DType::F32, DType::F32) => s.write::<f32>(slot)?.copy_from_slice(view.as_f32()?),
-            (DType::F64, DType::F64) => s.write::<f64>(slot)?.copy_from_slice(view.as_f64()?),
-            (DType::F64, DType::F32) => {
-                s.write::<f64>(slot)?.iter_mut().zip(view.as_f32()?).for_each(|(d, x)| *d = f64::from(*x))
-            }
+        match (s.dtype().host(), view.dtype()) {
+            (DType::F32, DType::F32) => s.host_write::<f32>(slot, |x| {
+                x.copy_from_slice(view.as_f32()?);
+                Ok(())
+            }),
+            (DType::F64, DType::F64) => s.host_write::<f64>(slot, |x| {
+                x.copy_from_slice(view.as_f64()?);
+                Ok(())
+            }),
+            (DType::F64, DType::F32) => s.host_write::<f64>(slot, |x| {
+                x.iter_mut().zip(view.as_f32()?).for_each(|(d, x)| *d = f64::from(*x));
+                Ok(())
+            }),
             (expected, got) => {
                 let e = Error::value("view", "element type").expected(format!("{expected:?}")).got(format!("{got:?}"));
-                return Err(e.hint("a model in FP64 takes both"));
+                Err(e.hint("a model in FP64 takes both"))
             }
         }
-        Ok(())
     }
 
     fn sum(&self, s: &Step<'_>, slot: Slot) -> Result<f64> {
-        real!(s.dtype(), T => Ok(s.read::<T>(slot)?.iter().map(|x| x.to_f64()).sum()))
+        real!(s.master(), T => s.host_read::<T, _>(slot, |l| l.iter().map(|x| x.to_f64()).sum()))
     }
 
     pub(super) fn fresh(&self) -> Result<(Current, &Plan)> {
@@ -273,17 +300,25 @@ impl Model {
 
     pub(super) fn view(&mut self, slot: Slot, extent: Extent, rows: usize) -> Result<View<'_>> {
         let c = self.current.ok_or_else(no_forward)?;
-        let arena = &mut self.plans[c.plan].1.arena;
+        let (arena, copy) = (&mut self.plans[c.plan].1.arena, &mut self.copy);
         let data = match self.precision.storage() {
             DType::F64 => Data::F64(arena.slice(slot.index as usize, rows)?),
+            _ if arena.cuda().is_some() => {
+                arena.host_read::<f32, _>(slot.index as usize, rows, |x| {
+                    copy.clear();
+                    copy.extend_from_slice(x);
+                })?;
+                Data::F32(copy)
+            }
             _ => Data::F32(arena.slice(slot.index as usize, rows)?),
         };
         View::of(data, extent, rows * extent.len())
     }
 
     pub(super) fn step_view<'m>(&'m self, local: &'m Arena, rows: usize, mode: Mode, grads: Grads, forward: u64) -> Step<'m> {
-        let (device, store, dtype, seed) = (&self.device, &self.store, self.precision.storage(), self.seed);
-        Step { device, store, local, dtype, rows, mode, grads, seed, forward }
+        let (device, store, seed) = (&self.device, &self.store, self.seed);
+        let (dtype, master) = (self.precision.storage(), self.precision.master());
+        Step { device, store, local, dtype, master, rows, mode, grads, seed, forward }
     }
 }
 
@@ -302,6 +337,9 @@ pub(crate) fn one_hot<T: Real>(labels: &[u32], c: usize, t: &mut [T]) -> Result<
 }
 
 fn zero(s: &Step<'_>, slot: Slot) -> Result<()> {
-    real!(s.dtype(), T => s.write::<T>(slot)?.fill(<T as Real>::ZERO));
+    match s.device() {
+        Device::Cpu(_) => real!(s.dtype(), T => s.write::<T>(slot)?.fill(<T as Real>::ZERO)),
+        Device::Cuda(cuda) => cuda.fill(s.ptr(slot)?, 0, s.len(slot)? * s.dtype().bytes())?,
+    }
     Ok(())
 }

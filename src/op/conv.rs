@@ -98,7 +98,7 @@ impl Conv {
     pub(crate) fn plan(g: Geometry, flip: bool, p: &mut Planner<'_>) -> Result<Self> {
         let (isa, threads) = match p.device() {
             Device::Cpu(cpu) => (cpu.isa(), cpu.threads()),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         };
         let lanes = real!(p.dtype(), T => lanes::<T>(isa));
         let (mut conv, all) = Self::new(g, p.capacity(), lanes, threads)?;

@@ -23,7 +23,7 @@ pub fn copy_or_add(s: &Step<'_>, dy: Slot, (dx, mode): (Slot, GradMode)) -> Resu
                 GradMode::Add => add(cpu, dy, dx),
             });
         }),
-        Device::Cuda(cuda) => match *cuda {},
+        Device::Cuda(_) => return Err(crate::device::unported()),
     }
     Ok(())
 }

@@ -126,7 +126,7 @@ impl Moments {
     pub fn update(&self, s: &Step<'_>, run: &Run<'_>, decay: f64, shrink: f64) -> Result<()> {
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep(cpu, s, run, self.factors::<T>(run, decay, shrink))),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
     }
 

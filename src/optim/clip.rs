@@ -54,7 +54,7 @@ impl Clip {
                             cpu.split(CHUNK, cut(&mut dw, run)?, |_, dw| bound(cpu, T::of(c), dw));
                         }
                     }),
-                    Device::Cuda(cuda) => match *cuda {},
+                    Device::Cuda(_) => return Err(crate::device::unported()),
                 }
                 Ok(1.0)
             }
@@ -76,7 +76,7 @@ pub fn norm(s: &Step<'_>, dw: Slot, runs: &[Range<usize>]) -> Result<f64> {
             }
             Ok(sum.sqrt())
         }),
-        Device::Cuda(cuda) => match *cuda {},
+        Device::Cuda(_) => return Err(crate::device::unported()),
     }
 }
 

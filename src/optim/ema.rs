@@ -67,7 +67,7 @@ impl Ema {
                 let rest = T::of(1.0 - self.decay(step));
                 cpu.split(CHUNK, (cut(&mut a, range)?, view(&w, range)?), |_, (a, w)| approach(cpu, rest, a, w));
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }

@@ -108,7 +108,7 @@ impl Optimizer for RmsProp {
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep::<T>(cpu, s, run)),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
     }
 }

@@ -101,19 +101,19 @@ pub struct Machine {
 
 impl Machine {
     pub fn new(dtype: DType, lens: &[usize], words: usize, threads: usize) -> Result<Self> {
-        let mut store = Store::new(dtype)?;
+        let mut store = Store::new(&Device::cpu_threads(threads)?, dtype);
         for (i, len) in lens.iter().enumerate() {
             store.param(format!("p{i}"), i as u32, &ParamSpec::bias(*len, 0.0).init(Init::Normal(1.0)))?;
         }
         store.seal(11)?;
         store.reserve_words(words)?;
-        Ok(Self { device: Device::cpu_threads(threads)?, store, local: Arena::new(0, Vec::new())? })
+        Ok(Self { device: Device::cpu_threads(threads)?, store, local: Arena::empty() })
     }
 
     pub fn step(&self) -> Step<'_> {
         let (device, store, local) = (&self.device, &self.store, &self.local);
         let (mode, grads) = (Mode::Train, Grads::Write);
-        Step { device, store, local, dtype: store.dtype, rows: 1, mode, grads, seed: 0, forward: 0 }
+        Step { device, store, local, dtype: store.dtype, master: store.dtype, rows: 1, mode, grads, seed: 0, forward: 0 }
     }
 
     pub fn w(&self) -> Slot {

@@ -109,31 +109,37 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
     let mut labels = vec![0_u32; classes.map_or(0, |(_, _, positions)| positions)];
     let data = Arc::clone(&feed.data);
     for_batches(model, feed, plan, batch, &mut |model, from, rows| {
-        total += model.run_losses(1.0)?;
+        model.run_losses(1.0)?;
+        total += model.loss_total()?;
         for (k, sum) in sums.iter_mut().enumerate() {
             *sum += model.loss_rows(k)?.iter().sum::<f64>();
         }
         model.run_predict()?;
         let (planned, s) = model.staging()?;
-        real!(s.dtype(), T => {
+        real!(s.dtype().host(), T => {
             if let (Some((k, classes, _)), Some(confusion)) = (classes, &mut confusion) {
                 let port = planned.outputs[planned.losses[k].output];
                 if port.extent.c == classes {
-                    let y = s.read::<T>(port.y)?;
-                    for row in 0..rows {
-                        data.classes(Pick { index: from + row, epoch: 0, seed: 0 }, k, &mut labels)?;
-                        for (y, &truth) in y[row * port.extent.len()..].chunks_exact(classes).zip(&labels) {
-                            confusion.count(argmax(y)? as u32, truth)?;
+                    s.host_read::<T, _>(port.y, |y| -> Result<()> {
+                        for row in 0..rows {
+                            data.classes(Pick { index: from + row, epoch: 0, seed: 0 }, k, &mut labels)?;
+                            for (y, &truth) in y[row * port.extent.len()..].chunks_exact(classes).zip(&labels) {
+                                confusion.count(argmax(y)? as u32, truth)?;
+                            }
                         }
-                    }
+                        Ok(())
+                    })??;
                 }
             }
             if let Some(k) = numbers {
                 let loss = &planned.losses[k];
-                let (y, t) = (s.read::<T>(planned.outputs[loss.output].y)?, s.read::<T>(loss.used().target)?);
-                if y.len() == t.len() {
-                    y.iter().zip(&*t).for_each(|(y, t)| squares.add(y.to_f64(), t.to_f64()));
-                }
+                s.host_read::<T, _>(planned.outputs[loss.output].y, |y| {
+                    s.host_read::<T, _>(loss.used().target, |t| {
+                        if y.len() == t.len() {
+                            y.iter().zip(t).for_each(|(y, t)| squares.add(y.to_f64(), t.to_f64()));
+                        }
+                    })
+                })??;
             }
         });
         Ok(())
@@ -163,7 +169,7 @@ fn for_batches(
     let n = feed.len();
     for from in (0..n).step_by(batch.max(1)) {
         let to = n.min(from + batch.max(1));
-        model.begin(plan, to - from);
+        model.begin(plan, to - from)?;
         let (planned, s) = model.staging()?;
         feed.stage(planned, &s, from..to, (0, 0))?;
         model.run_forward()?;

@@ -6,6 +6,7 @@ use crate::memory::Step;
 use crate::network::{LossPort, Network, Plan, one_hot};
 use crate::rng::{Purpose, Stream};
 use crate::{DType, Error, Extent, Real, Result};
+use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
 
 /// Rows are read by all threads once a batch has this many values.
@@ -84,19 +85,20 @@ impl Feed {
                 }
                 (Target::Index { positions, .. }, Target::Index { .. }) => {
                     let read = |row: usize, t: &mut [u32]| data.classes(pick(row), k, t);
-                    rows(s, &mut s.write::<u32>(port.target)?, *positions, &read)?;
+                    s.host_write::<u32>(port.target, |t| rows(s, t, *positions, &read))?;
                 }
                 (Target::Index { positions, .. }, Target::Values(extent)) => {
                     self.labels.resize(s.rows() * positions, 0);
                     rows(s, &mut self.labels, *positions, &|row: usize, t: &mut [u32]| data.classes(pick(row), k, t))?;
-                    crate::real!(s.dtype(), T => one_hot(&self.labels, extent.c, &mut s.write::<T>(port.target)?))?;
+                    crate::real!(s.master(), T => s.host_write::<T>(port.target, |t| one_hot(&self.labels, extent.c, t)))?;
                 }
             }
         }
         if let Some(weight) = plan.weight {
-            crate::real!(s.dtype(), T => {
-                s.write::<T>(weight)?.iter_mut().zip(order).for_each(|(w, &i)| *w = T::of(f64::from(data.weight(i as usize))));
-            });
+            crate::real!(s.master(), T => s.host_write::<T>(weight, |w| {
+                w.iter_mut().zip(order).for_each(|(w, &i)| *w = T::of(f64::from(data.weight(i as usize))));
+                Ok(())
+            }))?;
         }
         Ok(())
     }
@@ -110,13 +112,15 @@ fn numbers(
     buffer: &mut Vec<f32>,
     read: &(dyn Fn(usize, &mut [f32]) -> Result<()> + Sync),
 ) -> Result<()> {
-    if s.dtype() == DType::F32 {
-        return rows(s, &mut s.write::<f32>(slot)?, len, read);
+    if s.dtype() != DType::F64 {
+        return s.host_write::<f32>(slot, |x| rows(s, x, len, read));
     }
     buffer.resize(s.rows() * len, 0.0);
     rows(s, buffer, len, read)?;
-    s.write::<f64>(slot)?.iter_mut().zip(buffer).for_each(|(d, x)| *d = f64::from(*x));
-    Ok(())
+    s.host_write::<f64>(slot, |x| {
+        x.iter_mut().zip(buffer).for_each(|(d, x)| *d = f64::from(*x));
+        Ok(())
+    })
 }
 
 /// Reads row after row, with all threads where that pays. The first failing row's error comes back.
@@ -125,16 +129,18 @@ fn rows<T: Send>(s: &Step<'_>, out: &mut [T], len: usize, read: &(dyn Fn(usize, 
         return out.chunks_exact_mut(len.max(1)).enumerate().try_for_each(|(row, out)| read(row, out));
     }
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
-    match s.device() {
-        crate::Device::Cpu(cpu) => cpu.split(len, out, |row, out| {
-            if let Err(e) = read(row, out) {
-                let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                if failed.as_ref().is_none_or(|(first, _)| row < *first) {
-                    *failed = Some((row, e));
-                }
+    let one = |row: usize, out: &mut [T]| {
+        if let Err(e) = read(row, out) {
+            let mut failed = failed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if failed.as_ref().is_none_or(|(first, _)| row < *first) {
+                *failed = Some((row, e));
             }
-        }),
-        crate::Device::Cuda(cuda) => match *cuda {},
+        }
+    };
+    match s.device() {
+        crate::Device::Cpu(cpu) => cpu.split(len, out, one),
+        // While the GPU computes the step before, the host has all its threads.
+        crate::Device::Cuda(_) => out.par_chunks_exact_mut(len).enumerate().for_each(|(row, out)| one(row, out)),
     }
     failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), |(_, e)| Err(e))
 }

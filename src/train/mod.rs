@@ -216,11 +216,12 @@ impl Trainer {
         let mut from = start;
         while from < end {
             let to = end.min(from + self.rules.batch);
-            self.model.begin(plan, to - from);
+            self.model.begin(plan, to - from)?;
             let (planned, s) = self.model.staging()?;
             self.train.stage(planned, &s, from..to, (self.state.epoch, self.rules.seed))?;
             self.model.run_forward()?;
-            let loss = self.model.run_losses(scale)?;
+            self.model.run_losses(scale)?;
+            let loss = self.model.loss_total()?;
             if !loss.is_finite() {
                 return Err(self.diverged(from..to, loss));
             }
@@ -282,7 +283,7 @@ impl Trainer {
         }
         let train = &mut self.train;
         let found = self.model.first_non_finite(range.len(), &mut |model: &mut Model, plan| {
-            model.begin_again(plan, range.len());
+            model.begin_again(plan, range.len())?;
             let (planned, s) = model.staging()?;
             train.stage(planned, &s, range.clone(), (epoch, seed))
         });

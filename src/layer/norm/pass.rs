@@ -76,7 +76,7 @@ impl Pass for NormPass {
                 let (scale, shift) = (read::<T>(s, self.scale)?, read::<T>(s, self.shift)?);
                 self.apply(cpu, &x, &table, [scale.as_deref(), shift.as_deref()], &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
@@ -103,7 +103,7 @@ impl Pass for NormPass {
                     self.gradient(cpu, [&dy, &x], [&table, &slopes], scale.as_deref(), mode, &mut s.write::<T>(dx)?);
                 }
             }),
-            Device::Cuda(cuda) => match *cuda {},
+            Device::Cuda(_) => return Err(crate::device::unported()),
         }
         Ok(())
     }
