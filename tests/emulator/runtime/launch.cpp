@@ -1,0 +1,235 @@
+// Runs a grid: block after block on the processor of the calling host thread.
+#include "processor.h"
+#include <atomic>
+#include <condition_variable>
+#include <csignal>
+#include <cstdarg>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <sys/mman.h>
+#include <thread>
+
+namespace emulator {
+
+thread_local Processor* processor = nullptr;
+
+static std::atomic<int> chosen_order{-1};
+Order current_order() {
+    int order = chosen_order;
+    if (order < 0) {
+        const char* v = getenv("KAMACITE_EMULATED_ORDER");
+        order = v && !strcmp(v, "reverse") ? 1 : v && !strcmp(v, "random") ? 2 : 0;
+        chosen_order = order;
+    }
+    return (Order)order;
+}
+extern "C" __attribute__((visibility("default"))) void kamacite_emulator_order(int order) { chosen_order = order; }
+
+// ---------------------------------------------------------------------------------------------------- processors
+static std::mutex pool_mutex;
+static std::condition_variable pool_changed;
+static std::vector<Processor*> idle;
+static unsigned made = 0;
+
+unsigned processor_count() {
+    static unsigned n = std::min(16u, std::max(1u, std::thread::hardware_concurrency()));
+    return n;
+}
+Processor* acquire_processor() {
+    std::unique_lock<std::mutex> lock(pool_mutex);
+    for (;;) {
+        if (!idle.empty()) {
+            size_t lowest = 0; // its copy of the kernel's library is loaded most likely
+            for (size_t i = 1; i < idle.size(); i++) if (idle[i]->id < idle[lowest]->id) lowest = i;
+            Processor* p = idle[lowest];
+            idle.erase(idle.begin() + (long)lowest);
+            return p;
+        }
+        if (made < processor_count()) {
+            Processor* p = new Processor;
+            p->id = made++;
+            return p;
+        }
+        pool_changed.wait(lock);
+    }
+}
+void release_processor(Processor* p) {
+    std::lock_guard<std::mutex> lock(pool_mutex);
+    idle.push_back(p);
+    pool_changed.notify_one();
+}
+
+static constexpr size_t PAGE = 4096, AREA = (Limits::shared + 1023) / 1024 * 1024 + PAGE;
+Processor::Processor() {
+    void* area = mmap(nullptr, AREA + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (area == MAP_FAILED) abort();
+    shared_area = (char*)area;
+    mprotect(shared_area + AREA, PAGE, PROT_NONE);
+}
+Processor::~Processor() { munmap(shared_area, AREA + PAGE); }
+
+// ------------------------------------------------------------------------------------------------------- blocks
+bool Processor::run(const Launch& l) {
+    install_fault_handler();
+    launch = l;
+    order = current_order();
+    // The last byte asked for lies in the last 1024 bytes before the inaccessible page.
+    shared = shared_area + AREA - (l.shared_bytes + 1023) / 1024 * 1024;
+    processor = this;
+    in_kernel = true;
+    bool fine = true;
+    if (sigsetjmp(escape, 1) == 0) {
+        run_blocks();
+    } else {
+        fine = false;
+        reset_fibers();
+        for (auto& t : threads) {
+            t.copies.clear(), t.copy_groups.clear(), t.products.clear(), t.product_groups.clear();
+            t.fiber = nullptr;
+        }
+        for (auto& m : meetings) m = Meeting();
+        tiles.clear();
+    }
+    in_kernel = false;
+    processor = nullptr;
+    return fine;
+}
+
+void Processor::run_blocks() {
+    const uint3 b = launch.block, g = launch.grid;
+    unsigned count = b.x * b.y * b.z;
+    Here& here = *launch.kernel.here;
+    here.block_size = b;
+    here.grid = g;
+    if (shape.x != b.x || shape.y != b.y || shape.z != b.z) {
+        shape = b;
+        for (unsigned i = 0; i < count; i++) {
+            FullThread& t = threads[i];
+            t.index = {i % b.x, i / b.x % b.y, i / (b.x * b.y)};
+            t.linear = i;
+            t.lane = i % 32;
+            t.warp = &warps[i / 32];
+        }
+    }
+    uint64_t number = 0;
+    for (unsigned z = 0; z < g.z; z++)
+        for (unsigned y = 0; y < g.y; y++)
+            for (unsigned x = 0; x < g.x; x++) {
+                here.block = {x, y, z};
+                start_block(number++);
+                starting = next();
+                fiber = take_fiber();
+                kamacite_emulator_switch(&launcher, fiber->stack_pointer);
+                check_shared_slack();
+            }
+}
+
+void Processor::start_block(uint64_t number) {
+    unsigned count = launch.block.x * launch.block.y * launch.block.z;
+    memset(launch.kernel.shared_begin, 0xff, (size_t)(launch.kernel.shared_end - launch.kernel.shared_begin));
+    if (launch.shared_bytes) memset(shared, 0xff, (size_t)(shared_area + AREA - shared));
+    for (unsigned i = 0; i < count; i++) threads[i].fiber = nullptr;
+    unsigned full = (count + 31) / 32;
+    for (unsigned w = 0; w < full; w++) {
+        unsigned lanes = count - w * 32 >= 32 ? ~0u : (1u << (count - w * 32)) - 1;
+        warps[w].live = warps[w].ready = lanes;
+        warps[w].arrived = 0;
+        yielded[w] = parked[w] = 0;
+    }
+    ready_warps = full == 32 ? ~0u : (1u << full) - 1;
+    for (unsigned left = used_meetings; left; left &= left - 1) meetings[__builtin_ctz(left)].arrived = 0;
+    used_meetings = 0;
+    tiles.clear();
+    live = count;
+    spins = 0;
+    warp = order == Order::Reverse ? full - 1 : 0;
+    random = number * 0x9e3779b97f4a7c15ull + 12345;
+}
+
+// Writes between the end of the dynamic shared memory and the inaccessible page.
+void Processor::check_shared_slack() {
+    if (!launch.shared_bytes) return;
+    for (char* p = shared + launch.shared_bytes; p < shared_area + AREA; p++)
+        if ((unsigned char)*p != 0xff)
+            fault("wrote %zu bytes behind the %u bytes of dynamic shared memory", (size_t)(p - shared) - launch.shared_bytes + 1, launch.shared_bytes);
+}
+
+void* dynamic_shared() {
+    if (!processor->launch.shared_bytes) fault("dynamic shared memory in a launch without any");
+    return processor->shared;
+}
+unsigned shared_address(const void* p) {
+    Processor& s = *processor;
+    if ((char*)p < s.shared || (char*)p >= s.shared_area + AREA) fault("an address outside of dynamic shared memory is used as a shared address");
+    return (unsigned)((char*)p - s.shared);
+}
+void* shared_pointer(unsigned address) {
+    if (address >= processor->launch.shared_bytes) fault("shared address %u: the block has %u bytes", address, processor->launch.shared_bytes);
+    return processor->shared + address;
+}
+
+// ------------------------------------------------------------------------------------------------------- faults
+static void tell(Processor& p, const char* text) {
+    const Launch& l = p.launch;
+    const uint3 b = l.kernel.here->block;
+    const uint3 t = p.running ? p.running->index : uint3{};
+    snprintf(p.message, sizeof p.message, "kernel %s: %s by block (%u,%u,%u) thread (%u,%u,%u)", l.kernel.name.c_str(), text, b.x, b.y, b.z, t.x, t.y, t.z);
+}
+void fault(const char* format, ...) {
+    char text[400];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    Processor* p = processor;
+    if (!p || !p->in_kernel) {
+        fprintf(stderr, "kamacite emulator: %s\n", text);
+        abort();
+    }
+    tell(*p, text);
+    siglongjmp(p->escape, 1);
+}
+
+static struct sigaction previous[3];
+static const int signals[3] = {SIGSEGV, SIGBUS, SIGFPE};
+static void on_signal(int signal, siginfo_t* info, void* context) {
+    Processor* p = processor;
+    if (p && p->in_kernel) {
+        char text[300];
+        if (signal == SIGFPE) snprintf(text, sizeof text, "integer division by zero");
+        else describe_address(info->si_addr, text, sizeof text);
+        tell(*p, text);
+        siglongjmp(p->escape, 1);
+    }
+    int i = signal == SIGSEGV ? 0 : signal == SIGBUS ? 1 : 2; // not ours: as it was before
+    struct sigaction& old = previous[i];
+    if (old.sa_flags & SA_SIGINFO) return old.sa_sigaction(signal, info, context);
+    if (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN) return old.sa_handler(signal);
+    ::signal(signal, SIG_DFL); // happens again on return
+}
+// The handler needs a stack of its own: a fiber's may be what overflowed.
+void install_fault_handler() {
+    static std::once_flag once;
+    std::call_once(once, [] {
+        struct sigaction action = {};
+        action.sa_sigaction = on_signal;
+        action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+        for (int i = 0; i < 3; i++) sigaction(signals[i], &action, &previous[i]);
+    });
+    static thread_local std::unique_ptr<char[]> own;
+    static thread_local bool checked = false;
+    if (checked) return;
+    checked = true;
+    stack_t stack = {};
+    if (sigaltstack(nullptr, &stack) == 0 && (stack.ss_flags & SS_DISABLE)) {
+        own.reset(new char[65536]);
+        stack.ss_sp = own.get();
+        stack.ss_size = 65536;
+        stack.ss_flags = 0;
+        sigaltstack(&stack, nullptr);
+    }
+}
+
+} // namespace emulator

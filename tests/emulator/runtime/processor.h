@@ -1,0 +1,152 @@
+// A Processor runs the blocks of one launch at a time, on the host thread that launches. Threads of the block are fibers.
+#pragma once
+#define KAMACITE_EMULATOR_RUNTIME
+#include "../include/emulator.h"
+#include <csetjmp>
+#include <string>
+#include <vector>
+
+namespace emulator {
+
+enum class Order { Forward, Reverse, Random };
+
+struct Limits {
+    static constexpr unsigned threads = 1024, warps = 32, barriers = 16, warpgroups = 8;
+    static constexpr size_t shared = 227 << 10, stack = 128 << 10;
+};
+
+// A stack of its own; it runs thread after thread until one of them has to wait.
+struct Fiber {
+    void* stack_pointer = nullptr;
+    char* stack = nullptr;
+};
+
+// A copy of data that lands only when it is waited for.
+struct Copy {
+    void* to;
+    const void* from;
+    unsigned bytes, filled; // `filled` bytes come from `from`, the rest are zeros
+};
+// wgmma in flight: reads its operands from shared memory when it is waited for.
+struct Product;
+
+struct FullThread : Thread {
+    Fiber* fiber = nullptr;
+    const char* waits_in = nullptr; // for the report of a deadlock
+    int waits_line = 0;
+    std::vector<Copy> copies;
+    std::vector<size_t> copy_groups;
+    std::vector<Product> products;
+    std::vector<size_t> product_groups;
+};
+struct Product {
+    float* d;
+    int columns;
+    const uint32_t* a_registers; // or null: A from shared memory
+    uint32_t a_values[4];
+    uint64_t a, b;
+    bool transpose_a, transpose_b, accumulate;
+    int kind;
+};
+// A tile that TMA brings when somebody waits for its barrier.
+struct Tile {
+    void* to;
+    const void* map;
+    void* barrier;
+    int at[5];
+};
+
+// Threads that wait for each other, by warp.
+struct Meeting {
+    unsigned arrived = 0, warps = 0;
+    int line = 0;
+    unsigned lanes[Limits::warps] = {};
+    void* operands[128] = {}; // of a warpgroup
+};
+
+struct Kernel {
+    std::string name;
+    unsigned threads;
+    size_t argument_bytes;
+    void (*run)(const void*);
+    Here* here;
+    char *shared_begin, *shared_end;
+};
+
+struct Launch {
+    Kernel kernel; // as the copy of its library that this processor loaded defines it
+    uint3 grid, block;
+    unsigned shared_bytes;
+    const void* arguments;
+};
+
+struct Processor {
+    unsigned id = 0;
+    Launch launch;
+    // state of the block
+    unsigned live = 0, spins = 0;
+    unsigned ready_warps = 0; // warps with ready lanes
+    unsigned yielded[Limits::warps], parked[Limits::warps];
+    Meeting meetings[Limits::barriers + Limits::warpgroups];
+    unsigned used_meetings = 0;
+    std::vector<Tile> tiles;
+    Warp warps[Limits::warps];
+    FullThread threads[Limits::threads];
+    uint3 shape = {}; // block shape for which `threads` is filled
+    FullThread* running = nullptr;
+    unsigned warp = 0;
+    // fibers
+    std::vector<Fiber*> all_fibers, free_fibers;
+    void* launcher = nullptr; // its stack pointer while a block runs
+    FullThread* starting = nullptr;
+    Fiber* fiber = nullptr;
+    // order of execution
+    Order order = Order::Forward;
+    uint64_t random = 1;
+    // dynamic shared memory, with an inaccessible page behind it
+    char *shared_area = nullptr, *shared = nullptr;
+    // faults
+    bool in_kernel = false;
+    sigjmp_buf escape;
+    char message[512];
+
+    Processor();
+    ~Processor();
+    // Runs all blocks. False: a fault, told in `message`.
+    bool run(const Launch& launch);
+
+    void run_blocks();
+    void start_block(uint64_t number);
+    void check_shared_slack();
+    FullThread* next();
+    void wait(const char* what, int line); // the running thread is in some waiting set; returns when it is ready again
+    void finish(FullThread& thread);
+    void release(Meeting& meeting);
+    void wake(unsigned warp, unsigned lanes) {
+        warps[warp].ready |= lanes;
+        ready_warps |= 1u << warp;
+    }
+    void wake_all(unsigned* sets);
+    [[noreturn]] void deadlock();
+    void enter(FullThread& thread);
+    Fiber* take_fiber();
+    void reset_fibers();
+};
+
+// Of the host thread that calls; null unless it runs a kernel.
+extern thread_local Processor* processor;
+
+Processor* acquire_processor();
+void release_processor(Processor* p);
+unsigned processor_count();
+Order current_order();
+
+// Fiber switch: saves the callee-saved registers and the stack pointer, and goes on where `to` stopped.
+extern "C" void kamacite_emulator_switch(void** save, void* to);
+void* fresh_stack(char* top, void (*entry)());
+
+void install_fault_handler();
+// Says what lies at an address: fills `text` with a sentence.
+void describe_address(const void* address, char* text, size_t length);
+
+} // namespace emulator

@@ -1,0 +1,100 @@
+// Submission of work: at once or into a graph; launches with the checks of the driver.
+#include "device.h"
+#include <chrono>
+#include <cstdlib>
+
+namespace emulator {
+
+thread_local int captures_of_thread = 0;
+
+double now_milliseconds() {
+    using namespace std::chrono;
+    return duration<double, std::milli>(steady_clock::now().time_since_epoch()).count();
+}
+
+int capability() {
+    static const int c = [] {
+        const char* v = getenv("KAMACITE_EMULATED_CAPABILITY");
+        int major = 9, minor = 0;
+        if (v) sscanf(v, "%d.%d", &major, &minor);
+        return major * 10 + minor;
+    }();
+    return c;
+}
+
+Result submit(Stream* s, Work work) {
+    if (s && s->capture) {
+        s->capture->work.push_back(std::move(work));
+        return SUCCESS;
+    }
+    return work();
+}
+
+Result forbid_capture(Stream* s) {
+    if (!s || !s->capture) return SUCCESS;
+    s->capture->invalid = true;
+    return CAPTURE_UNSUPPORTED;
+}
+
+static Result refuse(const Request& r, const std::string& why) {
+    set_fault("kernel " + r.function->kernel.name + ": " + why);
+    return INVALID_VALUE;
+}
+
+static Result execute(Function* f, const Launch& proto, const std::vector<char>& arguments) {
+    if (Result b = broken) return b;
+    counts.launches++;
+    if (fails_now("launch")) return break_device(LAUNCH_FAILED, "kernel " + f->kernel.name + ": planned failure of a launch");
+    Processor* p = acquire_processor();
+    Launch l = proto;
+    const Kernel* k = f->module->kernel_for(p->id, f->kernel.name);
+    if (!k) {
+        release_processor(p);
+        return INVALID_IMAGE;
+    }
+    l.kernel = *k;
+    l.arguments = arguments.data();
+    bool fine = p->run(l);
+    std::string message = fine ? "" : p->message;
+    release_processor(p);
+    if (!fine) return break_device(message.find("out-of-bounds") != std::string::npos || message.find("access ") != std::string::npos ? ILLEGAL_ADDRESS : LAUNCH_FAILED, message);
+    std::string behind = written_behind();
+    if (!behind.empty()) return break_device(ILLEGAL_ADDRESS, "kernel " + f->kernel.name + ": " + behind);
+    return SUCCESS;
+}
+
+Result launch(const Request& r) {
+    if (Result e = ready()) return e;
+    Function* f = r.function;
+    if (!f) return INVALID_VALUE;
+    const Kernel& k = f->kernel;
+    uint64_t threads = (uint64_t)r.block.x * r.block.y * r.block.z;
+    if (!threads || threads > k.threads)
+        return refuse(r, "blocks of " + std::to_string(threads) + " threads, the kernel is declared for " + std::to_string(k.threads));
+    if (!r.grid.x || !r.grid.y || !r.grid.z || r.grid.x > 0x7fffffffu || r.grid.y > 65535 || r.grid.z > 65535)
+        return refuse(r, "a grid of " + std::to_string(r.grid.x) + " x " + std::to_string(r.grid.y) + " x " + std::to_string(r.grid.z) + " blocks");
+    if (r.block.z > 64) return refuse(r, "more than 64 threads in z");
+    if (r.shared_bytes > (unsigned)f->dynamic_shared_limit)
+        return refuse(r, std::to_string(r.shared_bytes) + " bytes of dynamic shared memory, the limit set for it is " + std::to_string(f->dynamic_shared_limit));
+    std::vector<char> arguments(k.argument_bytes);
+    if (r.parameters && r.parameters[0]) {
+        memcpy(arguments.data(), r.parameters[0], k.argument_bytes);
+    } else if (r.extra) {
+        const void* from = nullptr;
+        size_t bytes = 0;
+        for (void** e = r.extra; *e; e += 2) { // 1: CU_LAUNCH_PARAM_BUFFER_POINTER, 2: .._BUFFER_SIZE
+            if (*e == (void*)1) from = e[1];
+            else if (*e == (void*)2) bytes = *(size_t*)e[1];
+            else return refuse(r, "an unknown launch parameter");
+        }
+        if (!from || bytes != k.argument_bytes)
+            return refuse(r, std::to_string(bytes) + " bytes of arguments, the kernel takes " + std::to_string(k.argument_bytes));
+        memcpy(arguments.data(), from, bytes);
+    } else {
+        return refuse(r, "no arguments");
+    }
+    Launch l = {k, r.grid, r.block, r.shared_bytes, nullptr};
+    return submit(r.stream, [f, l, arguments] { return execute(f, l, arguments); });
+}
+
+} // namespace emulator
