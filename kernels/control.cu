@@ -27,7 +27,7 @@ KERNEL(256, add_loss, AddLossArgs) {
     sum = a.factor * block_sum(sum, scratch);
     if (threadIdx.x != 0) return;
     StepState& s = a.control->state;
-    if (a.first) s.last = 0, s.skip = 0;
+    if (a.first) s.last = 0;
     s.last += sum;
     bool finite = sum - sum == 0;
     if (finite && !s.diverged) s.loss += sum;
@@ -47,7 +47,8 @@ KERNEL(256, check_gradients, CheckGradientsArgs) {
     if (bad) a.control->state.skip = 1;
 }
 
-// Halves the loss scale after an overflow, doubles it after 2000 steps without one (Micikevicius et al. 2018, section 3.2).
+// After the update: halves the loss scale where there was an overflow, doubles it after 2000 steps without one (Micikevicius et
+// al. 2018, section 3.2).
 KERNEL(32, scale_loss, CheckGradientsArgs) {
     if (threadIdx.x != 0) return;
     StepState& s = a.control->state;
@@ -59,4 +60,5 @@ KERNEL(32, scale_loss, CheckGradientsArgs) {
         s.loss_scale = fminf(s.loss_scale * 2.0f, 16777216.0f);
         s.good = 0;
     }
+    s.skip = 0;
 }

@@ -43,6 +43,8 @@ pub(crate) struct Store {
     pub average: Arena,
     /// The control block of a GPU; without memory on the CPU.
     pub control: Arena,
+    /// Factor on loss gradients at the start; 1 but for f16.
+    pub loss_scale: f32,
     device: Device,
     sealed: bool,
 }
@@ -61,6 +63,7 @@ impl Store {
             words: Arena::empty(),
             average: Arena::empty(),
             control: Arena::empty(),
+            loss_scale: 1.0,
             sealed: false,
         }
     }
@@ -88,7 +91,7 @@ impl Store {
         self.grads = Arena::new(&self.device, bytes, regions)?;
         let (bytes, regions) = lay_out(&mut self.states, self.dtype)?;
         self.state = Arena::new(&self.device, bytes, regions)?;
-        self.control = control(&self.device)?;
+        self.control = control(&self.device, self.loss_scale)?;
         for (arena, entries) in [(&self.weights, &self.params), (&self.state, &self.states)] {
             for (i, e) in entries.iter().enumerate() {
                 real!(self.dtype, T => {
@@ -165,14 +168,14 @@ impl Store {
 }
 
 /// The control block at its start, where the device is a GPU.
-fn control(device: &Device) -> Result<Arena> {
+fn control(device: &Device, loss_scale: f32) -> Result<Arena> {
     match device {
         Device::Cpu(_) => Ok(Arena::empty()),
         Device::Cuda(_) => {
             let words = size_of::<Control>() / 4;
             let arena = Arena::new(device, words * 4, vec![Region { offset: 0, len: words, row: None, dtype: DType::U32 }])?;
             arena.host_write::<u32>(0, 0, |c| {
-                c.copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(&Control::new(1.0))));
+                c.copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(&Control::new(loss_scale))));
                 Ok(())
             })?;
             Ok(arena)

@@ -91,6 +91,10 @@ impl ModelBuilder {
         };
         let losses = self.losses.into_iter().map(attach).collect::<Result<Vec<_>>>()?;
         let mut store = Store::new(&self.device, self.precision.master());
+        if self.precision == Precision::FP16 {
+            // As large as gradients of order 1 allow in f16; halved whenever one overflows.
+            store.loss_scale = 65_536.0;
+        }
         let extents: Vec<Extent> = self.net.inputs().map(|(_, e)| e).collect();
         let (device, precision) = (&self.device, self.precision);
         let setup = Setup {
@@ -123,6 +127,7 @@ impl ModelBuilder {
             ranges: Vec::new(),
             current: None,
             copy: Vec::new(),
+            scaled: false,
         };
         model.find_runs();
         Ok(model)

@@ -53,6 +53,8 @@ pub struct Model {
     pub(super) current: Option<Current>,
     /// What a view of device memory shows.
     pub(super) copy: Vec<f32>,
+    /// The last backward pass began at the losses, whose gradients carry the loss scale.
+    pub(super) scaled: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -189,7 +191,7 @@ impl Model {
         let port = port.ok_or_else(|| {
             Error::order("model", "no such output").expected(format!("below {}", plan.outputs.len())).got(index)
         })?;
-        self.view(port.y, port.extent, current.rows)
+        self.view(port.y, port.extent, current.rows, 1.0)
     }
 
     /// The output of a kept node in the last forward pass.
@@ -199,7 +201,7 @@ impl Model {
     pub fn node(&mut self, node: NodeId) -> Result<View<'_>> {
         let (current, plan) = self.fresh()?;
         let port = plan.kept.iter().find(|p| p.node == node.0 as usize).copied().ok_or_else(not_kept)?;
-        self.view(port.y, port.extent, current.rows)
+        self.view(port.y, port.extent, current.rows, 1.0)
     }
 
     /// The gradient wrt the output of a kept node in the last backward pass.
@@ -210,7 +212,8 @@ impl Model {
         let (current, plan) = self.fresh()?;
         let port = plan.kept.iter().find(|p| p.node == node.0 as usize).copied().ok_or_else(not_kept)?;
         let dy = port.dy.filter(|_| current.spent).ok_or_else(no_gradient)?;
-        self.view(dy, port.extent, current.rows)
+        let factor = self.gradient_factor()?;
+        self.view(dy, port.extent, current.rows, factor)
     }
 
     /// The gradient wrt input `index` of the last backward pass.
@@ -221,7 +224,8 @@ impl Model {
         let (current, plan) = self.fresh()?;
         let port = plan.inputs.get(index).copied();
         let (port, dy) = port.and_then(|p| Some((p, p.dy?))).filter(|_| current.spent).ok_or_else(no_gradient)?;
-        self.view(dy, port.extent, current.rows)
+        let factor = self.gradient_factor()?;
+        self.view(dy, port.extent, current.rows, factor)
     }
 
     /// The attached losses of the last forward pass on these targets (one for each loss): Σ factor·Σᵢ ℓᵢ / rows. Their
@@ -373,7 +377,8 @@ impl Model {
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for an unknown name.
     pub fn gradient(&self, name: &str) -> Result<Vec<f64>> {
         let i = self.store.params.iter().position(|e| e.name == name).ok_or_else(|| self.unknown(name))?;
-        real!(self.store.dtype, T => self.store.grads.host_read::<T, _>(i, 0, |dw| dw.iter().map(|x| x.to_f64()).collect()))
+        let factor = self.gradient_factor()?;
+        real!(self.store.dtype, T => self.store.grads.host_read::<T, _>(i, 0, |dw| dw.iter().map(|x| factor * x.to_f64()).collect()))
     }
 
     /// Sets a parameter or state array.

@@ -3,12 +3,12 @@
 use super::model::{Current, PlanKey};
 use super::view::{Data, Seed, Targets, View};
 use super::{Model, Plan};
-use crate::device::control::{CONTROL, SetStepArgs, StepParams};
-use crate::device::{Device, Grid};
+use crate::device::Device;
+use crate::device::control::StepParams;
 use crate::loss::{LossIo, Target};
 use crate::memory::{Arena, GradMode, Grads, Io, Mode, Slot, Step};
 use crate::op::elementwise::copy_or_add;
-use crate::{DType, Error, Extent, Real, Result, real};
+use crate::{DType, Error, Extent, Precision, Real, Result, real};
 
 impl Model {
     /// The plan for training or evaluation with losses on batches of up to `capacity` rows.
@@ -27,13 +27,6 @@ impl Model {
         self.current = Some(Current { plan, rows, forward, seeded: false, spent: false });
         self.set_step(StepParams { forward, update: self.updates, ..StepParams::default() })?;
         self.plans[plan].1.born(0)
-    }
-
-    /// Tells a GPU what changes from step to step. The CPU is told by arguments.
-    pub(crate) fn set_step(&self, params: StepParams) -> Result<()> {
-        let Device::Cuda(cuda) = &self.device else { return Ok(()) };
-        let args = SetStepArgs { control: self.store.control.ptr(0)?, params };
-        cuda.kernel::<SetStepArgs>(&CONTROL, "set_step")?.launch(cuda, Grid::blocks(1), &args)
     }
 
     /// As [`Model::begin`], with the random numbers of the step before.
@@ -169,6 +162,12 @@ impl Model {
             );
             return Err(e.hint("call forward in Mode::Train or Mode::Eval first"));
         }
+        let scaled = matches!(seed, Seed::Loss);
+        if grads == Grads::Add && self.scaled != scaled && self.precision == Precision::FP16 {
+            let e = Error::order("backward", "gradients of a loss and of the user's own cannot be added in FP16");
+            return Err(e.hint("the former carry the loss scale; use BF16"));
+        }
+        self.scaled = scaled;
         match seed {
             Seed::Loss if c.seeded => {}
             Seed::Loss => {
@@ -298,7 +297,8 @@ impl Model {
         Ok((c, &self.plans[c.plan].1))
     }
 
-    pub(super) fn view(&mut self, slot: Slot, extent: Extent, rows: usize) -> Result<View<'_>> {
+    /// The elements of a slot, those of device memory times `factor`.
+    pub(super) fn view(&mut self, slot: Slot, extent: Extent, rows: usize, factor: f64) -> Result<View<'_>> {
         let c = self.current.ok_or_else(no_forward)?;
         let (arena, copy) = (&mut self.plans[c.plan].1.arena, &mut self.copy);
         let data = match self.precision.storage() {
@@ -306,7 +306,7 @@ impl Model {
             _ if arena.cuda().is_some() => {
                 arena.host_read::<f32, _>(slot.index as usize, rows, |x| {
                     copy.clear();
-                    copy.extend_from_slice(x);
+                    copy.extend(x.iter().map(|x| factor as f32 * x));
                 })?;
                 Data::F32(copy)
             }
