@@ -91,6 +91,11 @@ impl Device {
         Err(Error::unsupported(format!("cuda:{ordinal}"), "this build has no GPU support").hint("build with the feature cuda"))
     }
 
+    /// Whether this is a GPU.
+    pub fn is_cuda(&self) -> bool {
+        matches!(self, Self::Cuda(_))
+    }
+
     /// Refuses a precision that the device cannot compute in.
     ///
     /// # Errors

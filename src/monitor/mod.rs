@@ -54,7 +54,7 @@ pub struct Batch {
     pub samples: usize,
     /// Updates done since the run began.
     pub step: u64,
-    /// Mean loss of the step's samples.
+    /// Mean loss of the step's samples; on a GPU of the last step that was looked at, a fraction of a second ago.
     pub loss: f64,
     /// The learning rate of the step.
     pub learning_rate: f64,

@@ -5,6 +5,7 @@ use super::plan::{Draft, LossSpec, Setup};
 use super::view::{Inputs, Seed, Targets, View};
 use super::{Network, NodeId, Plan, PlanReport};
 use crate::device::Device;
+use crate::device::control::StepParams;
 use crate::loss::Target;
 use crate::memory::{Arena, Grads, Mode, ParamKind, Slot, Space, Store};
 use crate::optim::{Clip, Ema, Optimizer, Run};
@@ -291,6 +292,16 @@ impl Model {
     /// # Errors
     /// As [`Model::step`].
     pub fn step_at(&mut self, optimizer: &dyn Optimizer, learning_rate: f64, grad_scale: f64) -> Result<()> {
+        self.set_step(StepParams { forward: self.forwards, update: self.updates, cursor: 0, learning_rate })?;
+        self.check_overflow()?;
+        self.update_parameters(optimizer, learning_rate, grad_scale * self.unscaled()?)?;
+        self.adapt_loss_scale()?;
+        self.updates += 1;
+        Ok(())
+    }
+
+    /// The update alone. A GPU takes the learning rate and the number of the step from its control block.
+    pub(crate) fn update_parameters(&mut self, optimizer: &dyn Optimizer, learning_rate: f64, grad_scale: f64) -> Result<()> {
         if optimizer.words() > MAX_WORDS {
             let e = Error::unsupported(optimizer.kind(), "words of state");
             return Err(e.expected(format!("at most {MAX_WORDS}")).got(optimizer.words()));
@@ -303,10 +314,9 @@ impl Model {
         for run in &self.runs {
             let RunSpec { range, lr_scale, decay } = run.clone();
             let learning_rate = learning_rate * lr_scale;
-            let run = Run { w, dw, words, range, learning_rate, grad_scale, decay, step: self.updates };
+            let run = Run { w, dw, words, range, learning_rate, lr_scale, grad_scale, decay, step: self.updates };
             optimizer.update(&s, &run)?;
         }
-        self.updates += 1;
         Ok(())
     }
 
@@ -430,6 +440,8 @@ impl Model {
 
     /// Neighbouring parameters that are treated alike become one run.
     pub(crate) fn find_runs(&mut self) {
+        // A recorded step holds the runs as they were.
+        self.generation += 1;
         let per_line = crate::memory::ALIGN / self.store.dtype.bytes();
         self.runs.clear();
         for p in self.store.params.iter().filter(|p| !p.frozen) {

@@ -71,6 +71,9 @@ pub struct Run<'a> {
     pub range: Range<usize>,
     /// The learning rate of this step for this run.
     pub learning_rate: f64,
+    /// The factor of this run in that rate. A GPU multiplies it with the rate in its control block, so that a recorded step stays
+    /// good when the schedule moves on.
+    pub lr_scale: f64,
     /// Factor on every gradient: from clipping by norm.
     pub grad_scale: f64,
     /// Whether weight decay applies.

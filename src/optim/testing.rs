@@ -164,6 +164,7 @@ impl Machine {
             words: &words,
             range,
             learning_rate: case.learning_rate,
+            lr_scale: 1.0,
             grad_scale: case.scale,
             decay: case.decay,
             step: case.step,
@@ -206,7 +207,17 @@ fn a_run_outside_of_the_arena_and_missing_words_are_errors() -> Result<()> {
     let case = Case { step: 0, learning_rate: 0.1, scale: 1.0, decay: true };
     let outside = m.update(&super::Sgd::new(0.1), &case, 0..m.store.flat_len() + 1);
     assert_eq!(outside.map_err(|e| e.kind()), Err(ErrorKind::Order));
-    let run = Run { w: m.w(), dw: m.dw(), words: &[], range: 0..5, learning_rate: 0.1, grad_scale: 1.0, decay: false, step: 0 };
+    let run = Run {
+        w: m.w(),
+        dw: m.dw(),
+        words: &[],
+        range: 0..5,
+        learning_rate: 0.1,
+        lr_scale: 1.0,
+        grad_scale: 1.0,
+        decay: false,
+        step: 0,
+    };
     let missing = super::Adam::new(0.1).update(&m.step(), &run);
     assert_eq!(missing.map_err(|e| e.kind()), Err(ErrorKind::Order));
     Ok(())

@@ -1,6 +1,6 @@
 //! Options of a trainer, and their checks.
 
-use super::{Feed, Rules, State, StopHandle, Trainer};
+use super::{Feed, Replay, Rules, State, StopHandle, Trainer};
 use crate::data::Dataset;
 use crate::device::Device;
 use crate::io::Checkpoint;
@@ -216,6 +216,7 @@ impl TrainerBuilder {
             plan: None,
             notes: self.notes,
             stop: StopHandle::default(),
+            replay: Replay::default(),
         };
         // The plan is made now, so that impossible targets and too little memory are seen here.
         trainer.training_plan()?;

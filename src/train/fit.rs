@@ -67,7 +67,7 @@ impl Trainer {
             let first = self.state.cursor;
             while self.state.cursor < self.train.len() && !self.stop.is_stopped() {
                 let rate = self.learning_rate();
-                let loss = self.step()?;
+                let loss = self.advance_and_look()?;
                 monitor.batch(&Batch {
                     epoch: self.state.epoch,
                     done: self.state.cursor,
@@ -131,6 +131,7 @@ impl Trainer {
         seconds: f64,
         monitor: &mut dyn Monitor,
     ) -> Result<(Option<Evaluation>, Control)> {
+        self.settle()?;
         let learning_rate = self.learning_rate_at(self.model.updates.saturating_sub(1));
         let number = self.state.epoch + 1;
         let due = number.is_multiple_of(self.rules.validate_every) || number == epochs;

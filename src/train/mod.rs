@@ -4,11 +4,13 @@ mod builder;
 mod evaluate;
 mod feed;
 mod fit;
+mod replay;
 
 pub use builder::TrainerBuilder;
 pub use evaluate::Evaluation;
 pub use fit::{Ended, Report};
 
+use crate::device::Device;
 use crate::io::Checkpoint;
 use crate::layer::{Fields, fields};
 use crate::loss::{Loss, Target};
@@ -17,6 +19,7 @@ use crate::network::{Model, Network, Seed};
 use crate::optim::{Clip, EarlyStopping, EarlyStoppingState, Ema, Optimizer, PlateauState, ReduceOnPlateau, Schedule};
 use crate::{Error, Extent, Result};
 use feed::Feed;
+use replay::Replay;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,6 +55,8 @@ pub struct Trainer {
     plan: Option<(usize, u64)>,
     notes: Vec<(String, Fields)>,
     stop: StopHandle,
+    /// On a GPU: recorded steps, and how far the host has read what they did.
+    replay: Replay,
 }
 
 /// What a run was told.
@@ -198,17 +203,33 @@ impl Trainer {
     }
 
     /// One update: gather, forward, losses, backward (each as often as batches are accumulated), clip, optimizer, average.
-    /// Begins a new epoch when the last one is over. Returns the mean loss of the samples.
+    /// Begins a new epoch when the last one is over. Returns the mean loss of the samples, for which a GPU has to be waited for;
+    /// [`Trainer::fit`] does so a few times a second only.
     ///
     /// # Errors
     /// [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a loss that is NaN or infinite, naming the first layer whose
     /// output is, and the samples; the weights are then those before the step. What the data set may meet.
     pub fn step(&mut self) -> Result<f64> {
+        match self.advance()? {
+            Some(loss) => Ok(loss),
+            None => self.settle(),
+        }
+    }
+
+    /// One update; its loss, where the device tells it without being waited for.
+    fn advance(&mut self) -> Result<Option<f64>> {
         if self.state.cursor >= self.train.len() {
             self.begin_epoch();
         }
         let plan = self.training_plan()?;
         self.train.arrange(self.state.epoch, self.rules.seed);
+        match self.model.device().clone() {
+            Device::Cpu(_) => self.step_on_cpu(plan).map(Some),
+            Device::Cuda(cuda) => self.step_on_gpu(&cuda, plan).map(|()| None),
+        }
+    }
+
+    fn step_on_cpu(&mut self, plan: usize) -> Result<f64> {
         let start = self.state.cursor;
         let end = self.train.len().min(start + self.rules.batch * self.rules.accumulate);
         let scale = 1.0 / (end - start) as f64;
@@ -301,8 +322,10 @@ impl Trainer {
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) if a weight is NaN or infinite.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
+        let mut state = self.state.clone();
+        state.sum += self.unsettled()?;
         let mut checkpoint = self.model.checkpoint()?;
-        checkpoint.meta.trainer = Some(fields(&self.state));
+        checkpoint.meta.trainer = Some(fields(&state));
         checkpoint.set_optimizer(self.optimizer.kind(), self.optimizer.save());
         self.notes.iter().for_each(|(name, value)| checkpoint.note(name, value.clone()));
         Ok(checkpoint)
@@ -334,7 +357,7 @@ impl Trainer {
         self.model.restore(from)?;
         self.rules.seed = self.model.seed;
         self.state = state;
-        Ok(())
+        self.replay.restart(&self.model)
     }
 }
 

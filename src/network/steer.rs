@@ -1,0 +1,83 @@
+//! Steering a GPU through its control block: what changes from step to step, the sum of the losses, the loss scale of f16.
+//!
+//! Gradients of losses are multiplied by the loss scale when they are written, and so is everything that follows from them;
+//! optimizers, clipping and whatever the user reads divide by it. It is 1 but for [`Precision::FP16`]. Backward passes that
+//! begin at a gradient of the user's own are not scaled.
+
+use super::Model;
+use crate::device::control::{AddLossArgs, CONTROL, CheckGradientsArgs, Control, SetStepArgs, StepParams, StepState};
+use crate::device::{Cuda, Device, Grid};
+use crate::{Precision, Result};
+
+impl Model {
+    /// Tells a GPU what changes from step to step. The CPU is told by arguments.
+    pub(crate) fn set_step(&self, params: StepParams) -> Result<()> {
+        let Device::Cuda(cuda) = &self.device else { return Ok(()) };
+        let args = SetStepArgs { control: self.store.control.ptr(0)?, params };
+        cuda.kernel::<SetStepArgs>(&CONTROL, "set_step")?.launch(cuda, Grid::blocks(1), &args)
+    }
+
+    /// Adds the losses of the step to the sum that the device keeps, without waiting.
+    pub(crate) fn add_losses(&self, cuda: &Cuda) -> Result<()> {
+        let (plan, s) = self.staging()?;
+        let kernel = cuda.kernel::<AddLossArgs>(&CONTROL, "add_loss")?;
+        for (k, l) in plan.losses.iter().enumerate() {
+            let (control, value) = (s.control()?, s.ptr(l.value)?);
+            let args = AddLossArgs { control, value, rows: s.rows() as u32, first: u32::from(k == 0), factor: l.factor };
+            kernel.launch(cuda, Grid::blocks(1), &args)?;
+        }
+        Ok(())
+    }
+
+    /// What the device has kept so far. Waits for it.
+    pub(crate) fn step_state(&self) -> Result<StepState> {
+        self.store.control.host_read::<u32, _>(0, 0, |words| {
+            let control: Control = bytemuck::pod_read_unaligned(bytemuck::cast_slice(words));
+            control.state
+        })
+    }
+
+    /// Sets what the device keeps.
+    pub(crate) fn set_step_state(&self, state: StepState) -> Result<()> {
+        self.store.control.host_update::<u32>(0, |words| {
+            let mut control: Control = bytemuck::pod_read_unaligned(bytemuck::cast_slice(words));
+            control.state = state;
+            words.copy_from_slice(bytemuck::cast_slice(bytemuck::bytes_of(&control)));
+            Ok(())
+        })
+    }
+
+    /// In f16: whether a gradient has overflowed. The next update then leaves everything as it is.
+    pub(crate) fn check_overflow(&self) -> Result<()> {
+        self.control_gradients("check_gradients")
+    }
+
+    /// In f16: adapts the loss scale, after the update.
+    pub(crate) fn adapt_loss_scale(&self) -> Result<()> {
+        self.control_gradients("scale_loss")
+    }
+
+    fn control_gradients(&self, kernel: &str) -> Result<()> {
+        let (Device::Cuda(cuda), Precision::FP16) = (&self.device, self.precision) else { return Ok(()) };
+        let n = self.store.flat_len();
+        let (control, dw) = (self.store.control.ptr(0)?, self.store.grads.ptr(self.store.params.len())?);
+        let grid = if kernel == "scale_loss" { Grid::blocks(1) } else { Grid::cover(n) };
+        cuda.kernel(&CONTROL, kernel)?.launch(cuda, grid, &CheckGradientsArgs { control, dw, n: n as u64 })
+    }
+
+    /// What the gradients of the last backward pass are to be multiplied by. Waits for the device in f16.
+    pub(crate) fn gradient_factor(&self) -> Result<f64> {
+        match self.precision {
+            Precision::FP16 if self.scaled => Ok(1.0 / f64::from(self.step_state()?.loss_scale)),
+            _ => Ok(1.0),
+        }
+    }
+
+    /// The factor that undoes the loss scale, by which an update divides, where the gradients do not carry it.
+    pub(crate) fn unscaled(&self) -> Result<f64> {
+        match self.precision {
+            Precision::FP16 if !self.scaled => Ok(f64::from(self.step_state()?.loss_scale)),
+            _ => Ok(1.0),
+        }
+    }
+}

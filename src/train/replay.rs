@@ -1,0 +1,209 @@
+//! Steps on a GPU: launched kernel by kernel the first time, recorded the second time, replayed from then on.
+//!
+//! Nothing is waited for: the device sums the losses up and turns updates into no-ops from the first that is not finite. The host
+//! looks a few times a second, at the end of an epoch, and when asked.
+
+use super::Trainer;
+use crate::device::control::{StepParams, StepState};
+use crate::device::{Cuda, Graph};
+use crate::memory::Grads;
+use crate::network::{Model, Seed};
+use crate::{Error, Result};
+use std::time::{Duration, Instant};
+
+/// How long the host goes without looking.
+const GLANCE: Duration = Duration::from_millis(200);
+
+/// Recorded steps, and what the host has seen of them.
+#[derive(Debug, Default)]
+pub(super) struct Replay {
+    steps: Vec<(Key, Option<Graph>)>,
+    /// The device's sum of losses when the host last looked.
+    seen: f64,
+    /// Updates whose losses are not in `State::sum` yet.
+    unseen: u64,
+    /// When the host last looked, and the mean loss that it saw.
+    glance: Option<(Instant, f64)>,
+    /// Rows of the last step.
+    rows: usize,
+}
+
+/// What a recorded step depends on besides the control block.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Key {
+    plan: usize,
+    generation: u64,
+    rows: usize,
+}
+
+impl Replay {
+    /// Forgets what was seen: the weights are those of another moment.
+    pub fn restart(&mut self, model: &Model) -> Result<()> {
+        (self.unseen, self.glance) = (0, None);
+        if model.device().is_cuda() {
+            self.seen = 0.0;
+            model.set_step_state(StepState { loss: 0.0, last: 0.0, diverged: 0, skip: 0, ..model.step_state()? })?;
+        }
+        Ok(())
+    }
+}
+
+impl Trainer {
+    /// One update on a GPU, without waiting for it.
+    pub(super) fn step_on_gpu(&mut self, cuda: &Cuda, plan: usize) -> Result<()> {
+        let start = self.state.cursor;
+        let end = self.train.len().min(start + self.rules.batch * self.rules.accumulate);
+        let rate = self.learning_rate();
+        let params =
+            StepParams { forward: self.model.forwards, update: self.model.updates, cursor: start as u64, learning_rate: rate };
+        if end - start <= self.rules.batch {
+            self.begin_on_gpu(plan, start..end, params)?;
+            self.replay_or_run(cuda, Key { plan, generation: self.model.generation(), rows: end - start }, rate)?;
+        } else {
+            // Every batch has a forward pass, and random numbers, of its own.
+            for from in (start..end).step_by(self.rules.batch) {
+                let to = end.min(from + self.rules.batch);
+                let params = StepParams { forward: self.model.forwards, cursor: from as u64, ..params };
+                self.begin_on_gpu(plan, from..to, params)?;
+                let grads = if from == start { Grads::Write } else { Grads::Add };
+                self.gradients_on_gpu(cuda, 1.0 / (end - start) as f64, grads)?;
+            }
+            self.update_on_gpu(rate)?;
+        }
+        self.model.updates += 1;
+        self.state.cursor = end;
+        self.replay.rows = end - start;
+        self.replay.unseen += 1;
+        Ok(())
+    }
+
+    /// Tells the device about the step, and sends the batch where it is not there already.
+    fn begin_on_gpu(&mut self, plan: usize, range: std::ops::Range<usize>, params: StepParams) -> Result<()> {
+        self.model.begin(plan, range.len())?;
+        self.model.set_step(params)?;
+        let (planned, s) = self.model.staging()?;
+        self.train.stage(planned, &s, range, (self.state.epoch, self.rules.seed))
+    }
+
+    fn replay_or_run(&mut self, cuda: &Cuda, key: Key, rate: f64) -> Result<()> {
+        self.replay.steps.retain(|(k, _)| k.generation == key.generation);
+        let scale = 1.0 / key.rows as f64;
+        match self.replay.steps.iter().position(|(k, _)| *k == key) {
+            None => {
+                // The first time kernels are loaded and memory is taken, which cannot be recorded.
+                self.gradients_on_gpu(cuda, scale, Grads::Write)?;
+                self.update_on_gpu(rate)?;
+                self.replay.steps.push((key, None));
+                Ok(())
+            }
+            Some(i) => {
+                if self.replay.steps[i].1.is_none() {
+                    let graph = cuda.capture(|| {
+                        self.gradients_on_gpu(cuda, scale, Grads::Write)?;
+                        self.update_on_gpu(rate)
+                    })?;
+                    self.replay.steps[i].1 = Some(graph);
+                }
+                self.replay.steps[i].1.as_mut().map_or(Ok(()), Graph::launch)
+            }
+        }
+    }
+
+    /// Forward, losses, backward.
+    fn gradients_on_gpu(&mut self, cuda: &Cuda, scale: f64, grads: Grads) -> Result<()> {
+        self.model.run_forward()?;
+        self.model.run_losses(scale)?;
+        self.model.add_losses(cuda)?;
+        self.model.run_backward(Seed::Loss, grads)
+    }
+
+    /// Clip, optimizer, average.
+    fn update_on_gpu(&mut self, rate: f64) -> Result<()> {
+        self.model.check_overflow()?;
+        if let Some(clip) = &self.rules.clip {
+            self.model.clip(clip)?;
+        }
+        self.model.update_parameters(&*self.optimizer, rate, 1.0)?;
+        self.model.adapt_loss_scale()?;
+        match &self.rules.ema {
+            Some(ema) => self.model.average(ema),
+            None => Ok(()),
+        }
+    }
+
+    /// One update, and the mean loss of a recent one.
+    pub(super) fn advance_and_look(&mut self) -> Result<f64> {
+        if let Some(loss) = self.advance()? {
+            return Ok(loss);
+        }
+        match self.replay.glance {
+            Some((when, loss)) if when.elapsed() < GLANCE => Ok(loss),
+            _ => self.settle(),
+        }
+    }
+
+    /// Waits for the GPU: adds the losses of its last steps to the sum, and fails if one was not finite. The mean loss of the last.
+    pub(super) fn settle(&mut self) -> Result<f64> {
+        if !self.model.device().is_cuda() || self.replay.unseen == 0 {
+            return Ok(self.replay.glance.map_or(f64::NAN, |(_, loss)| loss));
+        }
+        let kept = self.model.step_state()?;
+        if kept.diverged != 0 {
+            return Err(self.diverged_on_gpu(&kept));
+        }
+        self.state.sum += kept.loss - self.replay.seen;
+        let loss = kept.last / self.replay.rows as f64;
+        (self.replay.seen, self.replay.unseen, self.replay.glance) = (kept.loss, 0, Some((Instant::now(), loss)));
+        Ok(loss)
+    }
+
+    /// Losses of this epoch that are not in the sum yet.
+    pub(super) fn unsettled(&self) -> Result<f64> {
+        if !self.model.device().is_cuda() || self.replay.unseen == 0 {
+            return Ok(0.0);
+        }
+        let kept = self.model.step_state()?;
+        match kept.diverged {
+            0 => Ok(kept.loss - self.replay.seen),
+            _ => Err(Error::diverged(format!("step {}", kept.diverged_at), "the loss was not finite: nothing to save")),
+        }
+    }
+
+    /// Goes back to the step whose loss was not finite: the weights are those before it. Runs it again to find the layer and the
+    /// samples.
+    fn diverged_on_gpu(&mut self, kept: &StepState) -> Error {
+        let back = self.model.updates.saturating_sub(kept.diverged_at);
+        let size = self.rules.batch * self.rules.accumulate;
+        // All steps of an epoch but the last have the same size, and the host looks at the end of each epoch.
+        let after = self.state.cursor.div_ceil(size) as u64;
+        let start = after.saturating_sub(back) as usize * size;
+        let end = self.train.len().min(start + size);
+        let batches = |rows: usize| rows.div_ceil(self.rules.batch) as u64;
+        self.model.forwards = self.model.forwards.saturating_sub(batches(self.state.cursor - start));
+        self.model.updates = kept.diverged_at;
+        self.state.cursor = start;
+        self.replay.unseen = 0;
+        let place = format!("epoch {}, step {}", self.state.epoch + 1, kept.diverged_at);
+        let mut again = || -> Result<Option<Error>> {
+            self.model.set_step_state(StepState { diverged: 0, loss: 0.0, ..*kept })?;
+            self.replay.seen = 0.0;
+            let plan = self.training_plan()?;
+            for from in (start..end).step_by(self.rules.batch) {
+                let to = end.min(from + self.rules.batch);
+                self.begin_on_gpu(plan, from..to, StepParams { forward: self.model.forwards, ..StepParams::default() })?;
+                self.model.run_forward()?;
+                self.model.run_losses(1.0)?;
+                let loss = self.model.loss_total()?;
+                if !loss.is_finite() {
+                    return Ok(Some(self.diverged(from..to, loss)));
+                }
+            }
+            Ok(None)
+        };
+        match again() {
+            Ok(Some(e)) | Err(e) => e,
+            Ok(None) => Error::diverged(place, "a loss or the norm of the gradients was not finite")
+                .hint("lower the learning rate, or clip the gradients"),
+        }
+    }
+}
