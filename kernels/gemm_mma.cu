@@ -20,52 +20,56 @@
 // One operand's tiles: ROWS along m or n, 64 bytes along k. In memory, and in the tile's lines, neighbours lie along k
 // (ALONG_K) or along m or n.
 template <class T, bool ALONG_K, int ROWS, int THREADS> struct Operand {
-    static constexpr u32 CHUNK = 16 / sizeof(T);                    // elements of 16 bytes
-    static constexpr u32 DEPTH = 4 * CHUNK;                         // of k in a tile
-    static constexpr u32 WIDTH = ALONG_K ? 4 : ROWS / CHUNK;        // chunks of a line
-    static constexpr u32 COPIES = ROWS * 4 / THREADS;               // chunks that a thread brings
-    static constexpr u32 STEP = THREADS / WIDTH;                    // lines from one of them to the next
+    static constexpr u32 CHUNK = 16 / sizeof(T);             // elements of 16 bytes
+    static constexpr u32 DEPTH = 4 * CHUNK;                  // of k in a tile
+    static constexpr u32 WIDTH = ALONG_K ? 4 : ROWS / CHUNK; // chunks of a line
+    static constexpr u32 COPIES = ROWS * 4 / THREADS;        // chunks that a thread brings
+    static constexpr u32 STEP = THREADS / WIDTH;             // lines from one of them to the next
     static constexpr u32 BYTES = ROWS * 64;
 
-    const T* p;
-    u64 step, advance;
-    u32 row, end, k, k_end;
-    bool aligned;
-
-    // From row `first` (below `end`) and product k on.
-    DEVICE Operand(const void* data, u32 ld, u32 first, u32 end, u32 k, u32 k_end, bool aligned)
-        : step((u64)STEP * ld), advance(ALONG_K ? DEPTH : (u64)DEPTH * ld), end(end), k_end(k_end), aligned(aligned) {
-        u32 line = threadIdx.x / WIDTH, place = threadIdx.x % WIDTH * CHUNK;
-        row = first + (ALONG_K ? line : place);
-        this->k = k + (ALONG_K ? place : line);
-        p = (const T*)data + (ALONG_K ? (u64)row * ld + this->k : (u64)this->k * ld + row);
-    }
-
-    // Where a chunk of a line lies in the tile. ldmatrix reads eight lines at one chunk, and the loads of `word` four lines
-    // at two chunks: all in different banks.
+    // Where a chunk of a line lies in the tile. ldmatrix reads eight lines at one chunk, and the words of f32 that it cannot
+    // transpose come from four lines at two chunks: all in different banks.
     static DEVICE u32 place(u32 line, u32 chunk) {
         u32 turn = ALONG_K ? line >> 1 & 3 : sizeof(T) == 4 ? (line & 3) << 1 : line & 7;
         return (line * WIDTH + (chunk ^ turn)) * 16;
     }
+    static_assert(STEP % (sizeof(T) == 4 ? 4 : 8) == 0, "a thread's chunks are permuted alike");
 
-    // Elements of its chunk q that a thread finds in the matrix, and where.
+    const T* p;
+    u64 step, advance;
+    u32 row, end, k, k_end, target;
+    bool aligned, inside;
+
+    // From row `first` (below `end`) and product k on.
+    DEVICE Operand(const void* data, u32 ld, u32 first, u32 end, u32 k, u32 k_end, bool aligned)
+        : step((u64)STEP * ld), advance(ALONG_K ? DEPTH : (u64)DEPTH * ld), end(end), k_end(k_end), aligned(aligned) {
+        u32 line = threadIdx.x / WIDTH, chunk = threadIdx.x % WIDTH;
+        row = first + (ALONG_K ? line : chunk * CHUNK);
+        this->k = k + (ALONG_K ? chunk * CHUNK : line);
+        p = (const T*)data + (ALONG_K ? (u64)row * ld + this->k : (u64)this->k * ld + row);
+        target = place(line, chunk);
+        inside = aligned && first + ROWS <= end;
+    }
+
+    // Begins to bring the tile of products from `first` on.
+    DEVICE void fetch(SharedAddress tile, u32 first) {
+        tile += target;
+        if (inside && first + DEPTH <= k_end) {
+#pragma unroll
+            for (u32 q = 0; q < COPIES; q++) copy_async<16>(tile + q * STEP * WIDTH * 16, p + q * step);
+        } else if (aligned) {
+#pragma unroll 1
+            for (u32 q = 0; q < COPIES; q++) copy_async<16>(tile + q * STEP * WIDTH * 16, p + q * step, valid(q) * (u32)sizeof(T));
+        } else {
+#pragma unroll 1
+            for (u32 q = 0; q < COPIES; q++) gather(tile + q * STEP * WIDTH * 16, p + q * step, valid(q));
+        }
+        p += advance, k += DEPTH;
+    }
+    // Elements of its chunk q that a thread finds in the matrix.
     DEVICE u32 valid(u32 q) const {
         bool line = ALONG_K ? row + q * STEP < end : k + q * STEP < k_end;
         return line ? min(ALONG_K ? left(k_end, k) : left(end, row), CHUNK) : 0;
-    }
-    DEVICE SharedAddress target(SharedAddress tile, u32 q) const {
-        return tile + place(threadIdx.x / WIDTH + q * STEP, threadIdx.x % WIDTH);
-    }
-    // Begins to bring the next tile.
-    DEVICE void fetch(SharedAddress tile) {
-        if (aligned) {
-#pragma unroll
-            for (u32 q = 0; q < COPIES; q++) copy_async<16>(target(tile, q), p + q * step, valid(q) * (u32)sizeof(T));
-        } else {
-#pragma unroll 1
-            for (u32 q = 0; q < COPIES; q++) gather(target(tile, q), p + q * step, valid(q));
-        }
-        p += advance, k += DEPTH;
     }
     // Element by element, for rows that do not begin at multiples of 16 bytes.
     static DEVICE void gather(SharedAddress to, const T* from, u32 valid) {
@@ -78,22 +82,43 @@ template <class T, bool ALONG_K, int ROWS, int THREADS> struct Operand {
     }
     static DEVICE u32 bits(float v) { return __float_as_uint(v); }
     template <class H> static DEVICE u32 bits(H v) { return v.bits; }
+};
 
-    // Fragments of 16 rows from `row` on, 32 bytes of k from 32 s on: low rows, high rows at low k; the same at high k.
-    static DEVICE void fragment(u32* r, SharedAddress tile, u32 row, u32 s) {
-        u32 lane = threadIdx.x % 32;
-        if (ALONG_K) {
-            load_matrices(r, tile + place(row + lane % 16, 2 * s + lane / 16));
-        } else if (sizeof(T) == 2) {
-            u32 line = 16 * s + lane / 16 * 8 + lane % 8;
-            load_matrices_transposed(r, tile + place(line, (row + (lane & 8)) / CHUNK));
-        } else {
-            u32 line = 8 * s + lane % 4, i = row + lane / 4;
-            r[0] = word(tile, line, i), r[1] = word(tile, line, i + 8);
-            r[2] = word(tile, line + 4, i), r[3] = word(tile, line + 4, i + 8);
+// How a warp reads fragments of 16 rows and 32 bytes of k from one operand's tiles; MANY of them along its side. Registers 0 to
+// 3 are low rows at low k, high rows at low k, and the same at high k; for B rows and k change places, so that the two
+// registers of one mma lie together.
+template <class T, class Op, bool ALONG_K, bool B, int MANY> struct Reader {
+    static constexpr bool WORDS = !ALONG_K && sizeof(T) == 4;
+    // Along k the two steps differ in the permutation, otherwise the fragments do.
+    static constexpr int OFFSETS = ALONG_K ? 2 : WORDS ? 2 * MANY : MANY;
+    u32 offset[OFFSETS];
+
+    DEVICE explicit Reader(u32 row) {
+        u32 lane = threadIdx.x % 32, high_row = B ? lane / 16 : lane / 8 % 2, high_k = B ? lane / 8 % 2 : lane / 16;
+#pragma unroll
+        for (int o = 0; o < OFFSETS; o++) {
+            u32 v;
+            if (ALONG_K) v = Op::place(row + high_row * 8 + lane % 8, 2 * o + high_k);
+            else if (WORDS) v = Op::place(lane % 4, (row + 8 * o + lane / 4) / Op::CHUNK) + lane / 4 % Op::CHUNK * 4;
+            else v = Op::place(high_k * 8 + lane % 8, (row + 16 * o) / Op::CHUNK + high_row);
+            offset[o] = keep(v);
         }
     }
-    static DEVICE u32 word(SharedAddress tile, u32 line, u32 i) { return load_shared(tile + place(line, i / CHUNK) + i % CHUNK * 4); }
+    // Fragment i at step s.
+    DEVICE void read(u32* r, SharedAddress tile, int i, int s) const {
+        constexpr u32 LINE = Op::WIDTH * 16;
+        if (ALONG_K) {
+            load_matrices(r, tile + offset[s] + i * 16 * LINE);
+        } else if (!WORDS) {
+            load_matrices_transposed(r, tile + offset[i] + s * 16 * LINE);
+        } else {
+#pragma unroll
+            for (int e = 0; e < 4; e++) {
+                int high_row = B ? e / 2 : e % 2, high_k = B ? e % 2 : e / 2;
+                r[e] = load_shared(tile + offset[2 * i + high_row] + (8 * s + 4 * high_k) * LINE);
+            }
+        }
+    }
 };
 
 // Rounds fragments of f32 to tf32, and what that leaves as well; infinities become NaN in the second case.
@@ -112,18 +137,18 @@ DEVICE void split_fragment(u32* big, u32* small) {
 
 // The products of one 32-byte step of k: d += A B for the warp's MI x 16 rows and NJ x 16 columns.
 template <class T, class A, class B, int MI, int NJ, bool THREE>
-DEVICE void multiply(float (*d)[2 * NJ][4], SharedAddress tile_a, SharedAddress tile_b, u32 row, u32 column, u32 s) {
+DEVICE void multiply(float (*d)[2 * NJ][4], const A& from_a, const B& from_b, SharedAddress tile_a, SharedAddress tile_b, int s) {
     u32 a[MI][4], a_small[THREE ? MI : 1][4];
 #pragma unroll
     for (int i = 0; i < MI; i++) {
-        A::fragment(a[i], tile_a, row + 16 * i, s);
+        from_a.read(a[i], tile_a, i, s);
         if (THREE) split_fragment(a[i], a_small[THREE ? i : 0]);
         else if (sizeof(T) == 4) round_fragment(a[i]);
     }
 #pragma unroll
     for (int j = 0; j < NJ; j++) {
         u32 b[4], b_small[4];
-        B::fragment(b, tile_b, column + 16 * j, s);
+        from_b.read(b, tile_b, j, s);
         if (THREE) split_fragment(b, b_small);
         else if (sizeof(T) == 4) round_fragment(b);
 #pragma unroll
@@ -133,10 +158,10 @@ DEVICE void multiply(float (*d)[2 * NJ][4], SharedAddress tile_a, SharedAddress 
                 float* to = d[i][2 * j + h];
                 if (THREE) {
                     // The small products first, so that they are not lost beside a large sum one by one.
-                    mma<T>(to, a_small[THREE ? i : 0], b[h], b[2 + h]);
-                    mma<T>(to, a[i], b_small[h], b_small[2 + h]);
+                    mma<T>(to, a_small[THREE ? i : 0], b[2 * h], b[2 * h + 1]);
+                    mma<T>(to, a[i], b_small[2 * h], b_small[2 * h + 1]);
                 }
-                mma<T>(to, a[i], b[h], b[2 + h]);
+                mma<T>(to, a[i], b[2 * h], b[2 * h + 1]);
             }
     }
 }
@@ -155,22 +180,25 @@ template <class T, Layout L, int SIZE, int WARPS_M, int WARPS_N, int STAGES, boo
     A from_a(a.a, a.lda, at.i, a.m, k, k_end, a.aligned & ALIGNED_A);
     B from_b(a.b, a.ldb, at.j, a.n, k, k_end, a.aligned & ALIGNED_B);
     u32 warp = threadIdx.x / 32, lane = threadIdx.x % 32, row = warp / WARPS_N * WM, column = warp % WARPS_N * WN;
+    Reader<T, A, L != TN, false, MI> read_a(row);
+    Reader<T, B, L == NT, true, NJ> read_b(column);
     float d[MI][2 * NJ][4] = {};
 
-    // Copies behind the last tile bring zeros: each turn closes one group, whatever is left.
-    for (u32 s = 0; s < STAGES - 1; s++) {
-        from_a.fetch(shared + s * STAGE), from_b.fetch(shared + s * STAGE + A::BYTES);
+    // Copies behind the last product bring zeros: each turn closes one group, whatever is left.
+    for (u32 s = 0; s < STAGES - 1; s++, k += DEPTH) {
+        from_a.fetch(shared + s * STAGE, k), from_b.fetch(shared + s * STAGE + A::BYTES, k);
         copy_commit();
     }
     for (u32 t = 0, now = 0, next = STAGES - 1; t < tiles; t++) {
         copy_wait<STAGES - 2>();
         __syncthreads();
         // The tile that all warps have just left takes the next copies.
-        if (t + STAGES - 1 < tiles) from_a.fetch(shared + next * STAGE), from_b.fetch(shared + next * STAGE + A::BYTES);
+        if (k < k_end) from_a.fetch(shared + next * STAGE, k), from_b.fetch(shared + next * STAGE + A::BYTES, k);
+        k += DEPTH;
         copy_commit();
         SharedAddress tile = shared + now * STAGE;
 #pragma unroll
-        for (u32 s = 0; s < 2; s++) multiply<T, A, B, MI, NJ, THREE>(d, tile, tile + A::BYTES, row, column, s);
+        for (int s = 0; s < 2; s++) multiply<T, decltype(read_a), decltype(read_b), MI, NJ, THREE>(d, read_a, read_b, tile, tile + A::BYTES, s);
         now = now + 1 == STAGES ? 0 : now + 1, next = next + 1 == STAGES ? 0 : next + 1;
     }
     copy_wait<0>();

@@ -126,6 +126,17 @@ template <int BYTES> DEVICE void copy_async(SharedAddress to, const void* from, 
     else asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(v[0]) : "memory");
 #endif
 }
+// All BYTES of it.
+template <int BYTES> DEVICE void copy_async(SharedAddress to, const void* from) {
+#if !defined(KAMACITE_EMULATED) && MMA_ALL
+    if (BYTES == 16)
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+    else
+        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(to), "l"(from) : "memory");
+#else
+    copy_async<BYTES>(to, from, BYTES);
+#endif
+}
 // Closes the group of the copies begun since the last one.
 DEVICE void copy_commit() {
 #ifdef KAMACITE_EMULATED
@@ -141,6 +152,13 @@ template <int LEFT> DEVICE void copy_wait() {
 #elif MMA_ALL
     asm volatile("cp.async.wait_group %0;" ::"n"(LEFT) : "memory");
 #endif
+}
+// The same value, which the compiler then keeps in a register instead of computing it again in every turn of a loop.
+DEVICE u32 keep(u32 v) {
+#ifndef KAMACITE_EMULATED
+    asm volatile("" : "+r"(v));
+#endif
+    return v;
 }
 // A word from, and four words to shared memory, aligned to their size.
 DEVICE u32 load_shared(SharedAddress from) {
