@@ -15,7 +15,12 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What kernels may include.
-pub(super) const HEADERS: &[(&str, &str)] = &[("prelude.cuh", include_str!("../../kernels/prelude.cuh"))];
+pub(super) const HEADERS: &[(&str, &str)] = &[
+    ("prelude.cuh", include_str!("../../kernels/prelude.cuh")),
+    ("activation.cuh", include_str!("../../kernels/activation.cuh")),
+    ("gemm.cuh", include_str!("../../kernels/gemm.cuh")),
+    ("mma.cuh", include_str!("../../kernels/mma.cuh")),
+];
 
 /// The compiler.
 pub(super) struct Nvrtc {
