@@ -25,14 +25,14 @@ fn main() -> Result<()> {
     net.push(Dense::new(64).act(Relu).init(Init::Orthogonal(1.0)));
     net.push(Dense::new(64).act(Relu).init(Init::Orthogonal(1.0)));
     net.push(Dense::new(2).init(Init::Orthogonal(1.0)));
-    let mut generator = Model::builder(net).seed(o.seed).device(o.device.clone()).build()?;
+    let mut generator = Model::builder(net).seed(o.seed).device(o.device.clone()).precision(o.precision).build()?;
 
     let leaky = LeakyRelu { slope: 0.2, saturation: None };
     let mut net = Network::new(Extent::flat(2));
     net.push(Dense::new(64).act(leaky));
     net.push(Dense::new(64).act(leaky));
     net.push(Dense::new(1));
-    let mut critic = Model::builder(net).seed(o.seed + 1).device(o.device.clone()).loss("output", LogisticBce, 1.0).build()?;
+    let mut critic = Model::builder(net).seed(o.seed + 1).device(o.device.clone()).precision(o.precision).loss("output", LogisticBce, 1.0).build()?;
 
     let adam = Adam::new(1e-3).betas(0.5, 0.99);
     let (ones, zeros) = ([1.0_f32; BATCH], [0.0_f32; BATCH]);

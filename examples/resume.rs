@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let mut t = Trainer::builder(net, SoftmaxCrossEntropy, Adam::new(2e-3))
         .batch(64)
         .seed(o.seed)
-        .device(o.device.clone())
+        .device(o.device.clone()).precision(o.precision)
         .data(train, Some(valid))
         .checkpoint(&path)
         .checkpoint_every(20)

@@ -72,12 +72,12 @@ fn networks(o: &Options) -> Result<(Model, Model)> {
     let mean = net.add(Dense::new(PLANE), &[hidden]);
     let log_var = net.add(Dense::new(PLANE), &[hidden]);
     net.output("mean", mean).output("log_var", log_var);
-    let encoder = Model::builder(net).seed(o.seed).device(o.device.clone()).build()?;
+    let encoder = Model::builder(net).seed(o.seed).device(o.device.clone()).precision(o.precision).build()?;
     let mut net = Network::new(Extent::flat(PLANE));
     net.push(Dense::new(256).act(Relu));
     net.push(Dense::new(PIXELS));
     // The loss is a mean over pixels; the sum is wanted.
-    let decoder = Model::builder(net).seed(o.seed + 1).device(o.device.clone()).loss("output", LogisticBce, PIXELS as f64);
+    let decoder = Model::builder(net).seed(o.seed + 1).device(o.device.clone()).precision(o.precision).loss("output", LogisticBce, PIXELS as f64);
     Ok((encoder, decoder.build()?))
 }
 

@@ -2,7 +2,7 @@
 // Each example uses a part.
 #![allow(dead_code)]
 
-use kamacite::{CsvLog, Device, Error, JsonLines, Monitor, Progress, Result, StopHandle, Tee};
+use kamacite::{CsvLog, Device, Error, JsonLines, Monitor, Precision, Progress, Result, StopHandle, Tee};
 use std::path::PathBuf;
 
 /// The options of an example. `--help` prints them.
@@ -21,8 +21,10 @@ pub struct Options {
     pub resume: bool,
     /// `--smoke`: a run of seconds, for tests.
     pub smoke: bool,
-    /// `--threads N`: the CPU with so many threads; the best device without it.
+    /// `--device auto|cpu|cuda:N`; `--threads N` for the CPU with so many threads. The best device without them.
     pub device: Device,
+    /// `--precision fp32|tf32|fp32x3|bf16|fp16`; fp64 on the CPU.
+    pub precision: Precision,
 }
 
 impl Options {
@@ -30,12 +32,14 @@ impl Options {
     pub fn parse((epochs, smoke_epochs): (u64, u64)) -> Result<Self> {
         let mut args = pico_args::Arguments::from_env();
         if args.contains(["-h", "--help"]) {
-            println!("options: --data PATH --epochs N --seed N --seeds N --threads N --out DIR --resume auto --smoke");
+            println!("options: --data PATH --epochs N --seed N --seeds N --device auto|cpu|cuda:N\n         --threads N --precision fp32|tf32|fp32x3|bf16|fp16|fp64 --out DIR --resume auto --smoke");
             std::process::exit(0);
         }
         let wrong = |e: pico_args::Error| Error::value("command line", e).hint("--help lists the options");
         let smoke = args.contains("--smoke");
         let threads: Option<usize> = args.opt_value_from_str("--threads").map_err(wrong)?;
+        let device: Option<String> = args.opt_value_from_str("--device").map_err(wrong)?;
+        let precision: Option<String> = args.opt_value_from_str("--precision").map_err(wrong)?;
         let resume: Option<String> = args.opt_value_from_str("--resume").map_err(wrong)?;
         let options = Self {
             data: args.opt_value_from_str("--data").map_err(wrong)?,
@@ -45,7 +49,15 @@ impl Options {
             out: args.opt_value_from_str("--out").map_err(wrong)?.unwrap_or_else(|| PathBuf::from("out")),
             resume: resume.is_some(),
             smoke,
-            device: threads.map_or_else(|| Ok(Device::auto()), Device::cpu_threads)?,
+            device: match (device.as_deref(), threads) {
+                (None | Some("cpu"), Some(threads)) => Device::cpu_threads(threads)?,
+                (Some(name), None) => name.parse()?,
+                (None, None) => Device::auto(),
+                (Some(name), Some(_)) => {
+                    return Err(Error::value("command line", "--threads is for the CPU").got(format!("--device {name}")));
+                }
+            },
+            precision: precision.map_or(Ok(Precision::FP32), |name| name.parse())?,
         };
         if let Some(rest) = args.finish().first() {
             return Err(Error::value("command line", "unknown option")
