@@ -38,7 +38,7 @@ fn build() -> Result<PathBuf, String> {
         command.args(["-std=c++17", "-O2", "-g1", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-U_FORTIFY_SOURCE", "-Wall"]);
         command.args(machine_options());
         command.arg(format!("-DKAMACITE_EMULATOR_INCLUDE=\"{}\"", here.join("include").display()));
-        command.arg("-c").arg(source).arg("-o").arg(&object);
+        command.arg("-DKAMACITE_EMULATOR_RUNTIME").arg("-c").arg(source).arg("-o").arg(&object);
         let child = command.stderr(std::process::Stdio::piped()).spawn();
         running.push((object, child.map_err(|e| format!("the C++ compiler {compiler} does not start: {e}"))?));
     }

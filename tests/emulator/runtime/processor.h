@@ -1,6 +1,5 @@
 // A Processor runs the blocks of one launch at a time, on the host thread that launches. Threads of the block are fibers.
 #pragma once
-#define KAMACITE_EMULATOR_RUNTIME
 #include "../include/emulator.h"
 #include <csetjmp>
 #include <string>
@@ -27,8 +26,15 @@ struct Copy {
     const void* from;
     unsigned bytes, filled; // `filled` bytes come from `from`, the rest are zeros
 };
-// wgmma in flight: reads its operands from shared memory when it is waited for.
-struct Product;
+// A wgmma in flight. It reads its operands when it is waited for; until then its sums are hidden in `saved`.
+struct Product {
+    float* d;
+    int columns, kind;
+    uint64_t a, b;
+    uint32_t a_values[4];
+    bool registers, transpose_a, transpose_b, accumulate;
+    std::vector<float> saved;
+};
 
 struct FullThread : Thread {
     Fiber* fiber = nullptr;
@@ -38,15 +44,6 @@ struct FullThread : Thread {
     std::vector<size_t> copy_groups;
     std::vector<Product> products;
     std::vector<size_t> product_groups;
-};
-struct Product {
-    float* d;
-    int columns;
-    const uint32_t* a_registers; // or null: A from shared memory
-    uint32_t a_values[4];
-    uint64_t a, b;
-    bool transpose_a, transpose_b, accumulate;
-    int kind;
 };
 // A tile that TMA brings when somebody waits for its barrier.
 struct Tile {
@@ -61,7 +58,6 @@ struct Meeting {
     unsigned arrived = 0, warps = 0;
     int line = 0;
     unsigned lanes[Limits::warps] = {};
-    void* operands[128] = {}; // of a warpgroup
 };
 
 struct Kernel {

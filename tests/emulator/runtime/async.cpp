@@ -1,0 +1,130 @@
+// cp.async, and the memory barriers of sm_90 with the tiles that arrive at them.
+#include "device.h"
+#include "../include/async.h"
+#include "../include/hopper.h"
+#include "tensor_map.h"
+
+namespace emulator {
+
+void check_shared(const void* p, size_t bytes, const char* what, int line);
+
+// Whether asynchronous work begun now is done at once or as late as it may be.
+static bool early(Processor& p) {
+    if (p.order != Order::Random) return p.order == Order::Reverse;
+    p.random = p.random * 6364136223846793005ull + 1442695040888963407ull;
+    return p.random >> 63;
+}
+
+static void land(const Copy& c) {
+    memcpy(c.to, c.from, c.filled);
+    memset((char*)c.to + c.filled, 0, c.bytes - c.filled);
+}
+
+void cp_async(void* to, const void* from, unsigned bytes, unsigned valid, int line) {
+    if (bytes != 4 && bytes != 8 && bytes != 16) fault("cp.async of %u bytes at line %d", bytes, line);
+    if (valid > bytes) fault("cp.async at line %d: %u valid bytes of %u", line, valid, bytes);
+    if ((uintptr_t)to % bytes || (valid && (uintptr_t)from % bytes)) fault("misaligned cp.async of %u bytes at line %d", bytes, line);
+    check_shared(to, bytes, "cp.async", line);
+    Copy c = {to, from, bytes, valid};
+    if (early(*processor)) land(c);
+    else processor->running->copies.push_back(c);
+}
+void cp_commit() {
+    FullThread& t = *processor->running;
+    t.copy_groups.push_back(t.copies.size());
+}
+void cp_wait(unsigned left) {
+    FullThread& t = *processor->running;
+    if (t.copy_groups.size() <= left) return;
+    size_t groups = t.copy_groups.size() - left, copies = t.copy_groups[groups - 1];
+    for (size_t i = 0; i < copies; i++) land(t.copies[i]);
+    t.copies.erase(t.copies.begin(), t.copies.begin() + (long)copies);
+    t.copy_groups.erase(t.copy_groups.begin(), t.copy_groups.begin() + (long)groups);
+    for (size_t& end : t.copy_groups) end -= copies;
+}
+void cp_wait_all() {
+    cp_commit();
+    cp_wait(0);
+}
+
+// ----------------------------------------------------------------------------------------------------------- mbarrier
+// In the 8 bytes of the real one. The mark tells an initialised barrier from poison.
+struct MemoryBarrier {
+    unsigned phase : 1, arrivals : 11, pending : 11, mark : 9;
+    int bytes; // still to come
+};
+static constexpr unsigned MARK = 0x155;
+
+static MemoryBarrier& checked(void* p) {
+    MemoryBarrier& b = *(MemoryBarrier*)p;
+    if ((uintptr_t)p % 8) fault("misaligned mbarrier");
+    if (b.mark != MARK) fault("mbarrier without initialisation");
+    return b;
+}
+static void complete(MemoryBarrier& b) {
+    if (b.pending || b.bytes) return;
+    b.phase ^= 1;
+    b.pending = b.arrivals;
+    processor->wake_all(processor->parked);
+}
+static void land(Processor& p, size_t i) {
+    Tile t = p.tiles[i];
+    p.tiles.erase(p.tiles.begin() + (long)i);
+    MemoryBarrier& b = checked(t.barrier);
+    b.bytes -= (int)((const TensorMap*)t.map)->load(t.to, t.at);
+    complete(b);
+}
+
+void mbarrier_init(void* p, unsigned arrivals) {
+    if ((uintptr_t)p % 8) fault("misaligned mbarrier");
+    if (!arrivals || arrivals > 1024) fault("mbarrier for %u arrivals", arrivals);
+    MemoryBarrier& b = *(MemoryBarrier*)p;
+    b.phase = 0, b.arrivals = b.pending = arrivals & 2047, b.mark = MARK, b.bytes = 0;
+}
+void mbarrier_expect(void* p, unsigned bytes) { checked(p).bytes += (int)bytes; }
+void mbarrier_arrive(void* p, unsigned expected_bytes) {
+    MemoryBarrier& b = checked(p);
+    if (!b.pending) fault("mbarrier: too many arrivals");
+    b.bytes += (int)expected_bytes;
+    b.pending--;
+    complete(b);
+}
+void mbarrier_wait(void* p, unsigned parity, int line) {
+    MemoryBarrier& b = checked(p);
+    Processor& s = *processor;
+    while (b.phase == (parity & 1)) {
+        bool landed = false;
+        for (size_t i = 0; i < s.tiles.size() && !landed; i++)
+            if (s.tiles[i].barrier == p) {
+                land(s, i);
+                landed = true;
+            }
+        if (landed) continue;
+        s.parked[s.running->linear / 32] |= 1u << s.running->lane;
+        s.wait("an mbarrier", line);
+        checked(p);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------- TMA
+void tma_load(void* to, const void* map, void* barrier, const int* at, int rank, int line) {
+    const TensorMap& m = *(const TensorMap*)map;
+    checked(barrier);
+    m.check(rank, to, line);
+    check_shared(to, m.bytes(), "TMA", line);
+    Tile t = {to, map, barrier, {}};
+    for (int i = 0; i < rank; i++) t.at[i] = at[i];
+    Processor& p = *processor;
+    p.tiles.push_back(t);
+    if (early(p)) land(p, p.tiles.size() - 1);
+}
+void tma_store(const void* map, const void* from, const int* at, int rank, int line) {
+    const TensorMap& m = *(const TensorMap*)map;
+    m.check(rank, from, line);
+    check_shared(from, m.bytes(), "TMA", line);
+    int all[5] = {};
+    for (int i = 0; i < rank; i++) all[i] = at[i];
+    m.store(from, all);
+}
+
+} // namespace emulator
