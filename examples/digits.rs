@@ -31,7 +31,8 @@ fn main() -> Result<()> {
     let mut t = Trainer::builder(net, SoftmaxCrossEntropy, Sgd::new(0.008).momentum(0.9))
         .batch(32)
         .seed(o.seed)
-        .device(o.device.clone()).precision(o.precision)
+        .device(o.device.clone())
+        .precision(o.precision)
         .checkpoint(&checkpoint);
     if o.resume {
         t = t.resume(&checkpoint);

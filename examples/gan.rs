@@ -32,7 +32,12 @@ fn main() -> Result<()> {
     net.push(Dense::new(64).act(leaky));
     net.push(Dense::new(64).act(leaky));
     net.push(Dense::new(1));
-    let mut critic = Model::builder(net).seed(o.seed + 1).device(o.device.clone()).precision(o.precision).loss("output", LogisticBce, 1.0).build()?;
+    let mut critic = Model::builder(net)
+        .seed(o.seed + 1)
+        .device(o.device.clone())
+        .precision(o.precision)
+        .loss("output", LogisticBce, 1.0)
+        .build()?;
 
     let adam = Adam::new(1e-3).betas(0.5, 0.99);
     let (ones, zeros) = ([1.0_f32; BATCH], [0.0_f32; BATCH]);

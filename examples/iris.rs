@@ -24,7 +24,8 @@ fn main() -> Result<()> {
         let mut t = Trainer::builder(net, Mse::half(), Sgd::new(0.1))
             .batch(1)
             .seed(seed)
-            .device(o.device.clone()).precision(o.precision)
+            .device(o.device.clone())
+            .precision(o.precision)
             .validate_every(o.epochs)
             .data(train.clone(), Some(test.clone()))
             .build()?;

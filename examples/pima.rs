@@ -28,7 +28,8 @@ fn main() -> Result<()> {
     let mut t = Trainer::builder(net, Mse::half(), Sgd::new(0.05))
         .batch(1)
         .seed(o.seed)
-        .device(o.device.clone()).precision(o.precision)
+        .device(o.device.clone())
+        .precision(o.precision)
         .validate_every(o.epochs)
         .data(train, Some(test))
         .build()?;

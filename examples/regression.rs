@@ -39,7 +39,8 @@ fn line(stars: &Samples, o: &Options) -> Result<(f64, f64, f64)> {
     let mut t = Trainer::builder(net, Mse, Sgd::new(0.3))
         .batch(stars.len())
         .seed(o.seed)
-        .device(o.device.clone()).precision(o.precision)
+        .device(o.device.clone())
+        .precision(o.precision)
         .data(stars.clone(), Some(stars.clone()))
         .validate_every(1000)
         .build()?;
@@ -61,7 +62,8 @@ fn fit(net: Network, train: &Samples, valid: &Samples, o: &Options) -> Result<f6
     };
     let mut t = Trainer::builder(net, Mse, Adam::new(0.01))
         .seed(o.seed)
-        .device(o.device.clone()).precision(o.precision)
+        .device(o.device.clone())
+        .precision(o.precision)
         .schedule(Schedule::cosine(o.epochs, 0.01).per_epoch())
         .data(standard(train)?, Some(standard(valid)?))
         .build()?;

@@ -40,7 +40,8 @@ fn main() -> Result<()> {
     let mut t = Trainer::builder(net, SoftmaxCrossEntropy, Adam::new(1e-3))
         .batch(64)
         .seed(o.seed)
-        .device(o.device.clone()).precision(o.precision)
+        .device(o.device.clone())
+        .precision(o.precision)
         .data(digits.clone(), Some(digits.clone()))
         .build()?;
     options::stop_on_signals(&t.stop_handle())?;

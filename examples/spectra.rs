@@ -28,7 +28,8 @@ fn main() -> Result<()> {
     let mut t = Trainer::builder(net, SoftmaxCrossEntropy, Adam::new(1e-3))
         .batch(32)
         .seed(o.seed)
-        .device(o.device.clone()).precision(o.precision)
+        .device(o.device.clone())
+        .precision(o.precision)
         .schedule(Schedule::cosine(o.epochs, 0.0).per_epoch())
         .checkpoint(&checkpoint);
     if o.resume {

@@ -77,7 +77,11 @@ fn networks(o: &Options) -> Result<(Model, Model)> {
     net.push(Dense::new(256).act(Relu));
     net.push(Dense::new(PIXELS));
     // The loss is a mean over pixels; the sum is wanted.
-    let decoder = Model::builder(net).seed(o.seed + 1).device(o.device.clone()).precision(o.precision).loss("output", LogisticBce, PIXELS as f64);
+    let decoder = Model::builder(net).seed(o.seed + 1).device(o.device.clone()).precision(o.precision).loss(
+        "output",
+        LogisticBce,
+        PIXELS as f64,
+    );
     Ok((encoder, decoder.build()?))
 }
 

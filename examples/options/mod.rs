@@ -32,7 +32,9 @@ impl Options {
     pub fn parse((epochs, smoke_epochs): (u64, u64)) -> Result<Self> {
         let mut args = pico_args::Arguments::from_env();
         if args.contains(["-h", "--help"]) {
-            println!("options: --data PATH --epochs N --seed N --seeds N --device auto|cpu|cuda:N\n         --threads N --precision fp32|tf32|fp32x3|bf16|fp16|fp64 --out DIR --resume auto --smoke");
+            println!(
+                "options: --data PATH --epochs N --seed N --seeds N --device auto|cpu|cuda:N\n         --threads N --precision fp32|tf32|fp32x3|bf16|fp16|fp64 --out DIR --resume auto --smoke"
+            );
             std::process::exit(0);
         }
         let wrong = |e: pico_args::Error| Error::value("command line", e).hint("--help lists the options");

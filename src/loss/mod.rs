@@ -8,6 +8,7 @@ mod mae;
 mod mse;
 mod softmax_cross_entropy;
 mod sweep;
+pub(crate) use sweep::find_label;
 
 pub use cross_entropy::CrossEntropy;
 pub use gaussian_nll::GaussianNll;

@@ -180,7 +180,8 @@ pub(super) fn check_labels<T: Real + Element>(s: &Step<'_>, io: &LossIo, classes
     }
 }
 
-fn find_label<T: Real>(t: &[u32], w: &[T], classes: usize, positions: usize) -> Result<()> {
+/// Refuses labels out of range in rows whose weight is not 0.
+pub(crate) fn find_label<T: Real>(t: &[u32], w: &[T], classes: usize, positions: usize) -> Result<()> {
     let top = t.iter().fold(0, |top, t| top.max(*t));
     if (top as usize) < classes {
         return Ok(());

@@ -5,7 +5,7 @@ use super::view::{Data, Seed, Targets, View};
 use super::{Model, Plan};
 use crate::device::Device;
 use crate::device::control::StepParams;
-use crate::loss::{LossIo, Target};
+use crate::loss::{LossIo, Target, find_label};
 use crate::memory::{Arena, GradMode, Grads, Io, Mode, Slot, Step};
 use crate::op::elementwise::copy_or_add;
 use crate::{DType, Error, Extent, Precision, Real, Result, real};
@@ -248,9 +248,10 @@ impl Model {
             let (kind, slot) = (port.used().kind, port.used().target);
             match (kind, target) {
                 (_, Targets::Values(view)) => self.put(slot, *view, s.rows()),
-                (Target::Index { .. }, Targets::Classes(labels)) => s.host_write::<u32>(slot, |t| {
+                (Target::Index { classes, positions }, Targets::Classes(labels)) => s.host_write::<u32>(slot, |t| {
                     t.copy_from_slice(labels);
-                    Ok(())
+                    // Losses on a GPU cannot say so any more.
+                    if self.device.is_cuda() { find_label(t, &vec![1.0_f32; c.rows], classes, positions) } else { Ok(()) }
                 }),
                 (Target::Values(extent), Targets::Classes(labels)) => {
                     real!(s.master(), T => s.host_write::<T>(slot, |t| one_hot(labels, extent.c, t)))

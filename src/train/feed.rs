@@ -1,7 +1,7 @@
 //! From a data set to the staging slots of a plan.
 
 use crate::data::{Dataset, Pick};
-use crate::loss::Target;
+use crate::loss::{Target, find_label};
 use crate::memory::Step;
 use crate::network::{LossPort, Network, Plan, one_hot};
 use crate::rng::{Purpose, Stream};
@@ -83,9 +83,17 @@ impl Feed {
                     let read = |row: usize, t: &mut [f32]| data.values(pick(row), k, t);
                     numbers(s, port.target, port.kind.len(), &mut self.numbers, &read)?;
                 }
-                (Target::Index { positions, .. }, Target::Index { .. }) => {
+                (Target::Index { classes, positions }, Target::Index { .. }) => {
                     let read = |row: usize, t: &mut [u32]| data.classes(pick(row), k, t);
-                    s.host_write::<u32>(port.target, |t| rows(s, t, *positions, &read))?;
+                    s.host_write::<u32>(port.target, |t| {
+                        rows(s, t, *positions, &read)?;
+                        if !s.device().is_cuda() {
+                            return Ok(());
+                        }
+                        // Losses on a GPU cannot say so any more.
+                        let weights: Vec<f32> = order.iter().map(|&i| data.weight(i as usize)).collect();
+                        find_label(t, &weights, *classes, *positions)
+                    })?;
                 }
                 (Target::Index { positions, .. }, Target::Values(extent)) => {
                     self.labels.resize(s.rows() * positions, 0);
