@@ -20,6 +20,8 @@ pub(super) const HEADERS: &[(&str, &str)] = &[
     ("activation.cuh", include_str!("../../kernels/activation.cuh")),
     ("gemm.cuh", include_str!("../../kernels/gemm.cuh")),
     ("mma.cuh", include_str!("../../kernels/mma.cuh")),
+    ("pack.cuh", include_str!("../../kernels/pack.cuh")),
+    ("reduce.cuh", include_str!("../../kernels/reduce.cuh")),
 ];
 
 /// The compiler.

@@ -7,11 +7,14 @@
 //! PReLU: He, Zhang, Ren & Sun 2015, "Delving deep into rectifiers". The others: [`Activation`].
 
 use super::{Fields, Layer, Pass, Place, Planned, fields, one};
-use crate::device::{Cpu, Device, per_isa};
+use crate::device::{Cpu, Cuda, Device, Divisor, Grid, Kernel, Ptr, per_isa};
 use crate::memory::{Element, GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::{self, Activation, Reads};
+use crate::op::activation_cuda::{ACTIVATION, ActivationKernels};
 use crate::op::elementwise::copy_or_add;
+use crate::op::reduce::{ColumnSums, Columns};
 use crate::{DType, Error, Extent, Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// An activation between layers: y = f(x). Most layers take one themselves, with `.act(..)`.
@@ -49,10 +52,11 @@ impl Layer for Activate {
         fields(self)
     }
 
-    fn plan(&self, x: &[Extent], _: &mut Planner<'_>) -> Result<Planned> {
+    fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         let x = one(x)?;
         self.act.check()?;
-        let planned = Planned::new(x, ActivatePass { act: self.act, c: x.c });
+        let kernels = ActivationKernels::plan(self.act, x.c, p)?;
+        let planned = Planned::new(x, ActivatePass { act: self.act, c: x.c, kernels });
         Ok(match (self.act, self.act.reads()) {
             (Activation::Linear, _) => planned.place(Place::InPlace),
             (_, Reads::Y) => planned.place(Place::InPlace).reads_y(),
@@ -130,10 +134,12 @@ impl Layer for PRelu {
         }
         let (slopes, lanes) = if self.shared { (1, LANES) } else { (x.c, x.c) };
         let slope = p.param("slope", ParamSpec::norm(slopes, self.slope))?;
-        let sums = (p.mode().differentiable() && slope.dw.is_some()).then(|| p.scratch(DType::F64, PARTS * lanes));
+        let differentiable = p.mode().differentiable() && slope.dw.is_some();
+        let cuda = matches!(p.device(), Device::Cuda(_)).then(|| CudaPRelu::plan(x, slopes, differentiable, p)).transpose()?;
+        let sums = (differentiable && cuda.is_none()).then(|| p.scratch(DType::F64, PARTS * lanes));
         // From the capacity, not from the valid rows, so that a row always falls into the same part.
         let part = p.capacity().saturating_mul(x.len()).div_ceil(PARTS).next_multiple_of(lanes);
-        Ok(Planned::new(x, PReluPass { c: x.c, slope, sums, part, lanes }).reads_x())
+        Ok(Planned::new(x, PReluPass { c: x.c, slope, sums, part, lanes, cuda }).reads_x())
     }
 }
 
@@ -141,6 +147,7 @@ impl Layer for PRelu {
 struct ActivatePass {
     act: Activation,
     c: usize,
+    kernels: ActivationKernels,
 }
 
 impl Pass for ActivatePass {
@@ -154,7 +161,7 @@ impl Pass for ActivatePass {
                     activation::forward(cpu, self.act, &s.read::<T>(x)?, &mut s.write::<T>(io.y)?, self.c);
                 }
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.kernels.forward(cuda, s.ptr(x)?, s.ptr(io.y)?, s.len(io.y)?)?,
         }
         Ok(())
     }
@@ -167,7 +174,7 @@ impl Pass for ActivatePass {
                 Device::Cpu(cpu) => real!(s.dtype(), T => {
                     activation::backward_in_place(cpu, self.act, &s.read::<T>(saved)?, &mut s.write::<T>(io.dy)?, self.c);
                 }),
-                Device::Cuda(_) => return Err(crate::device::unported()),
+                Device::Cuda(cuda) => self.kernels.backward(cuda, s.ptr(saved)?, s.ptr(io.dy)?, s.len(io.dy)?)?,
             }
         }
         copy_or_add(s, io.dy, dx)
@@ -183,6 +190,7 @@ struct PReluPass {
     /// Elements of one part.
     part: usize,
     lanes: usize,
+    cuda: Option<CudaPRelu>,
 }
 
 impl Pass for PReluPass {
@@ -193,7 +201,7 @@ impl Pass for PReluPass {
                 y.copy_from_slice(&x);
                 scale(cpu, self.c, &x, &a, &mut y);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.on_cuda()?.scale(s, cuda, self.slope, io.x[0], (io.x[0], io.y))?,
         }
         Ok(())
     }
@@ -201,12 +209,22 @@ impl Pass for PReluPass {
     fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => self.backward_cpu::<T>(cpu, s, io)),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let on = self.on_cuda()?;
+                on.slopes(s, cuda, self.slope, io)?;
+                let Some(dx) = io.dx[0] else { return Ok(()) };
+                on.scale(s, cuda, self.slope, io.x[0], (io.dy, io.dy))?;
+                copy_or_add(s, io.dy, dx)
+            }
         }
     }
 }
 
 impl PReluPass {
+    fn on_cuda(&self) -> Result<&CudaPRelu> {
+        self.cuda.as_ref().ok_or_else(|| Error::order("prelu", "planned for another device"))
+    }
+
     fn backward_cpu<T: Real + Element>(&self, cpu: &Cpu, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
         let x = s.read::<T>(io.x[0])?;
         if let (Some((da, mode)), Some(sums)) = (s.grad(self.slope.dw), self.sums) {
@@ -217,6 +235,62 @@ impl PReluPass {
         // x decides, not y: a slope below 0 maps both signs to the same one.
         scale(cpu, self.c, &x, &s.read::<T>(self.slope.w)?, &mut s.write::<T>(io.dy)?);
         copy_or_add(s, io.dy, dx)
+    }
+}
+
+/// The kernels of a PReLU and the sums for its slopes.
+#[derive(Debug)]
+struct CudaPRelu {
+    slopes: usize,
+    scale: Kernel<PReluArgs>,
+    gradient: Option<(ColumnSums, Kernel<PReluSlopesArgs>)>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct PReluArgs {
+    x: Ptr,
+    from: Ptr,
+    to: Ptr,
+    slopes: Ptr,
+    n: u64,
+    c: Divisor,
+    unused: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct PReluSlopesArgs {
+    to: Columns,
+    x: Ptr,
+    dy: Ptr,
+}
+
+impl CudaPRelu {
+    fn plan(x: Extent, slopes: usize, differentiable: bool, p: &mut Planner<'_>) -> Result<Self> {
+        let gradient = if differentiable {
+            let sums = ColumnSums::plan(p.capacity().saturating_mul(x.len() / slopes), slopes, p)?;
+            Some((sums, p.typed_kernel(&ACTIVATION, "prelu_slopes")?))
+        } else {
+            None
+        };
+        Ok(Self { slopes, scale: p.typed_kernel(&ACTIVATION, "prelu")?, gradient })
+    }
+
+    /// to = from where x > 0, a·from otherwise.
+    fn scale(&self, s: &Step<'_>, cuda: &Cuda, slope: Param, x: Slot, (from, to): (Slot, Slot)) -> Result<()> {
+        let n = s.len(x)?;
+        let (x, from, to, slopes) = (s.ptr(x)?, s.ptr(from)?, s.ptr(to)?, s.ptr(slope.w)?);
+        let args = PReluArgs { x, from, to, slopes, n: n as u64, c: Divisor::new(self.slopes), unused: 0 };
+        self.scale.launch(cuda, Grid::cover(n.div_ceil(4)), &args)
+    }
+
+    /// da_k = Σ dy·x over x ≤ 0.
+    fn slopes(&self, s: &Step<'_>, cuda: &Cuda, slope: Param, io: &Io<'_>) -> Result<()> {
+        let (Some((da, mode)), Some((sums, kernel))) = (s.grad(slope.dw), &self.gradient) else { return Ok(()) };
+        let (to, grid) = sums.columns(s, s.len(io.dy)? / self.slopes, (s.ptr(da)?, mode))?;
+        kernel.launch(cuda, grid, &PReluSlopesArgs { to, x: s.ptr(io.x[0])?, dy: s.ptr(io.dy)? })?;
+        sums.finish(cuda, &to)
     }
 }
 

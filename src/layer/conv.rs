@@ -8,9 +8,10 @@
 //! 2016; the gap is the "internal padding" of CIANNA.
 
 use super::{Fields, Layer, Pass, Planned, fields, one};
-use crate::device::Device;
+use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{Element, GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::{self, Activation, Reads};
+use crate::op::activation_cuda::{ActivationKernels, CudaActivation};
 use crate::op::conv::{self, End, Geometry};
 use crate::op::reduce;
 use crate::{Cpu, Error, Extent, Init, Padding, Real, Result, Sizes, Window, real};
@@ -239,24 +240,27 @@ impl Layer for Conv {
         let fans = (kd * kh * kw * c, kd * kh * kw * (f / g.groups));
         let w = p.param("weight", ParamSpec::weight(&g.weights(), initializer(self.init, self.act), fans))?;
         let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(f, value))).transpose()?;
-        let act = Activated::plan(self.act, g.y, p);
+        let act = Activated::plan(self.act, g.y, p)?;
+        let reads_y = act.reads_y();
         let planned = Planned::new(g.y, ConvPass { op, w, b, act }).reads_x();
-        Ok(if act.reads_y() { planned.reads_y() } else { planned })
+        Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }
 
 /// The activation behind a layer, and where its input is kept when the gradient needs it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Activated {
     act: Activation,
     pub c: usize,
     z: Option<Slot>,
+    kernels: ActivationKernels,
 }
 
 impl Activated {
-    pub fn plan(act: Activation, y: Extent, p: &mut Planner<'_>) -> Self {
+    pub fn plan(act: Activation, y: Extent, p: &mut Planner<'_>) -> Result<Self> {
         let keep = act.reads() == Reads::X && p.mode().differentiable();
-        Self { act, c: y.c, z: keep.then(|| p.saved(p.dtype(), y.len())) }
+        let z = keep.then(|| p.saved(p.dtype(), y.len()));
+        Ok(Self { act, c: y.c, z, kernels: ActivationKernels::plan(act, y.c, p)? })
     }
 
     pub fn reads_y(&self) -> bool {
@@ -290,6 +294,26 @@ impl Activated {
         let saved = s.read::<T>(self.z.unwrap_or(io.y))?;
         activation::backward_in_place(cpu, self.act, &saved, dy, self.c);
         Ok(())
+    }
+
+    /// On a GPU: what the operation before applies on its way to memory, and where it leaves what that was applied to
+    /// (null: nowhere). [`Activated::rest_cuda`] does what is left.
+    pub fn fused_cuda(&self, s: &Step<'_>) -> Result<(CudaActivation, Ptr)> {
+        Ok((self.kernels.fused(), self.z.map_or(Ok(Ptr::NULL), |z| s.ptr(z))?))
+    }
+
+    /// y = softmax(y) where that is the activation; nothing else is left behind [`Activated::fused_cuda`].
+    pub fn rest_cuda(&self, s: &Step<'_>, cuda: &Cuda, y: Slot) -> Result<()> {
+        if self.act != Activation::Softmax {
+            return Ok(());
+        }
+        let at = s.ptr(y)?;
+        self.kernels.forward(cuda, at, at, s.len(y)?)
+    }
+
+    /// dy ← the gradient before the activation, on a GPU.
+    pub fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
+        self.kernels.backward(cuda, s.ptr(self.z.unwrap_or(io.y))?, s.ptr(io.dy)?, s.len(io.dy)?)
     }
 }
 

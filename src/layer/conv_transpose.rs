@@ -215,9 +215,10 @@ impl Layer for ConvTranspose {
         let fans = (kd * kh * kw * (c / g.groups), kd * kh * kw * i);
         let w = p.param("weight", ParamSpec::weight(&g.weights(), initializer(self.init, self.act), fans))?;
         let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(g.x.c, value))).transpose()?;
-        let act = Activated::plan(self.act, g.x, p);
+        let act = Activated::plan(self.act, g.x, p)?;
+        let reads_y = act.reads_y();
         let planned = Planned::new(g.x, ConvTransposePass { op, w, b, act }).reads_x();
-        Ok(if act.reads_y() { planned.reads_y() } else { planned })
+        Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }
 

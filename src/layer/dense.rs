@@ -7,12 +7,14 @@
 
 use super::conv::{Activated, initializer};
 use super::{Fields, Layer, Pass, Planned, fields, one};
-use crate::device::Device;
+use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::Activation;
+use crate::op::cast::Narrowed;
 use crate::op::gemm::{Mat, Product, gemm, workspace};
-use crate::op::reduce;
-use crate::{Error, Extent, Init, Real, Result, real};
+use crate::op::gemm_cuda::{CudaGemm, CudaProduct, Layout};
+use crate::op::reduce::{self, ColumnSums};
+use crate::{DType, Error, Extent, Init, Real, Result, real};
 use serde::{Deserialize, Serialize};
 
 /// A fully connected layer with bias and activation: y = act(x·W + b).
@@ -100,10 +102,15 @@ impl Layer for Dense {
         let y = Extent::flat(n);
         let w = p.param("weight", ParamSpec::weight(&[k, n], initializer(self.init, self.act), (k, n)))?;
         let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(n, value))).transpose()?;
-        let act = Activated::plan(self.act, y, p);
-        let work = p.scratch(p.dtype(), work_len(k, n, p).max(1));
-        let planned = Planned::new(y, DensePass { k, n, w, b, act, work }).reads_x();
-        Ok(if act.reads_y() { planned.reads_y() } else { planned })
+        let act = Activated::plan(self.act, y, p)?;
+        let cuda = matches!(p.device(), Device::Cuda(_)).then(|| CudaDense::plan([p.capacity(), n, k], w, b, p)).transpose()?;
+        let work = match &cuda {
+            Some(cuda) => p.scratch(DType::F32, cuda.workspace().max(1)),
+            None => p.scratch(p.dtype(), work_len(k, n, p).max(1)),
+        };
+        let reads_y = act.reads_y();
+        let planned = Planned::new(y, DensePass { k, n, w, b, act, work, cuda }).reads_x();
+        Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }
 
@@ -133,6 +140,36 @@ struct DensePass {
     b: Option<Param>,
     act: Activated,
     work: Slot,
+    cuda: Option<CudaDense>,
+}
+
+/// The three products on a GPU, the weights in the type that they read, and the sum for the bias.
+#[derive(Debug)]
+struct CudaDense {
+    w: Narrowed,
+    y: CudaGemm,
+    /// dW, dx, db.
+    gradients: Option<(CudaGemm, CudaGemm, Option<ColumnSums>)>,
+}
+
+impl CudaDense {
+    fn plan([m, n, k]: [usize; 3], w: Param, b: Option<Param>, p: &mut Planner<'_>) -> Result<Self> {
+        let narrowed = Narrowed::plan(w.w, k * n, p)?;
+        let y = CudaGemm::plan(Layout::NN, [m, n, k], p)?;
+        let gradients = if p.mode().differentiable() {
+            let (dw, dx) = (CudaGemm::plan(Layout::TN, [k, n, m], p)?, CudaGemm::plan(Layout::NT, [m, k, n], p)?);
+            Some((dw, dx, b.map(|_| ColumnSums::plan(m, n, p)).transpose()?))
+        } else {
+            None
+        };
+        Ok(Self { w: narrowed, y, gradients })
+    }
+
+    /// Floats that each of the products may use.
+    fn workspace(&self) -> usize {
+        let gradients = self.gradients.as_ref().map_or(0, |(dw, dx, _)| dw.workspace().max(dx.workspace()));
+        self.y.workspace().max(gradients)
+    }
 }
 
 /// The factor on what is there already.
@@ -154,7 +191,7 @@ impl Pass for DensePass {
                 gemm(cpu, &product, &mut y, n, &mut s.write::<T>(self.work)?)?;
                 self.act.forward(s, cpu, &mut y)
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.forward_cuda(s, cuda, io),
         }
     }
 
@@ -182,9 +219,45 @@ impl Pass for DensePass {
                 }
                 Ok(())
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.backward_cuda(s, cuda, io),
         }
     }
+}
+
+impl DensePass {
+    fn forward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
+        let (&Self { k, n, .. }, on) = (self, planned(&self.cuda)?);
+        on.w.refresh(s, cuda)?;
+        let (act, z) = self.act.fused_cuda(s)?;
+        let bias = self.b.map_or(Ok(Ptr::NULL), |b| s.ptr(b.w))?;
+        let product = CudaProduct::new([s.rows(), n, k], (s.ptr(io.x[0])?, k), (on.w.ptr(s)?, n), (s.ptr(io.y)?, n));
+        on.y.launch(cuda, &CudaProduct { bias, z, act, ..product }, s.ptr(self.work)?)?;
+        self.act.rest_cuda(s, cuda, io.y)
+    }
+
+    fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
+        let (&Self { k, n, .. }, m, on) = (self, s.rows(), planned(&self.cuda)?);
+        let (product_dw, product_dx, sum_db) = planned(&on.gradients)?;
+        self.act.backward_cuda(s, cuda, io)?;
+        let (dz, work) = (s.ptr(io.dy)?, s.ptr(self.work)?);
+        if let (Some((db, mode)), Some(sum_db)) = (self.b.and_then(|b| s.grad(b.dw)), sum_db) {
+            sum_db.run(s, cuda, dz, m, (s.ptr(db)?, mode))?;
+        }
+        if let Some((dw, mode)) = s.grad(self.w.dw) {
+            let product = CudaProduct::new([k, n, m], (s.ptr(io.x[0])?, k), (dz, n), (s.ptr(dw)?, n));
+            product_dw.launch(cuda, &CudaProduct { wide: true, add: mode == GradMode::Add, ..product }, work)?;
+        }
+        if let Some((dx, mode)) = io.dx[0] {
+            let product = CudaProduct::new([m, k, n], (dz, n), (on.w.ptr(s)?, n), (s.ptr(dx)?, k));
+            product_dx.launch(cuda, &CudaProduct { add: mode == GradMode::Add, ..product }, work)?;
+        }
+        Ok(())
+    }
+}
+
+/// What planning made for this device and mode.
+fn planned<T>(made: &Option<T>) -> Result<&T> {
+    made.as_ref().ok_or_else(|| Error::order("dense", "planned for another device, or without a backward pass"))
 }
 
 #[cfg(test)]

@@ -129,7 +129,7 @@ impl Activation {
 }
 
 /// λ and α of [`Activation::Selu`]: the values for which mean 0 and variance 1 are a fixed point.
-const SELU: (f64, f64) = (1.050_700_987_355_480_5, 1.673_263_242_354_377_2);
+pub(super) const SELU: (f64, f64) = (1.050_700_987_355_480_5, 1.673_263_242_354_377_2);
 
 /// One activation with its parameters in the type it computes in.
 trait Curve<T>: Copy {

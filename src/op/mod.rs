@@ -1,6 +1,8 @@
 //! Mathematics shared by layers. Each file: shape checks, the CPU loops, and (in GPU builds) the launch.
 
 pub mod activation;
+pub(crate) mod activation_cuda;
+pub(crate) mod cast;
 pub mod conv;
 mod conv_cpu;
 mod conv_micro;
@@ -8,6 +10,7 @@ mod conv_plan;
 pub mod elementwise;
 pub mod gemm;
 mod gemm_cpu;
+pub(crate) mod gemm_cuda;
 mod gemm_micro;
 pub mod im2col;
 pub mod math;

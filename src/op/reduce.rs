@@ -1,8 +1,9 @@
 //! Sums in a fixed order.
 
-use crate::Real;
-use crate::device::{Cpu, per_isa};
-use crate::memory::GradMode;
+use crate::device::{Cpu, Cuda, Grid, Kernel, Ptr, Source, per_isa};
+use crate::memory::{GradMode, Planner, Slot, Step};
+use crate::{DType, Real, Result};
+use bytemuck::{Pod, Zeroable};
 
 /// Columns summed side by side, in registers.
 const WIDTH: usize = 64;
@@ -80,6 +81,90 @@ per_isa! {
         }
     }
 }
+
+/// Sums of columns on a GPU, as `reduce.cuh` takes them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(crate) struct Columns {
+    s: Ptr,
+    work: Ptr,
+    rows: u64,
+    part: u64,
+    c: u32,
+    width: u32,
+    parts: u32,
+    add: u32,
+}
+
+/// A plan for the sums of `c` columns: how rows fall into parts follows from their number alone.
+#[derive(Clone, Debug)]
+pub(crate) struct ColumnSums {
+    c: usize,
+    work: Option<Slot>,
+    sum: Kernel<ColumnsArgs>,
+    add_parts: Kernel<Columns>,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct ColumnsArgs {
+    to: Columns,
+    x: Ptr,
+}
+
+/// Elements that a block of the GPU sums at least, and the most parts.
+const PART: usize = 1 << 13;
+const MOST_PARTS: usize = 256;
+
+/// Number of parts of so many rows.
+fn parts(rows: usize, c: usize) -> usize {
+    rows.saturating_mul(c.min(WIDTH)).div_ceil(PART).clamp(1, MOST_PARTS)
+}
+
+impl ColumnSums {
+    /// For at most `rows` rows of `c` elements.
+    pub fn plan(rows: usize, c: usize, p: &mut Planner<'_>) -> Result<Self> {
+        let parts = parts(rows, c);
+        Ok(Self {
+            c,
+            work: (parts > 1).then(|| p.scratch(DType::F32, parts * c)),
+            sum: p.typed_kernel(&REDUCE, "columns")?,
+            add_parts: p.kernel(&REDUCE, "columns_parts")?,
+        })
+    }
+
+    /// s_j = Σ_i x_ij, or s_j += Σ_i x_ij, in f32 over `rows` rows of x in the type of activations.
+    pub fn run(&self, step: &Step<'_>, cuda: &Cuda, x: Ptr, rows: usize, to: (Ptr, GradMode)) -> Result<()> {
+        let (to, grid) = self.columns(step, rows, to)?;
+        self.sum.launch(cuda, grid, &ColumnsArgs { to, x })?;
+        self.finish(cuda, &to)
+    }
+
+    /// What a kernel built on `sum_columns` takes, and its grid. [`ColumnSums::finish`] follows it.
+    pub fn columns(&self, step: &Step<'_>, rows: usize, (s, mode): (Ptr, GradMode)) -> Result<(Columns, Grid)> {
+        let part = rows.div_ceil(parts(rows, self.c)).max(1);
+        let parts = rows.div_ceil(part).max(1);
+        let width = self.c.next_power_of_two().min(WIDTH);
+        let columns = Columns {
+            s,
+            work: self.work.map_or(Ok(Ptr::NULL), |work| step.ptr(work))?,
+            rows: rows as u64,
+            part: part as u64,
+            c: self.c as u32,
+            width: width as u32,
+            parts: parts as u32,
+            add: u32::from(mode == GradMode::Add),
+        };
+        Ok((columns, Grid::xyz(self.c.div_ceil(width), parts, 1)))
+    }
+
+    /// Adds the parts.
+    pub fn finish(&self, cuda: &Cuda, columns: &Columns) -> Result<()> {
+        if columns.parts == 1 { Ok(()) } else { self.add_parts.launch(cuda, Grid::cover(self.c), columns) }
+    }
+}
+
+const REDUCE: Source = Source::new("reduce", include_str!("../../kernels/reduce.cu"));
 
 #[cfg(test)]
 mod tests {

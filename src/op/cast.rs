@@ -1,0 +1,50 @@
+//! Parameters in the type of activations: products of bf16 or f16 read copies of the f32 masters.
+
+use crate::device::{Cuda, Grid, Kernel, Ptr, Source};
+use crate::memory::{Planner, Slot, Step};
+use crate::{DType, Result};
+use bytemuck::{Pod, Zeroable};
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(crate) struct CastArgs {
+    x: Ptr,
+    y: Ptr,
+    n: u64,
+}
+
+/// A parameter in the type of activations, from the forward pass to the backward pass.
+#[derive(Clone, Debug)]
+pub(crate) struct Narrowed {
+    master: Slot,
+    len: usize,
+    /// None where the master has the type already.
+    copy: Option<(Slot, Kernel<CastArgs>)>,
+}
+
+impl Narrowed {
+    pub fn plan(master: Slot, len: usize, p: &mut Planner<'_>) -> Result<Self> {
+        let copy = match p.dtype() {
+            dtype @ (DType::Bf16 | DType::F16) => {
+                let kernel = p.kernel(&CAST, &format!("cast_{}_{}", p.master().suffix(), dtype.suffix()))?;
+                Some((p.saved_fixed(dtype, len), kernel))
+            }
+            _ => None,
+        };
+        Ok(Self { master, len, copy })
+    }
+
+    /// Makes the copy, in the forward pass.
+    pub fn refresh(&self, s: &Step<'_>, cuda: &Cuda) -> Result<()> {
+        let Some((to, kernel)) = &self.copy else { return Ok(()) };
+        let args = CastArgs { x: s.ptr(self.master)?, y: s.ptr(*to)?, n: self.len as u64 };
+        kernel.launch(cuda, Grid::cover(self.len.div_ceil(4)), &args)
+    }
+
+    /// Where the values lie in the type of activations.
+    pub fn ptr(&self, s: &Step<'_>) -> Result<Ptr> {
+        s.ptr(self.copy.as_ref().map_or(self.master, |(to, _)| *to))
+    }
+}
+
+const CAST: Source = Source::new("cast", include_str!("../../kernels/cast.cu"));

@@ -1,0 +1,320 @@
+//! Matrix products on a GPU: which kernel of `gemm.cu` and `gemm_mma.cu`, how k is split, the launch.
+//!
+//! Tile and split follow from the planned sizes and nothing else, so equal plans give equal bits.
+
+use super::activation_cuda::CudaActivation;
+use crate::device::{Cuda, Device, Grid, Kernel, Ptr, Source};
+use crate::memory::Planner;
+use crate::{DType, Error, Precision, Result};
+use bytemuck::{Pod, Zeroable};
+
+/// How A (m by k) and B (k by n) are stored: rows as they are, or those of the transpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// m rows of k times k rows of n.
+    NN,
+    /// m rows of k times n rows of k.
+    NT,
+    /// k rows of m times k rows of n.
+    TN,
+}
+
+impl Layout {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::NN => "nn",
+            Self::NT => "nt",
+            Self::TN => "tn",
+        }
+    }
+}
+
+/// `GemmArgs` in `gemm.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+pub(crate) struct GemmArgs {
+    a: Ptr,
+    b: Ptr,
+    c: Ptr,
+    z: Ptr,
+    bias: Ptr,
+    work: Ptr,
+    m: u32,
+    n: u32,
+    k: u32,
+    lda: u32,
+    ldb: u32,
+    ldc: u32,
+    split: u32,
+    splits: u32,
+    add: u32,
+    wide: u32,
+    alpha: f32,
+    aligned: u32,
+    act: CudaActivation,
+}
+
+/// The units that multiply: kernels with one name ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// Ordinary arithmetic in f32, operands of this type.
+    Plain(DType),
+    Bf16,
+    F16,
+    Tf32,
+    Tf32x3,
+}
+
+impl Family {
+    /// The fastest that this precision allows on a GPU of this compute capability.
+    fn choose(precision: Precision, capability: (u32, u32)) -> Self {
+        match precision {
+            Precision::TF32 if capability >= (8, 0) => Self::Tf32,
+            Precision::FP32x3 if capability >= (8, 0) => Self::Tf32x3,
+            Precision::BF16 if capability >= (8, 0) => Self::Bf16,
+            Precision::FP16 if capability >= (7, 5) => Self::F16,
+            _ => Self::Plain(precision.storage()),
+        }
+    }
+
+    const fn suffix(self) -> &'static str {
+        match self {
+            Self::Plain(dtype) => dtype.suffix(),
+            Self::Bf16 => "bf16",
+            Self::F16 => "f16",
+            Self::Tf32 => "tf32",
+            Self::Tf32x3 => "tf32x3",
+        }
+    }
+
+    const fn source(self) -> Source {
+        match self {
+            Self::Plain(DType::Bf16) => PLAIN_BF16,
+            Self::Plain(DType::F16) => PLAIN_F16,
+            Self::Plain(_) => PLAIN_F32,
+            Self::Bf16 => BF16,
+            Self::F16 => F16,
+            Self::Tf32 => TF32,
+            Self::Tf32x3 => TF32X3,
+        }
+    }
+
+    const fn plain(self) -> bool {
+        matches!(self, Self::Plain(_))
+    }
+
+    /// Bytes of dynamic shared memory: the stages of `gemm_mma.cu`, each 64 bytes deep.
+    const fn shared(self, tile: usize) -> usize {
+        match (self, tile) {
+            (Self::Plain(_), _) => 0,
+            (_, 128) => 3 * 2 * 128 * 64,
+            _ => 4 * 2 * 64 * 64,
+        }
+    }
+
+    /// Tiles from the most efficient to the smallest, each with the least products for which a part of k pays.
+    const fn tiles(self) -> &'static [(usize, usize)] {
+        if self.plain() { &[(128, 256), (64, 128), (32, 64)] } else { &[(128, 512), (64, 256)] }
+    }
+}
+
+/// Blocks that keep a large GPU busy.
+const BLOCKS: usize = 256;
+/// The most parts of k.
+const MOST_SPLITS: usize = 128;
+
+/// A kernel's tile, and the products in each part of k.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    tile: usize,
+    split: usize,
+}
+
+impl Shape {
+    /// For a product of these sizes: the largest tile that fills the GPU, with k split or not.
+    fn choose(family: Family, [m, n, k]: [usize; 3]) -> Self {
+        let tiles = family.tiles();
+        let fill = |&(tile, least): &(usize, usize)| {
+            let blocks = m.div_ceil(tile).saturating_mul(n.div_ceil(tile)).max(1);
+            let splits = BLOCKS.div_ceil(blocks).min(k / least).clamp(1, MOST_SPLITS);
+            (tile, blocks.saturating_mul(splits), splits)
+        };
+        let smallest = tiles.len() - 1;
+        // A tile of which more than half lies outside of C computes for nothing.
+        let suits = |&(tile, _): &(usize, usize)| 2 * m.min(n) > tile;
+        let full = tiles[..smallest].iter().filter(|t| suits(t)).map(fill).find(|(_, blocks, _)| 2 * blocks >= BLOCKS);
+        let (tile, _, splits) = full.unwrap_or_else(|| fill(&tiles[smallest]));
+        let split = if splits == 1 { k.max(1) } else { k.div_ceil(splits).next_multiple_of(64) };
+        Self { tile, split }
+    }
+
+    const fn splits(self, k: usize) -> usize {
+        if k == 0 { 1 } else { k.div_ceil(self.split) }
+    }
+}
+
+/// C = act(alpha·A·B + bias), or C += alpha·A·B.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CudaProduct {
+    /// m, n, k: at most the planned ones.
+    pub shape: [usize; 3],
+    /// Address and elements from row to row as stored, in the type of activations.
+    pub a: (Ptr, usize),
+    pub b: (Ptr, usize),
+    /// In the type of activations, or f32 where `wide`.
+    pub c: (Ptr, usize),
+    pub wide: bool,
+    /// C += instead of C =.
+    pub add: bool,
+    pub alpha: f32,
+    /// n values in f32, or null.
+    pub bias: Ptr,
+    /// Where to keep what the activation is applied to, as C; or null.
+    pub z: Ptr,
+    pub act: CudaActivation,
+}
+
+impl CudaProduct {
+    /// C = A·B in the type of activations.
+    pub fn new(shape: [usize; 3], a: (Ptr, usize), b: (Ptr, usize), c: (Ptr, usize)) -> Self {
+        let act = CudaActivation::LINEAR;
+        Self { shape, a, b, c, wide: false, add: false, alpha: 1.0, bias: Ptr::NULL, z: Ptr::NULL, act }
+    }
+}
+
+/// A planned product; without kernels in plans for the CPU.
+#[derive(Clone, Debug)]
+pub(crate) struct CudaGemm {
+    planned: [usize; 3],
+    family: Family,
+    shape: Shape,
+    product: Kernel<GemmArgs>,
+    sum: Kernel<GemmArgs>,
+}
+
+impl CudaGemm {
+    /// For products of at most these sizes (m, n, k). The caller provides [`CudaGemm::workspace`] floats for each launch.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for sizes of 2³¹ and more, and what [`Planner::kernel`] returns.
+    pub fn plan(layout: Layout, sizes: [usize; 3], p: &Planner<'_>) -> Result<Self> {
+        let family = match p.device() {
+            Device::Cpu(_) => Family::Plain(p.dtype()),
+            Device::Cuda(cuda) => Family::choose(p.precision(), cuda.capability()),
+        };
+        let shape = Shape::choose(family, sizes);
+        let blocks = sizes[0].div_ceil(shape.tile).saturating_mul(sizes[1].div_ceil(shape.tile));
+        if matches!(p.device(), Device::Cuda(_)) && sizes.into_iter().chain([blocks]).any(|n| n >= 1 << 31) {
+            return Err(Error::shape("gemm", "a matrix is too large for a GPU kernel")
+                .expected("sides below 2^31")
+                .got(format!("{} x {} x {}", sizes[0], sizes[1], sizes[2])));
+        }
+        let (source, suffix) = (family.source(), family.suffix());
+        let product = p.kernel(&source, &format!("gemm_{}_{}_{suffix}", layout.name(), shape.tile))?;
+        let sum = p.kernel(&source, &format!("gemm_sum_{suffix}"))?;
+        Ok(Self { planned: sizes, family, shape, product, sum })
+    }
+
+    /// Floats of workspace.
+    pub fn workspace(&self) -> usize {
+        let [m, n, k] = self.planned;
+        if matches!(self.shape.splits(k), 0 | 1) { 0 } else { self.shape.splits(k) * m * n }
+    }
+
+    /// Puts the product into the stream; `work` has [`CudaGemm::workspace`] floats.
+    pub fn launch(&self, cuda: &Cuda, product: &CudaProduct, work: Ptr) -> Result<()> {
+        let &CudaProduct { shape: [m, n, k], a, b, c, .. } = product;
+        debug_assert!(m <= self.planned[0] && n <= self.planned[1] && k <= self.planned[2]);
+        if m == 0 || n == 0 {
+            return Ok(());
+        }
+        let splits = self.shape.splits(k);
+        let args = self.args(product, if splits > 1 { work } else { Ptr::NULL }, splits);
+        let blocks = m.div_ceil(self.shape.tile) * n.div_ceil(self.shape.tile);
+        let grid = Grid::xyz(blocks, 1, splits).shared(self.family.shared(self.shape.tile));
+        debug_assert!(a.1 < 1 << 31 && b.1 < 1 << 31 && c.1 < 1 << 31);
+        self.product.launch(cuda, grid, &args)?;
+        if splits > 1 {
+            self.sum.launch(cuda, Grid::cover(m * n.div_ceil(4)), &args)?;
+        }
+        Ok(())
+    }
+
+    fn args(&self, product: &CudaProduct, work: Ptr, splits: usize) -> GemmArgs {
+        let &CudaProduct { shape: [m, n, k], a, b, c, wide, add, alpha, bias, z, act } = product;
+        let narrow =
+            if matches!(self.family, Family::Bf16 | Family::F16 | Family::Plain(DType::Bf16 | DType::F16)) { 2 } else { 4 };
+        let aligned = |(ptr, ld): (Ptr, usize), bytes: usize| u32::from(ptr.0 % 16 == 0 && (ld * bytes).is_multiple_of(16));
+        let out = if wide { 4 } else { narrow };
+        let c_aligned = aligned(c, out) & aligned((z, c.1), out);
+        GemmArgs {
+            a: a.0,
+            b: b.0,
+            c: c.0,
+            z,
+            bias,
+            work,
+            m: m as u32,
+            n: n as u32,
+            k: k as u32,
+            lda: a.1 as u32,
+            ldb: b.1 as u32,
+            ldc: c.1 as u32,
+            split: self.shape.split as u32,
+            splits: splits as u32,
+            add: u32::from(add),
+            wide: u32::from(wide),
+            alpha,
+            aligned: aligned(a, narrow) | aligned(b, narrow) << 1 | c_aligned << 2,
+            act,
+        }
+    }
+}
+
+/// One family of a file that holds several: compiling all would take seconds.
+macro_rules! part {
+    ($name:literal, $define:literal, $file:literal) => {
+        Source::new($name, concat!("#define ", $define, "\n", include_str!(concat!("../../kernels/", $file))))
+    };
+}
+const PLAIN_F32: Source = part!("gemm_f32", "GEMM_F32", "gemm.cu");
+const PLAIN_BF16: Source = part!("gemm_bf16", "GEMM_BF16", "gemm.cu");
+const PLAIN_F16: Source = part!("gemm_f16", "GEMM_F16", "gemm.cu");
+const BF16: Source = part!("gemm_mma_bf16", "GEMM_BF16", "gemm_mma.cu");
+const F16: Source = part!("gemm_mma_f16", "GEMM_F16", "gemm_mma.cu");
+const TF32: Source = part!("gemm_mma_tf32", "GEMM_TF32", "gemm_mma.cu");
+const TF32X3: Source = part!("gemm_mma_tf32x3", "GEMM_TF32X3", "gemm_mma.cu");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiles_and_splits_follow_from_the_sizes() {
+        let shape = |family, sizes| {
+            let Shape { tile, split } = Shape::choose(family, sizes);
+            (tile, Shape { tile, split }.splits(sizes[2]))
+        };
+        let plain = Family::Plain(DType::F32);
+        // Large: no split. A weight gradient over a long batch: large tiles, many parts. A small batch: small tiles.
+        assert_eq!(shape(plain, [4096, 4096, 4096]), (128, 1));
+        assert_eq!(shape(Family::Bf16, [4096, 4096, 4096]), (128, 1));
+        assert_eq!(shape(Family::Bf16, [512, 512, 100_000]), (128, 16));
+        assert_eq!(shape(plain, [16, 256, 784]), (32, 12));
+        assert_eq!(shape(plain, [1, 1, 1]), (32, 1));
+        assert_eq!(shape(Family::F16, [8, 10, 0]), (64, 1));
+        for family in [plain, Family::Tf32x3] {
+            for sizes in [[1, 1, 1 << 20], [33, 77, 5000], [1, 4096, 4096], [128, 10, 300], [64, 64, 1 << 30]] {
+                let shape = Shape::choose(family, sizes);
+                let (splits, blocks) = (shape.splits(sizes[2]), sizes[0].div_ceil(shape.tile) * sizes[1].div_ceil(shape.tile));
+                assert!((1..=MOST_SPLITS).contains(&splits) && splits * blocks <= 2 * BLOCKS.max(blocks), "{sizes:?}: {shape:?}");
+                assert!(
+                    splits == 1 || shape.split.is_multiple_of(64) && shape.split * splits >= sizes[2],
+                    "{sizes:?}: {shape:?}"
+                );
+                // A shorter k is cut at the same places.
+                assert!(shape.splits(sizes[2] / 2) <= splits);
+            }
+        }
+    }
+}
