@@ -21,6 +21,7 @@ fn main() {
 
 fn build() -> Result<PathBuf, String> {
     let out = PathBuf::from(env::var("OUT_DIR").map_err(|e| e.to_string())?);
+    println!("cargo:rustc-env=KAMACITE_EMULATOR_CACHE={}", out.join("kernels").display());
     let here = PathBuf::from(env::var("CARGO_MANIFEST_DIR").map_err(|e| e.to_string())?);
     let compiler = env::var("CXX").unwrap_or_else(|_| "c++".into());
     let mut sources: Vec<PathBuf> = fs::read_dir(here.join("runtime"))
@@ -47,7 +48,8 @@ fn build() -> Result<PathBuf, String> {
         check(child.wait_with_output().map_err(|e| e.to_string())?)?;
         objects.push(object);
     }
-    let library = out.join("libkamacite_emulator.so");
+    // Kernels are cached under the compiler's path: with the sources' hash in it, an old cache is never taken for a new one.
+    let library = out.join(format!("libkamacite_emulator-{:016x}.so", hash(&here)?));
     link(&compiler, &objects, &library)?;
     Ok(library)
 }
@@ -58,6 +60,22 @@ fn link(compiler: &str, objects: &[PathBuf], library: &Path) -> Result<(), Strin
     let mut command = Command::new(compiler);
     command.args(["-shared", "-pthread", "-Wl,-soname,libcuda.so", "-Wl,-z,defs", "-o"]).arg(library).args(objects).arg("-ldl");
     check(command.output().map_err(|e| e.to_string())?)
+}
+
+fn hash(here: &Path) -> Result<u64, String> {
+    let mut files = Vec::new();
+    for folder in ["include", "runtime"] {
+        let entries = fs::read_dir(here.join(folder)).map_err(|e| e.to_string())?;
+        files.extend(entries.filter_map(|entry| Some(entry.ok()?.path())));
+    }
+    files.sort();
+    let mut sum = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a
+    for file in files {
+        for byte in fs::read(file).map_err(|e| e.to_string())? {
+            sum = (sum ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+    Ok(sum)
 }
 
 fn check(output: std::process::Output) -> Result<(), String> {

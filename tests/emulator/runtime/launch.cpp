@@ -61,7 +61,7 @@ void release_processor(Processor* p) {
     pool_changed.notify_one();
 }
 
-static constexpr size_t PAGE = 4096, AREA = (Limits::shared + 1023) / 1024 * 1024 + PAGE;
+static constexpr size_t PAGE = 4096, AREA = (Limits::shared + PAGE - 1) / PAGE * PAGE;
 Processor::Processor() {
     void* area = mmap(nullptr, AREA + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (area == MAP_FAILED) abort();
@@ -79,6 +79,7 @@ bool Processor::run(const Launch& l) {
     shared = shared_area + AREA - (l.shared_bytes + 1023) / 1024 * 1024;
     processor = this;
     in_kernel = true;
+    illegal_address = false;
     bool fine = true;
     if (sigsetjmp(escape, 1) == 0) {
         run_blocks();
@@ -201,6 +202,7 @@ static void on_signal(int signal, siginfo_t* info, void* context) {
         if (signal == SIGFPE) snprintf(text, sizeof text, "integer division by zero");
         else describe_address(info->si_addr, text, sizeof text);
         tell(*p, text);
+        p->illegal_address = signal != SIGFPE;
         siglongjmp(p->escape, 1);
     }
     int i = signal == SIGSEGV ? 0 : signal == SIGBUS ? 1 : 2; // not ours: as it was before

@@ -74,7 +74,7 @@ struct Folder {
 
 bool plain(const std::string& name) { return !name.empty() && name.find('/') == std::string::npos && name[0] != '.'; }
 
-bool compile(Program& p) {
+bool compile(Program& p, const std::string& defines) {
     Folder folder;
     if (folder.path.empty()) {
         p.log = "no temporary folder";
@@ -87,7 +87,7 @@ bool compile(Program& p) {
     const char* chosen = getenv("CXX");
     std::string command = std::string(chosen && *chosen ? chosen : "c++") +
         " -std=c++17 -O2 -shared -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -ffp-contract=off -fno-math-errno -fno-trapping-math"
-        " -fno-semantic-interposition -Wno-unknown-pragmas -w -DKAMACITE_EMULATED -Wl,-z,defs " + machine_options() + " -I" + quoted(folder.path) +
+        " -fno-semantic-interposition -Wno-unknown-pragmas -w -DKAMACITE_EMULATED -Wl,-z,defs " + defines + machine_options() + " -I" + quoted(folder.path) +
         " -I" + quoted(KAMACITE_EMULATOR_INCLUDE) + " -o " + quoted(out) + " " + quoted(source) + " " + quoted(own_path()) + " -lm >" + quoted(log) + " 2>&1";
     fine = fine && system(command.c_str()) == 0;
     p.log = read(log);
@@ -140,9 +140,13 @@ int nvrtcDestroyProgram(Program** p) {
     *p = nullptr;
     return NVRTC_SUCCESS;
 }
-int nvrtcCompileProgram(Program* p, int, const char* const*) {
+// Of the options only definitions mean something here.
+int nvrtcCompileProgram(Program* p, int count, const char* const* options) {
     if (!p) return NVRTC_INVALID_PROGRAM;
-    p->compiled = compile(*p);
+    std::string defines;
+    for (int i = 0; i < count; i++)
+        if (!strncmp(options[i], "-D", 2)) defines += quoted(options[i]) + " ";
+    p->compiled = compile(*p, defines);
     return p->compiled ? NVRTC_SUCCESS : NVRTC_COMPILATION;
 }
 static int give(const std::string& from, char* to) {

@@ -102,7 +102,7 @@ struct Processor {
     // dynamic shared memory, with an inaccessible page behind it
     char *shared_area = nullptr, *shared = nullptr;
     // faults
-    bool in_kernel = false;
+    bool in_kernel = false, illegal_address = false;
     sigjmp_buf escape;
     char message[512];
 

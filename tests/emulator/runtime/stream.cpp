@@ -56,8 +56,9 @@ static Result execute(Function* f, const Launch& proto, const std::vector<char>&
     l.arguments = arguments.data();
     bool fine = p->run(l);
     std::string message = fine ? "" : p->message;
+    Result error = p->illegal_address ? ILLEGAL_ADDRESS : LAUNCH_FAILED;
     release_processor(p);
-    if (!fine) return break_device(message.find("out-of-bounds") != std::string::npos || message.find("access ") != std::string::npos ? ILLEGAL_ADDRESS : LAUNCH_FAILED, message);
+    if (!fine) return break_device(error, message);
     std::string behind = written_behind();
     if (!behind.empty()) return break_device(ILLEGAL_ADDRESS, "kernel " + f->kernel.name + ": " + behind);
     return SUCCESS;

@@ -11,8 +11,10 @@ pub fn library() -> Result<&'static Path, &'static str> {
     }
 }
 
-/// The environment in which kamacite takes the emulator for a GPU. Set it before the first use of `Device::cuda`.
-pub fn environment() -> Result<[(&'static str, &'static Path); 2], &'static str> {
+/// The environment in which kamacite takes the emulator for a GPU: the driver, the compiler, and a cache of compiled kernels
+/// beside the library. Set it before the first use of `Device::cuda`.
+pub fn environment() -> Result<[(&'static str, &'static Path); 3], &'static str> {
     let library = library()?;
-    Ok([("KAMACITE_CUDA_DRIVER", library), ("KAMACITE_NVRTC", library)])
+    let cache = Path::new(env!("KAMACITE_EMULATOR_CACHE"));
+    Ok([("KAMACITE_CUDA_DRIVER", library), ("KAMACITE_NVRTC", library), ("KAMACITE_CACHE", cache)])
 }
