@@ -1,5 +1,9 @@
 //! Mathematics shared by layers. Each file: shape checks, the CPU loops, and (in GPU builds) the launch.
 
+mod gemm_clock;
+#[doc(hidden)]
+pub use gemm_clock::gemm_on_gpu;
+
 pub mod activation;
 pub(crate) mod activation_cuda;
 pub(crate) mod cast;
