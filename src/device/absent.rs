@@ -65,6 +65,8 @@ impl Cuda {
         pub fn shared_memory(&self) -> usize;
         /// Bytes of device memory that are free.
         pub fn free_memory(&self) -> Option<usize>;
+        /// Names of the kernels loaded so far.
+        pub fn kernels(&self) -> Vec<String>;
         /// A kernel by its full name.
         pub fn kernel[A: Pod + Debug](&self, source: &Source, name: &str) -> Result<Kernel<A>>;
         /// Waits until everything in the stream is done.

@@ -12,6 +12,7 @@ use crate::device::{Device, Kernel, Source};
 use crate::rng::{Init, hash};
 use crate::shape::Axes;
 use crate::{DType, Mode, Precision, Result};
+use std::cell::RefCell;
 
 /// What a parameter is, for weight decay and freezing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -117,6 +118,8 @@ pub struct Planner<'a> {
     pub(crate) name: &'a str,
     /// Forward and backward time of the node being planned.
     pub(crate) times: (u32, u32),
+    /// The kernels asked for, each with the node that did.
+    pub(crate) kernels: &'a RefCell<Vec<(u32, String)>>,
 }
 
 impl Planner<'_> {
@@ -148,7 +151,10 @@ impl Planner<'_> {
     pub fn kernel<A: bytemuck::Pod + std::fmt::Debug>(&self, source: &Source, name: &str) -> Result<Kernel<A>> {
         match self.device {
             Device::Cpu(_) => Ok(Kernel::absent()),
-            Device::Cuda(cuda) => cuda.kernel(source, name),
+            Device::Cuda(cuda) => {
+                self.kernels.borrow_mut().push((self.node, name.to_string()));
+                cuda.kernel(source, name)
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use crate::memory::plan::{Request, Size, Span, arena, pack, push};
 use crate::memory::{ALIGN, Arena, GradMode, Planner, Slot, Store};
 use crate::shape::Axes;
 use crate::{DType, Error, Extent, Mode, Precision, Result};
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Guards and poison are on where debug assertions are.
@@ -220,6 +221,7 @@ pub(crate) struct Draft {
     losses: Vec<LossPort>,
     weight: Option<Slot>,
     requests: Vec<Request>,
+    kernels: Vec<(u32, String)>,
     extents: Vec<Extent>,
     mode: Mode,
     capacity: usize,
@@ -233,11 +235,20 @@ impl Draft {
             return Err(Error::value("plan", "batch").expected("1 to 2^24").got(setup.capacity));
         }
         let mut requests = Vec::new();
-        let (planned, extents) = plan_layers(net, setup, store, &mut requests)?;
+        let kernels = RefCell::default();
+        let (planned, extents) = plan_layers(net, setup, store, (&mut requests, &kernels))?;
         let mut losses = Vec::new();
         let outputs: Vec<usize> = net.outputs().iter().map(|(_, id)| id.0 as usize).collect();
         for (spec, target) in setup.losses {
-            losses.push(plan_loss(net, setup, store, &mut requests, spec, *target, (outputs[spec.output], &extents))?);
+            losses.push(plan_loss(
+                net,
+                setup,
+                store,
+                (&mut requests, &kernels),
+                spec,
+                *target,
+                (outputs[spec.output], &extents),
+            )?);
         }
         let weight = (!losses.is_empty()).then(|| {
             let (n, dtype) = (net.nodes.len() as u32, setup.precision.master());
@@ -263,6 +274,7 @@ impl Draft {
             losses,
             weight,
             requests,
+            kernels: kernels.into_inner(),
             extents,
             mode: setup.mode,
             capacity: setup.capacity,
@@ -277,6 +289,7 @@ impl Draft {
             extent: self.extents[i],
             parameters: store.params.iter().filter(|p| p.node as usize == i).map(|p| p.len).sum(),
             bytes: self.requests.iter().filter(|r| r.node as usize == i).map(|r| r.bytes(self.capacity)).sum(),
+            kernels: self.kernels.iter().filter(|(node, _)| *node as usize == i).map(|(_, name)| name.clone()).collect(),
         };
         let entries = store.params.iter().map(|p| 2 * p.len).chain(store.states.iter().map(|s| s.len));
         PlanReport {
@@ -292,8 +305,10 @@ impl Draft {
 }
 
 type Layers = (Vec<Option<Planned>>, Vec<Extent>);
+/// Where the planned ask for memory and kernels.
+type Asked<'a> = (&'a mut Vec<Request>, &'a RefCell<Vec<(u32, String)>>);
 
-fn plan_layers(net: &Network, setup: Setup<'_>, store: &mut Store, requests: &mut Vec<Request>) -> Result<Layers> {
+fn plan_layers(net: &Network, setup: Setup<'_>, store: &mut Store, (requests, kernels): Asked<'_>) -> Result<Layers> {
     let n = net.nodes.len() as u32;
     let given = net.inputs().count();
     if setup.extents.len() != given {
@@ -317,7 +332,7 @@ fn plan_layers(net: &Network, setup: Setup<'_>, store: &mut Store, requests: &mu
             What::Layer(layer) => {
                 let x: Vec<Extent> = node.inputs.iter().map(|id| extents[id.0 as usize]).collect();
                 let times = (i as u32, 2 * n - i as u32);
-                let mut p = planner(setup, store, requests, i, &node.name, above, times);
+                let mut p = planner(setup, store, (requests, kernels), i, &node.name, above, times);
                 let mut layer = layer.plan(&x, &mut p).map_err(|e| e.at(&place))?;
                 layer.y = layer.y.check().map_err(|e| e.at(&place))?;
                 let aliased = layer.place != Place::Fresh;
@@ -337,7 +352,7 @@ fn plan_loss(
     net: &Network,
     setup: Setup<'_>,
     store: &mut Store,
-    requests: &mut Vec<Request>,
+    (requests, kernels): Asked<'_>,
     spec: &LossSpec,
     kind: Option<Target>,
     (node, extents): (usize, &[Extent]),
@@ -362,7 +377,7 @@ fn plan_loss(
         if kinds.iter().any(|k| k.kind == candidate) || (kind.is_some() && !kinds.is_empty()) {
             continue;
         }
-        let mut p = planner(setup, store, requests, node, &name, Axes::of(y), (middle, middle));
+        let mut p = planner(setup, store, (requests, kernels), node, &name, Axes::of(y), (middle, middle));
         match spec.loss.plan(y, candidate, &mut p) {
             Ok(pass) => {
                 let dtype = match candidate {
@@ -387,12 +402,12 @@ fn plan_loss(
 fn planner<'a>(
     setup: Setup<'a>,
     store: &'a mut Store,
-    requests: &'a mut Vec<Request>,
+    (requests, kernels): (&'a mut Vec<Request>, &'a RefCell<Vec<(u32, String)>>),
     node: usize,
     name: &'a str,
     axes: Axes,
     times: (u32, u32),
 ) -> Planner<'a> {
     let Setup { device, precision, mode, capacity, .. } = setup;
-    Planner { device, precision, mode, capacity, axes, store, requests, node: node as u32, name, times }
+    Planner { device, precision, mode, capacity, axes, store, requests, node: node as u32, name, times, kernels }
 }

@@ -19,6 +19,8 @@ pub struct NodeReport {
     pub parameters: usize,
     /// Bytes asked for in this plan, before sharing.
     pub bytes: usize,
+    /// The CUDA kernels it may launch, in the order in which it asked for them; none on the CPU.
+    pub kernels: Vec<String>,
 }
 
 /// The memory of a plan, node by node, and which batch fits how much.
@@ -75,6 +77,9 @@ impl fmt::Display for PlanReport {
             let (extent, inputs) = (n.extent.to_string(), n.inputs.join(", "));
             let parameters = if n.parameters == 0 { String::new() } else { grouped(n.parameters) };
             writeln!(f, "{i:>3}  {:names$}  {extent:14}  {parameters:>12}  {:>10}  {inputs}", n.name, human(n.bytes))?;
+            if !n.kernels.is_empty() {
+                writeln!(f, "     {:names$}  {}", "", n.kernels.join(" "))?;
+            }
         }
         let (local, store) = (human(self.local_bytes), human(self.store_bytes));
         let (parameters, capacity) = (grouped(self.parameters()), self.capacity);

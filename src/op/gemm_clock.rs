@@ -6,6 +6,7 @@ use crate::rng::{Purpose, Stream};
 use crate::shape::Axes;
 use crate::{DType, Device, Error, Mode, Precision, Result};
 use half::{bf16, f16};
+use std::cell::RefCell;
 use std::time::Instant;
 
 /// Seconds of one product C = A·B of these sizes (m, n, k) on random numbers: the means of `blocks` blocks of about `seconds` each.
@@ -29,6 +30,7 @@ pub fn gemm_on_gpu(device: &Device, precision: Precision, sizes: [usize; 3], blo
         node: 0,
         name: "gemm",
         times: (0, 0),
+        kernels: &RefCell::default(),
     };
     let gemm = CudaGemm::plan(Layout::NN, sizes, &p)?;
     let ([m, n, k], dtype) = (sizes, precision.storage());
