@@ -7,6 +7,19 @@ missing() { echo "missing: $1. Install $2, then run this again." >&2; exit 1; }
 command -v cargo >/dev/null 2>&1 || missing cargo "Rust 1.89 or newer (rustup)"
 command -v cc >/dev/null 2>&1 || missing "a C compiler (cc)" "gcc or clang"
 
+# Where this may install what tests need, it does; a test that lacks something says so.
+install() {
+  command -v "$1" >/dev/null 2>&1 && return
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    apt-get install -y -q "$2" >/dev/null 2>&1 || { apt-get update -q && apt-get install -y -q "$2"; } >/dev/null 2>&1 || true
+  fi
+  command -v "$1" >/dev/null 2>&1 || echo "missing: $1 ($3). Install $2 to run what needs it." >&2
+}
+install c++ g++ "the emulated GPU"
+
+# Tests choose their devices; what they leave open is the CPU, also on a machine with a GPU.
+export KAMACITE_DEVICE=cpu
+
 say() { printf '\n== %s\n' "$1"; }
 
 say "unit tests, the suite, doctests, examples (optimised, with debug assertions and overflow checks)"
@@ -15,6 +28,14 @@ cargo test --workspace --all-features
 if [ "$(uname -m)" = x86_64 ]; then
   say "the suite once more, on the instruction set that every machine has"
   KAMACITE_ISA=portable cargo test --workspace --all-features --test suite
+fi
+
+if command -v c++ >/dev/null 2>&1; then
+  say "every case on the emulated GPU in two more orders of threads"
+  KAMACITE_EMULATED_ORDER=reverse cargo test --workspace --all-features --test suite -- --quiet cuda &
+  first=$!
+  KAMACITE_EMULATED_ORDER=random cargo test --workspace --all-features --test suite -- --quiet cuda
+  wait $first
 fi
 
 say "every example in miniature"

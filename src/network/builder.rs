@@ -12,7 +12,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct ModelBuilder {
     net: Network,
-    device: Device,
+    device: Option<Device>,
     precision: Precision,
     seed: u64,
     losses: Vec<(String, Arc<dyn Loss>, f64)>,
@@ -22,14 +22,21 @@ pub struct ModelBuilder {
 
 impl ModelBuilder {
     pub(super) fn new(net: Network) -> Self {
-        let (device, precision) = (Device::auto(), Precision::default());
-        Self { net, device, precision, seed: 0, losses: Vec::new(), spare_biases: false, input_gradients: true }
+        Self {
+            net,
+            device: None,
+            precision: Precision::default(),
+            seed: 0,
+            losses: Vec::new(),
+            spare_biases: false,
+            input_gradients: true,
+        }
     }
 
-    /// Where to compute; [`Device::auto`] by default.
+    /// Where to compute; [`Device::auto`] by default, and the CPU where that cannot compute in the chosen precision.
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {
-        self.device = device;
+        self.device = Some(device);
         self
     }
 
@@ -90,15 +97,18 @@ impl ModelBuilder {
             Ok(LossSpec { output, loss, factor })
         };
         let losses = self.losses.into_iter().map(attach).collect::<Result<Vec<_>>>()?;
-        let mut store = Store::new(&self.device, self.precision.master());
+        let device = self
+            .device
+            .unwrap_or_else(|| Some(Device::auto()).filter(|d| d.supports(self.precision).is_ok()).unwrap_or_else(Device::cpu));
+        let mut store = Store::new(&device, self.precision.master());
         if self.precision == Precision::FP16 {
             // As large as gradients of order 1 allow in f16; halved whenever one overflows.
             store.loss_scale = 65_536.0;
         }
         let extents: Vec<Extent> = self.net.inputs().map(|(_, e)| e).collect();
-        let (device, precision) = (&self.device, self.precision);
+        let precision = self.precision;
         let setup = Setup {
-            device,
+            device: &device,
             precision,
             mode: Mode::Infer,
             capacity: 1,
@@ -111,7 +121,7 @@ impl ModelBuilder {
         store.seal(self.seed)?;
         let mut model = Model {
             net: self.net,
-            device: self.device,
+            device,
             precision: self.precision,
             store,
             seed: self.seed,

@@ -18,7 +18,7 @@ pub struct TrainerBuilder {
     net: Network,
     losses: Vec<(String, Arc<dyn Loss>, f64)>,
     optimizer: Arc<dyn Optimizer>,
-    device: Device,
+    device: Option<Device>,
     precision: Precision,
     spare_biases: bool,
     rules: Rules,
@@ -57,7 +57,7 @@ impl TrainerBuilder {
             net,
             losses: vec![(output, Arc::new(loss), 1.0)],
             optimizer: Arc::new(optimizer),
-            device: Device::auto(),
+            device: None,
             precision: Precision::default(),
             spare_biases: false,
             rules: Rules::default(),
@@ -100,10 +100,10 @@ impl TrainerBuilder {
         best: impl Into<PathBuf> => best = Some(best.into());
     }
 
-    /// Where to compute; [`Device::auto`] by default.
+    /// Where to compute; [`Device::auto`] by default, and the CPU where that cannot compute in the chosen precision.
     #[must_use]
     pub fn device(mut self, device: Device) -> Self {
-        self.device = device;
+        self.device = Some(device);
         self
     }
 
@@ -185,7 +185,10 @@ impl TrainerBuilder {
     pub fn build(self) -> Result<Trainer> {
         self.rules.check()?;
         self.optimizer.check()?;
-        let mut builder = Model::builder(self.net).device(self.device).precision(self.precision).seed(self.rules.seed);
+        let mut builder = Model::builder(self.net).precision(self.precision).seed(self.rules.seed);
+        if let Some(device) = self.device {
+            builder = builder.device(device);
+        }
         let losses = self.losses.len();
         for (output, loss, factor) in self.losses {
             builder = builder.loss_shared(&output, loss, factor);
