@@ -11,7 +11,7 @@ use crate::loss::{Loss, LossPass, Target};
 use crate::memory::plan::{Request, Size, Span, arena, pack, push};
 use crate::memory::{ALIGN, Arena, GradMode, Planner, Slot, Store};
 use crate::shape::Axes;
-use crate::{DType, Error, Extent, Mode, Precision, Result};
+use crate::{DType, Error, ErrorKind, Extent, Mode, Precision, Result};
 use std::cell::RefCell;
 use std::sync::Arc;
 
@@ -122,13 +122,15 @@ impl Plan {
     pub fn allocate(draft: Draft, net: &Network, setup: Setup<'_>, store: &Store) -> Result<Self> {
         let report = draft.report(net, store);
         let (offsets, total) = pack(&draft.requests, setup.capacity, GUARD);
-        if let Some(free) = setup.device.free_memory().filter(|&free| total > free) {
-            let e = Error::out_of_memory("plan", format!("a batch of {} does not fit\n{report}\n", setup.capacity));
-            let fits = report.batch_within(free.saturating_add(report.store_bytes));
-            let hint = fits.map_or("not even a batch of 1 fits".to_string(), |n| format!("a batch of {n} fits"));
-            return Err(e.expected(format!("at most {free} bytes")).got(format!("{total} bytes")).hint(hint));
+        let free = || setup.device.free_memory().unwrap_or(0);
+        if setup.device.free_memory().is_some_and(|free| total > free) {
+            return Err(report.too_large(total, free()));
         }
-        let arena = arena(setup.device, &draft.requests, &offsets, total, setup.capacity)?;
+        let arena = arena(setup.device, &draft.requests, &offsets, total, setup.capacity);
+        // Free memory may lie in pieces, or be taken by another program in between.
+        let in_table =
+            |e: Error| if e.kind() == ErrorKind::OutOfMemory { report.too_large(total, free().min(total - 1)) } else { e };
+        let arena = arena.map_err(in_table)?;
         let Draft { nodes, inputs, outputs, kept, losses, weight, .. } = draft;
         let middle = net.nodes.len() as u32;
         Ok(Self { nodes, inputs, outputs, kept, losses, weight, arena, report, capacity: setup.capacity, middle })

@@ -1,7 +1,7 @@
 //! What a plan needs, before anything is allocated.
 
 use crate::memory::plan::{Request, pack};
-use crate::{Extent, Mode};
+use crate::{Error, Extent, Mode};
 use std::fmt;
 
 /// One node of a plan.
@@ -49,6 +49,14 @@ impl PlanReport {
     /// All bytes.
     pub fn bytes(&self) -> usize {
         self.store_bytes.saturating_add(self.local_bytes)
+    }
+
+    /// The error for a plan of `total` bytes where `free` are left.
+    pub(crate) fn too_large(&self, total: usize, free: usize) -> Error {
+        let e = Error::out_of_memory("plan", format!("a batch of {} does not fit\n{self}\n", self.capacity));
+        let fits = self.batch_within(free.saturating_add(self.store_bytes));
+        let hint = fits.map_or("not even a batch of 1 fits".to_string(), |n| format!("a batch of {n} fits"));
+        e.expected(format!("at most {free} bytes")).got(format!("{total} bytes")).hint(hint)
     }
 
     /// The largest batch whose plan fits into `bytes`, estimated from this plan; `None` if not even one row does.
