@@ -88,7 +88,7 @@ template <int S, int ROWS> DEVICE void take(float* v, const float* line, u32 at)
 }
 
 // Each thread has S x S sums, and there are 16 x 16 threads: a tile of B x B.
-template <class T, Layout L, int S, int BK> DEVICE void gemm(const GemmArgs& a) {
+template <class T, Stored L, int S, int BK> DEVICE void gemm(const GemmArgs& a) {
     constexpr int B = 16 * S, V = Side<S>::V, GROUPS = Side<S>::GROUPS;
     using LoaderA = Loader<T, L != TN, B, BK>;
     using LoaderB = Loader<T, L == NT, B, BK>;
@@ -145,10 +145,10 @@ template <class T, Layout L, int S, int BK> DEVICE void gemm(const GemmArgs& a) 
     }
 }
 
-#define GEMM(layout, suffix, Layout, T)                                                                                  \
-    KERNEL_BOUNDS(256, 2, gemm_##layout##_128_##suffix, GemmArgs) { gemm<T, Layout, 8, 16>(a); }                         \
-    KERNEL_BOUNDS(256, 2, gemm_##layout##_64_##suffix, GemmArgs) { gemm<T, Layout, 4, 16>(a); }                          \
-    KERNEL_BOUNDS(256, 2, gemm_##layout##_32_##suffix, GemmArgs) { gemm<T, Layout, 2, 32>(a); }
+#define GEMM(layout, suffix, STORED, T)                                                                                  \
+    KERNEL_BOUNDS(256, 2, gemm_##layout##_128_##suffix, GemmArgs) { gemm<T, STORED, 8, 16>(a); }                         \
+    KERNEL_BOUNDS(256, 2, gemm_##layout##_64_##suffix, GemmArgs) { gemm<T, STORED, 4, 16>(a); }                          \
+    KERNEL_BOUNDS(256, 2, gemm_##layout##_32_##suffix, GemmArgs) { gemm<T, STORED, 2, 32>(a); }
 #define GEMMS(suffix, T)                                                                                                 \
     GEMM(nn, suffix, NN, T)                                                                                              \
     GEMM(nt, suffix, NT, T)                                                                                              \

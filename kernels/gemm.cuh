@@ -128,4 +128,4 @@ template <class T> DEVICE void gemm_sum(const GemmArgs& a) {
     }
 }
 
-enum Layout { NN, NT, TN };
+enum Stored { NN, NT, TN };

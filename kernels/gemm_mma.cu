@@ -167,7 +167,7 @@ DEVICE void multiply(float (*d)[2 * NJ][4], const A& from_a, const B& from_b, Sh
 }
 
 // A block of WARPS_M x WARPS_N warps computes a tile of SIZE x SIZE.
-template <class T, Layout L, int SIZE, int WARPS_M, int WARPS_N, int STAGES, bool THREE> DEVICE void gemm(const GemmArgs& a) {
+template <class T, Stored L, int SIZE, int WARPS_M, int WARPS_N, int STAGES, bool THREE> DEVICE void gemm(const GemmArgs& a) {
     constexpr int THREADS = 32 * WARPS_M * WARPS_N, WM = SIZE / WARPS_M, WN = SIZE / WARPS_N, MI = WM / 16, NJ = WN / 16;
     using A = Operand<T, L != TN, SIZE, THREADS>;
     using B = Operand<T, L == NT, SIZE, THREADS>;
@@ -229,12 +229,12 @@ template <class T, Layout L, int SIZE, int WARPS_M, int WARPS_N, int STAGES, boo
 }
 
 // Tiles of 128 take 48 KiB of shared memory, tiles of 64 take 32: as Family::shared in op/gemm_cuda.rs.
-#define GEMM(layout, suffix, Layout, T)                                                                                  \
-    KERNEL_BOUNDS(128, 2, gemm_##layout##_128_##suffix, GemmArgs) { gemm<T, Layout, 128, 2, 2, 3, false>(a); }           \
-    KERNEL_BOUNDS(128, 3, gemm_##layout##_64_##suffix, GemmArgs) { gemm<T, Layout, 64, 2, 2, 4, false>(a); }
-#define GEMM3(layout, suffix, Layout, T)                                                                                 \
-    KERNEL_BOUNDS(256, 1, gemm_##layout##_128_##suffix, GemmArgs) { gemm<T, Layout, 128, 4, 2, 3, true>(a); }            \
-    KERNEL_BOUNDS(128, 2, gemm_##layout##_64_##suffix, GemmArgs) { gemm<T, Layout, 64, 2, 2, 4, true>(a); }
+#define GEMM(layout, suffix, STORED, T)                                                                                  \
+    KERNEL_BOUNDS(128, 2, gemm_##layout##_128_##suffix, GemmArgs) { gemm<T, STORED, 128, 2, 2, 3, false>(a); }           \
+    KERNEL_BOUNDS(128, 3, gemm_##layout##_64_##suffix, GemmArgs) { gemm<T, STORED, 64, 2, 2, 4, false>(a); }
+#define GEMM3(layout, suffix, STORED, T)                                                                                 \
+    KERNEL_BOUNDS(256, 1, gemm_##layout##_128_##suffix, GemmArgs) { gemm<T, STORED, 128, 4, 2, 3, true>(a); }            \
+    KERNEL_BOUNDS(128, 2, gemm_##layout##_64_##suffix, GemmArgs) { gemm<T, STORED, 64, 2, 2, 4, true>(a); }
 #define GEMMS(GEMM, suffix, T)                                                                                           \
     GEMM(nn, suffix, NN, T)                                                                                              \
     GEMM(nt, suffix, NT, T)                                                                                              \
