@@ -156,7 +156,8 @@ fn refused_launches() {
     );
     let mut size = size_of::<Args>() - 8;
     let buffer = std::ptr::from_ref(&args).cast_mut().cast::<c_void>();
-    let mut extra = [1 as *mut c_void, buffer, 2 as *mut c_void, (&raw mut size).cast(), none];
+    let (pointer, size_of_buffer) = (std::ptr::without_provenance_mut(1), std::ptr::without_provenance_mut(2));
+    let mut extra = [pointer, buffer, size_of_buffer, (&raw mut size).cast(), none];
     refused(
         unsafe { e.launch_raw(f, [1, 1, 1], 256, 0, none, std::ptr::null_mut(), extra.as_mut_ptr()) },
         "16 bytes of arguments, the kernel takes 24",

@@ -41,7 +41,6 @@ pub fn emulator() -> Option<MutexGuard<'static, Emulator>> {
     assert_eq!(unsafe { retain(&mut context, 0) }, 0);
     let set = unsafe { emulator.get::<unsafe extern "C" fn(*mut c_void) -> c_int>("cuCtxSetCurrent") };
     assert_eq!(unsafe { set(context) }, 0);
-    drop((retain, set));
     Some(emulator)
 }
 
