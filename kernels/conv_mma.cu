@@ -261,4 +261,4 @@ template <class E, int BN, bool SPLIT> DEVICE void conv_mma_weights(const Weight
 CONV(bf16, bf16, false)
 CONV(f16, f16, false)
 CONV(tf32, float, false)
-CONV(3xtf32, float, true)
+CONV(tf32x3, float, true)

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 pub(super) const HEADERS: &[(&str, &str)] = &[
     ("prelude.cuh", include_str!("../../kernels/prelude.cuh")),
     ("activation.cuh", include_str!("../../kernels/activation.cuh")),
+    ("conv.cuh", include_str!("../../kernels/conv.cuh")),
     ("gemm.cuh", include_str!("../../kernels/gemm.cuh")),
     ("mma.cuh", include_str!("../../kernels/mma.cuh")),
     ("pack.cuh", include_str!("../../kernels/pack.cuh")),

@@ -12,8 +12,9 @@ use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{Element, GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::{self, Activation, Reads};
 use crate::op::activation_cuda::{ActivationKernels, CudaActivation};
-use crate::op::conv::{self, End, Geometry};
-use crate::op::reduce;
+use crate::op::conv::{End, Engine, Geometry};
+use crate::op::conv_cuda::CudaEnd;
+use crate::op::reduce::{self, ColumnSums};
 use crate::{Cpu, Error, Extent, Init, Padding, Real, Result, Sizes, Window, real};
 use serde::{Deserialize, Serialize};
 
@@ -235,14 +236,15 @@ impl Layer for Conv {
     fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         self.act.check()?;
         let g = self.geometry(one(x)?, p)?;
-        let op = conv::Conv::plan(g, false, p)?;
         let [kd, kh, kw, c, f] = g.weights();
         let fans = (kd * kh * kw * c, kd * kh * kw * (f / g.groups));
         let w = p.param("weight", ParamSpec::weight(&g.weights(), initializer(self.init, self.act), fans))?;
         let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(f, value))).transpose()?;
+        let op = Engine::plan(g, false, w.w, p)?;
+        let db = bias_sum(b, g.y, p)?;
         let act = Activated::plan(self.act, g.y, p)?;
         let reads_y = act.reads_y();
-        let planned = Planned::new(g.y, ConvPass { op, w, b, act }).reads_x();
+        let planned = Planned::new(g.y, ConvPass { op, w, b, db, act }).reads_x();
         Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }
@@ -317,11 +319,25 @@ impl Activated {
     }
 }
 
+/// On a GPU, in plans with gradients: the sum over all positions of a batch of y that makes a bias gradient.
+pub(super) fn bias_sum(b: Option<Param>, y: Extent, p: &mut Planner<'_>) -> Result<Option<ColumnSums>> {
+    let wanted = b.is_some_and(|b| b.dw.is_some()) && p.mode().differentiable() && p.device().is_cuda();
+    wanted.then(|| ColumnSums::plan(p.capacity().saturating_mul(y.area()), y.c, p)).transpose()
+}
+
+/// What a GPU does with the results of a convolution: the bias, and the activation where that can be fused.
+pub(super) fn cuda_end(s: &Step<'_>, b: Option<Param>, act: &Activated) -> Result<CudaEnd> {
+    let (act, z) = act.fused_cuda(s)?;
+    Ok(CudaEnd { bias: b.map_or(Ok(Ptr::NULL), |b| s.ptr(b.w))?, act, z, mode: GradMode::Write })
+}
+
 #[derive(Debug)]
 struct ConvPass {
-    op: conv::Conv,
+    op: Engine,
     w: Param,
     b: Option<Param>,
+    /// The sum for the bias gradient on a GPU.
+    db: Option<ColumnSums>,
     act: Activated,
 }
 
@@ -332,10 +348,16 @@ impl Pass for ConvPass {
                 let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
                 let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
                 let end = End { bias: b.as_deref(), relu: self.act.fused(), mode: GradMode::Write };
-                self.op.forward(cpu, &x, &w, end, &mut y, &mut s.write::<T>(self.op.scratch())?);
+                let op = self.op.cpu()?;
+                op.forward(cpu, &x, &w, end, &mut y, &mut s.write::<T>(op.scratch())?);
                 self.act.rest(s, cpu, &mut y)
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let op = self.op.cuda()?;
+                op.refresh(s, cuda)?;
+                op.forward(s, cuda, io.x[0], cuda_end(s, self.b, &self.act)?, io.y)?;
+                self.act.rest_cuda(s, cuda, io.y)
+            }
         }
     }
 
@@ -344,21 +366,39 @@ impl Pass for ConvPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 let mut dy = s.write::<T>(io.dy)?;
                 self.act.backward(s, cpu, io, &mut dy)?;
-                let mut scratch = s.write::<T>(self.op.scratch())?;
+                let op = self.op.cpu()?;
+                let mut scratch = s.write::<T>(op.scratch())?;
                 if let Some((db, mode)) = self.b.and_then(|b| s.grad(b.dw)) {
                     reduce::columns(cpu, &dy, self.act.c, &mut s.write::<T>(db)?, mode);
                 }
                 if let Some((dw, mode)) = s.grad(self.w.dw) {
-                    self.op.weights(cpu, &s.read::<T>(io.x[0])?, &dy, &mut s.write::<T>(dw)?, mode, &mut scratch);
+                    op.weights(cpu, &s.read::<T>(io.x[0])?, &dy, &mut s.write::<T>(dw)?, mode, &mut scratch);
                 }
                 if let Some((dx, mode)) = io.dx[0] {
                     let w = s.read::<T>(self.w.w)?;
-                    self.op.backward(cpu, &dy, &w, End::plain(mode), &mut s.write::<T>(dx)?, &mut scratch);
+                    op.backward(cpu, &dy, &w, End::plain(mode), &mut s.write::<T>(dx)?, &mut scratch);
                 }
                 Ok(())
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.backward_cuda(s, cuda, io),
         }
+    }
+}
+
+impl ConvPass {
+    fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
+        let op = self.op.cuda()?;
+        self.act.backward_cuda(s, cuda, io)?;
+        if let (Some((db, mode)), Some(sum)) = (self.b.and_then(|b| s.grad(b.dw)), &self.db) {
+            sum.run(s, cuda, s.ptr(io.dy)?, s.len(io.dy)? / self.act.c, (s.ptr(db)?, mode))?;
+        }
+        if let Some((dw, mode)) = s.grad(self.w.dw) {
+            op.weights(s, cuda, io.x[0], io.dy, dw, mode)?;
+        }
+        if let Some((dx, mode)) = io.dx[0] {
+            op.backward(s, cuda, io.dy, CudaEnd::plain(mode), dx)?;
+        }
+        Ok(())
     }
 }
 

@@ -6,13 +6,14 @@
 //! # Source
 //! Zeiler, Krishnan, Taylor & Fergus 2010, "Deconvolutional networks"; sizes as in PyTorch's `ConvTranspose2d`.
 
-use super::conv::{Activated, initializer, no_padding, ones, zeros};
+use super::conv::{Activated, bias_sum, cuda_end, initializer, no_padding, ones, zeros};
 use super::{Fields, Layer, Pass, Planned, fields, one};
-use crate::device::Device;
+use crate::device::{Cuda, Device};
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Step};
 use crate::op::activation::Activation;
-use crate::op::conv::{self, End, Geometry};
-use crate::op::reduce;
+use crate::op::conv::{End, Engine, Geometry};
+use crate::op::conv_cuda::CudaEnd;
+use crate::op::reduce::{self, ColumnSums};
 use crate::{Error, Extent, Init, Padding, Result, Sizes, Window, real};
 use serde::{Deserialize, Serialize};
 
@@ -210,23 +211,26 @@ impl Layer for ConvTranspose {
     fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         self.act.check()?;
         let g = self.geometry(one(x)?, p)?;
-        let op = conv::Conv::plan(g, true, p)?;
         let [kd, kh, kw, i, c] = g.weights();
         let fans = (kd * kh * kw * (c / g.groups), kd * kh * kw * i);
         let w = p.param("weight", ParamSpec::weight(&g.weights(), initializer(self.init, self.act), fans))?;
         let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(g.x.c, value))).transpose()?;
+        let op = Engine::plan(g, true, w.w, p)?;
+        let db = bias_sum(b, g.x, p)?;
         let act = Activated::plan(self.act, g.x, p)?;
         let reads_y = act.reads_y();
-        let planned = Planned::new(g.x, ConvTransposePass { op, w, b, act }).reads_x();
+        let planned = Planned::new(g.x, ConvTransposePass { op, w, b, db, act }).reads_x();
         Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }
 
 #[derive(Debug)]
 struct ConvTransposePass {
-    op: conv::Conv,
+    op: Engine,
     w: Param,
     b: Option<Param>,
+    /// The sum for the bias gradient on a GPU.
+    db: Option<ColumnSums>,
     act: Activated,
 }
 
@@ -236,12 +240,18 @@ impl Pass for ConvTransposePass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
                 let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
-                let mut scratch = s.write::<T>(self.op.scratch())?;
+                let op = self.op.cpu()?;
+                let mut scratch = s.write::<T>(op.scratch())?;
                 let end = End { bias: b.as_deref(), relu: self.act.fused(), mode: GradMode::Write };
-                self.op.backward(cpu, &x, &w, end, &mut y, &mut scratch);
+                op.backward(cpu, &x, &w, end, &mut y, &mut scratch);
                 self.act.rest(s, cpu, &mut y)
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let op = self.op.cuda()?;
+                op.refresh(s, cuda)?;
+                op.backward(s, cuda, io.x[0], cuda_end(s, self.b, &self.act)?, io.y)?;
+                self.act.rest_cuda(s, cuda, io.y)
+            }
         }
     }
 
@@ -250,21 +260,39 @@ impl Pass for ConvTransposePass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 let mut dy = s.write::<T>(io.dy)?;
                 self.act.backward(s, cpu, io, &mut dy)?;
-                let mut scratch = s.write::<T>(self.op.scratch())?;
+                let op = self.op.cpu()?;
+                let mut scratch = s.write::<T>(op.scratch())?;
                 if let Some((db, mode)) = self.b.and_then(|b| s.grad(b.dw)) {
                     reduce::columns(cpu, &dy, self.act.c, &mut s.write::<T>(db)?, mode);
                 }
                 if let Some((dw, mode)) = s.grad(self.w.dw) {
-                    self.op.weights(cpu, &dy, &s.read::<T>(io.x[0])?, &mut s.write::<T>(dw)?, mode, &mut scratch);
+                    op.weights(cpu, &dy, &s.read::<T>(io.x[0])?, &mut s.write::<T>(dw)?, mode, &mut scratch);
                 }
                 if let Some((dx, mode)) = io.dx[0] {
                     let w = s.read::<T>(self.w.w)?;
-                    self.op.forward(cpu, &dy, &w, End::plain(mode), &mut s.write::<T>(dx)?, &mut scratch);
+                    op.forward(cpu, &dy, &w, End::plain(mode), &mut s.write::<T>(dx)?, &mut scratch);
                 }
                 Ok(())
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.backward_cuda(s, cuda, io),
         }
+    }
+}
+
+impl ConvTransposePass {
+    fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
+        let op = self.op.cuda()?;
+        self.act.backward_cuda(s, cuda, io)?;
+        if let (Some((db, mode)), Some(sum)) = (self.b.and_then(|b| s.grad(b.dw)), &self.db) {
+            sum.run(s, cuda, s.ptr(io.dy)?, s.len(io.dy)? / self.act.c, (s.ptr(db)?, mode))?;
+        }
+        if let Some((dw, mode)) = s.grad(self.w.dw) {
+            op.weights(s, cuda, io.dy, io.x[0], dw, mode)?;
+        }
+        if let Some((dx, mode)) = io.dx[0] {
+            op.forward(s, cuda, io.dy, CudaEnd::plain(mode), dx)?;
+        }
+        Ok(())
     }
 }
 

@@ -29,29 +29,29 @@ struct Axis {
 
 /// The outputs first, first + step, … of an axis, and the taps tap, tap + tap_step, … that they meet.
 #[derive(Clone, Copy, Debug)]
-struct Phase {
-    first: usize,
-    count: usize,
-    tap: usize,
-    taps: usize,
-    origin: isize,
+pub(super) struct Phase {
+    pub first: usize,
+    pub count: usize,
+    pub tap: usize,
+    pub taps: usize,
+    pub origin: isize,
 }
 
 /// An axis by phases. Output first + j·step of a phase and its tap i meet input origin + j·stride + i·dilation.
 #[derive(Clone, Debug)]
-struct Phases {
-    step: usize,
-    tap_step: usize,
-    stride: usize,
-    dilation: usize,
-    list: Vec<Phase>,
+pub(super) struct Phases {
+    pub step: usize,
+    pub tap_step: usize,
+    pub stride: usize,
+    pub dilation: usize,
+    pub list: Vec<Phase>,
     /// The most outputs a phase has.
-    most: usize,
+    pub most: usize,
     /// The first input that any phase asks for, and one past the last.
-    low: isize,
-    high: isize,
+    pub low: isize,
+    pub high: isize,
     /// Some outputs meet no tap.
-    sparse: bool,
+    pub sparse: bool,
 }
 
 impl Phases {
@@ -185,19 +185,29 @@ const ROWS: usize = 1 << 24;
 /// Weight rows whose panel of two vectors (64 bytes each) takes a quarter of a 1 MiB second-level cache.
 const DEEP: usize = 2048;
 
+/// The axes of the forward pass, or (`flip`) of the gradient wrt the input.
+fn axes(g: &Geometry, flip: bool) -> [Axis; 3] {
+    std::array::from_fn(|i| {
+        let (x, y, window) = (g.x.space()[i], g.y.space()[i], g.window);
+        let (size, dilation, before) = (window.size[i], window.dilation[i], window.before[i] as isize);
+        if flip {
+            let origin = before - ((size - 1) * dilation) as isize;
+            Axis { input: y, output: x, size, stride: window.gap[i] + 1, up: window.stride[i], origin, dilation }
+        } else {
+            Axis { input: x, output: y, size, stride: window.stride[i], up: window.gap[i] + 1, origin: -before, dilation }
+        }
+    })
+}
+
+/// The phases along each axis of the forward pass, or (`flip`) of the gradient wrt the input.
+pub(super) fn phases(g: &Geometry, flip: bool) -> [Phases; 3] {
+    axes(g, flip).map(Axis::phases)
+}
+
 impl Gather {
     /// The forward pass of a convolution, or (`flip`) the gradient wrt its input.
     pub fn plan(g: &Geometry, flip: bool, capacity: usize) -> Result<Self> {
-        let axes: [Axis; 3] = std::array::from_fn(|i| {
-            let (x, y, window) = (g.x.space()[i], g.y.space()[i], g.window);
-            let (size, dilation, before) = (window.size[i], window.dilation[i], window.before[i] as isize);
-            if flip {
-                let origin = before - ((size - 1) * dilation) as isize;
-                Axis { input: y, output: x, size, stride: window.gap[i] + 1, up: window.stride[i], origin, dilation }
-            } else {
-                Axis { input: x, output: y, size, stride: window.stride[i], up: window.gap[i] + 1, origin: -before, dilation }
-            }
-        });
+        let axes = axes(g, flip);
         let (input, output) = if flip { (g.y, g.x) } else { (g.x, g.y) };
         let rows = (input.c / g.groups).checked_mul(g.window.taps());
         if rows.is_none_or(|rows| rows > ROWS) {

@@ -1,0 +1,472 @@
+//! Convolution on a GPU: which kernel computes which direction, and its launches.
+//!
+//! | path | kernels | for |
+//! |---|---|---|
+//! | tensor | `conv_mma.cu` | channels and filters of a group in eighths, a reduced precision, compute capability 8.0 |
+//! | few | `conv_few*`, `conv_few_weights` | one group of at most 4 input channels, at most 32 columns |
+//! | grouped | `conv_grouped*` | groups of a few channels and filters: depthwise |
+//! | wide, narrow | `conv.cu` | everything else, by the number of columns |
+//!
+//! The weight gradient is a long sum over the outputs of all samples. It is cut into chunks whose number depends on the
+//! shape and the capacity alone; their sums go to a workspace and are added in order.
+
+use super::activation_cuda::CudaActivation;
+use super::conv::Geometry;
+use super::conv_args::{ClearArgs, ConvArgs, Gather, Sizes, StartArgs, SumArgs, WeightArgs};
+use crate::device::{Cuda, Divisor, Grid, Kernel, Ptr, Source};
+use crate::memory::GradMode;
+use crate::{Error, Precision, Result};
+use bytemuck::Zeroable;
+use std::fmt;
+
+/// What happens to a result on its way to memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CudaEnd {
+    /// Added to every row; may be null.
+    pub bias: Ptr,
+    /// Applied to the sum.
+    pub act: CudaActivation,
+    /// Where the values before the activation are kept, if not null.
+    pub z: Ptr,
+    /// Whether to overwrite, or to add to what is there (then without bias and activation).
+    pub mode: GradMode,
+}
+
+impl CudaEnd {
+    /// The plain result.
+    pub const fn plain(mode: GradMode) -> Self {
+        Self { bias: Ptr::NULL, act: CudaActivation::LINEAR, z: Ptr::NULL, mode }
+    }
+}
+
+/// How a direction is computed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Path {
+    /// Tensor cores, tiles of 128 by so many columns.
+    Tensor { columns: usize },
+    /// Tiles of so many rows and columns.
+    Tiles { rows: usize, columns: usize },
+    /// Tiles of 2^`width` outputs side by side and so many columns.
+    Few { columns: usize, width: u32 },
+    /// So many columns for a thread (forward), for a block (weights).
+    Grouped { columns: usize },
+}
+
+/// Outputs of a tile of `conv_few`, and of `conv_few_weights`.
+const FEW: usize = 512;
+const FEW_SUMMED: usize = 256;
+/// The most shared memory of a block of the direct kernels: what every device has.
+const SHARED: usize = 48 << 10;
+/// Blocks that a weight gradient is cut into, if it is long enough: two for each multiprocessor of an H100.
+const BLOCKS: usize = 264;
+
+/// The name of the tensor cores' type.
+fn tensor(precision: Precision, cuda: &Cuda) -> Option<&'static str> {
+    if cuda.capability().0 < 8 {
+        return None;
+    }
+    match precision {
+        Precision::TF32 => Some("tf32"),
+        Precision::FP32x3 => Some("tf32x3"),
+        Precision::BF16 => Some("bf16"),
+        Precision::FP16 => Some("f16"),
+        Precision::FP32 | Precision::FP64 => None,
+    }
+}
+
+/// Shared memory of the three stages of a tensor kernel, as `conv_mma.cu` lays them out.
+fn stages(precision: Precision, columns: usize, flip: bool, weights: bool) -> usize {
+    let element = precision.storage().bytes();
+    let (step, pad) = (64 / element, if element == 2 { 16 } else { 32 });
+    let outer = |width: usize| step * (width * element + pad);
+    let inner = |width: usize| width * 80;
+    3 * match (weights, flip) {
+        (true, _) => outer(128) + outer(columns),
+        (false, true) => inner(128) + inner(columns),
+        (false, false) => inner(128) + outer(columns),
+    }
+}
+
+/// Whether tensor cores apply: their copies take 16 bytes.
+fn eighths(s: &Sizes) -> bool {
+    s.channels.is_multiple_of(8) && s.columns.is_multiple_of(8)
+}
+
+/// Whether groups are so small that a tile of a product would be mostly padding.
+fn small(s: &Sizes) -> bool {
+    s.g.groups > 1 && s.channels * s.columns <= 16
+}
+
+/// Shared memory of `conv_few`.
+fn few_shared(s: &Sizes, columns: usize, width: u32) -> usize {
+    let input = s.tiles(FEW, width).1;
+    4 * (s.most_rows() * columns).saturating_add(input).max(128 * (columns + 4))
+}
+
+/// Shared memory of `conv_few_weights`.
+fn few_weights_shared(s: &Sizes, filters: usize, width: u32) -> usize {
+    4 * (FEW_SUMMED * filters).saturating_add(s.tiles(FEW_SUMMED, width).1).max(256 * 36)
+}
+
+/// y = gather(x, w): the forward pass, or the gradient wrt the input.
+struct Gathering {
+    sizes: Sizes,
+    launches: Vec<Gather>,
+    path: Path,
+    /// The full name of the kernel.
+    name: String,
+    kernel: Kernel<ConvArgs>,
+    start: Option<Kernel<StartArgs>>,
+    shared: usize,
+    /// Whether the kernel reads weights in the type of activations.
+    narrow: bool,
+}
+
+impl Gathering {
+    fn new(g: &Geometry, flip: bool, capacity: usize, precision: Precision, cuda: &Cuda) -> Result<Self> {
+        let s = Sizes::new(g, flip)?;
+        let suffix = precision.storage().suffix();
+        let path = Self::path(&s, tensor(precision, cuda).is_some());
+        let four = if s.channels.is_multiple_of(4) { "4" } else { "" };
+        let name = match path {
+            Path::Tensor { columns } => {
+                let flip = if flip { "flip_" } else { "" };
+                format!("conv_{flip}{}_{columns}", tensor(precision, cuda).unwrap_or_default())
+            }
+            Path::Tiles { columns: 16, .. } => format!("conv_narrow{four}_{suffix}"),
+            Path::Tiles { .. } => format!("conv_wide{four}_{suffix}"),
+            Path::Few { columns, .. } => format!("conv_few{columns}_{suffix}"),
+            Path::Grouped { columns } => format!("conv_grouped{}_{suffix}", if columns == 4 { "4" } else { "" }),
+        };
+        let shared = match path {
+            Path::Tensor { columns } => stages(precision, columns, flip, false),
+            Path::Few { columns, width } => few_shared(&s, columns, width),
+            _ => 0,
+        };
+        let kernel = cuda.kernel(source(path), &name)?;
+        let start = s.sparse.then(|| cuda.kernel(&CONV, &format!("conv_start_{suffix}"))).transpose()?;
+        let narrow = matches!(path, Path::Tensor { .. });
+        let this = Self { launches: s.launches(), sizes: s, path, name, kernel, start, shared, narrow };
+        fits(this.blocks(capacity), capacity)?;
+        Ok(this)
+    }
+
+    fn path(s: &Sizes, tensor: bool) -> Path {
+        if tensor && eighths(s) {
+            return Path::Tensor { columns: if s.columns > 64 { 128 } else { 64 } };
+        }
+        if small(s) {
+            let four = s.channels == 1 && s.columns == 1 && s.g.groups.is_multiple_of(4);
+            return Path::Grouped { columns: if four { 4 } else { 1 } };
+        }
+        let (columns, width) = (if s.columns > 8 { 16 } else { 8 }, s.width(FEW));
+        if s.g.groups == 1 && s.channels <= 4 && s.columns <= 32 && few_shared(s, columns, width) <= SHARED {
+            return Path::Few { columns, width };
+        }
+        if s.columns <= 16 { Path::Tiles { rows: 256, columns: 16 } } else { Path::Tiles { rows: 128, columns: 64 } }
+    }
+
+    /// Tiles of outputs of a part and group (few channels: of a sample), and of columns.
+    fn tiles(&self, rows: usize) -> (usize, usize) {
+        let (m, n) = match self.path {
+            Path::Tensor { columns } => (128, columns),
+            Path::Tiles { rows, columns } => (rows, columns),
+            Path::Few { columns, width } => return (self.sizes.tiles(FEW, width).0, self.sizes.columns.div_ceil(columns)),
+            Path::Grouped { .. } => (1, 1),
+        };
+        (rows.saturating_mul(self.sizes.most_outputs()).div_ceil(m), self.sizes.columns.div_ceil(n))
+    }
+
+    /// Blocks of a launch of all parts.
+    fn blocks(&self, rows: usize) -> usize {
+        let ((m, n), parts) = (self.tiles(rows), self.launches.first().map_or(0, |g| g.parts as usize));
+        let each = match self.path {
+            Path::Few { .. } => rows,
+            // In x; samples lie in y.
+            Path::Grouped { columns } => return (self.sizes.most_outputs() * self.across(columns)).div_ceil(256),
+            _ => self.sizes.g.groups as usize,
+        };
+        [n, each, parts].into_iter().fold(m, usize::saturating_mul)
+    }
+
+    /// Columns of all groups, by so many.
+    fn across(&self, columns: usize) -> usize {
+        self.sizes.columns * self.sizes.g.groups as usize / columns
+    }
+
+    fn run(&self, cuda: &Cuda, rows: usize, (x, w, y): (Ptr, Ptr, Ptr), end: CudaEnd) -> Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let CudaEnd { bias, act, z, mode } = end;
+        let s = &self.sizes;
+        if let (Some(start), GradMode::Write) = (&self.start, mode) {
+            let n = rows * s.y_len();
+            let channels = Divisor::new(s.columns * s.g.groups as usize);
+            start.launch(cuda, Grid::cover(n), &StartArgs { bias, y, z, n: n as u64, act, channels, unused: 0 })?;
+        }
+        let (m_tiles, n_tiles) = self.tiles(rows);
+        let mut args = ConvArgs {
+            x,
+            w,
+            bias,
+            y,
+            z,
+            act,
+            m_tiles: m_tiles as u32,
+            n_tiles: n_tiles as u32,
+            add: u32::from(mode == GradMode::Add),
+            group: Divisor::new(s.columns),
+            ..ConvArgs::zeroed()
+        };
+        match self.path {
+            Path::Few { width, .. } => args.width = width,
+            Path::Grouped { columns } => args.across = Divisor::new(self.across(columns)),
+            _ => {}
+        }
+        for g in &self.launches {
+            args.g = *g;
+            args.g.rows = rows as u32;
+            let parts = g.parts as usize;
+            let grid = match self.path {
+                Path::Grouped { .. } => Grid::xyz(self.blocks(rows), rows.min(65535), parts),
+                _ => Grid::blocks(self.blocks(rows) / self.launches[0].parts as usize * parts),
+            };
+            self.kernel.launch(cuda, grid.shared(self.shared), &args)?;
+        }
+        Ok(())
+    }
+}
+
+/// dw from x and dy.
+struct Weights {
+    sizes: Sizes,
+    launches: Vec<Gather>,
+    path: Path,
+    name: String,
+    kernel: Kernel<WeightArgs>,
+    sum: Kernel<SumArgs>,
+    /// Where some weights meet no output.
+    clear: Option<Kernel<ClearArgs>>,
+    shared: usize,
+    /// Elements of dw.
+    len: usize,
+    /// Parts of the sum, and outputs (few channels: tiles) of each.
+    chunks: usize,
+    length: usize,
+    /// Tiles of weight rows (few channels: of outputs of a sample) and of filters.
+    tiles: (usize, usize),
+}
+
+impl Weights {
+    fn new(g: &Geometry, capacity: usize, precision: Precision, cuda: &Cuda) -> Result<Self> {
+        let s = Sizes::new(g, false)?;
+        let len = g.weight_len()?;
+        let suffix = precision.storage().suffix();
+        let path = Self::path(&s, tensor(precision, cuda).is_some());
+        let four = if s.channels.is_multiple_of(4) { "4" } else { "" };
+        let name = match path {
+            Path::Tensor { columns } => format!("conv_weights_{}_{columns}", tensor(precision, cuda).unwrap_or_default()),
+            Path::Tiles { columns: 16, .. } => format!("conv_weights_narrow{four}_{suffix}"),
+            Path::Tiles { .. } => format!("conv_weights_wide{four}_{suffix}"),
+            Path::Few { .. } => format!("conv_few_weights_{suffix}"),
+            Path::Grouped { .. } => format!("conv_grouped_weights_{suffix}"),
+        };
+        let (shared, tiles, blocks) = match path {
+            Path::Tensor { columns } => {
+                let tiles = (s.most_rows().div_ceil(128), s.columns.div_ceil(columns));
+                (stages(precision, columns, false, true), tiles, tiles.0 * tiles.1 * g.groups)
+            }
+            Path::Tiles { rows, columns } => {
+                let tiles = (s.most_rows().div_ceil(rows), s.columns.div_ceil(columns));
+                (0, tiles, tiles.0 * tiles.1 * g.groups)
+            }
+            Path::Few { columns, width } => {
+                let tiles = (s.tiles(FEW_SUMMED, width).0, s.columns.div_ceil(columns));
+                (few_weights_shared(&s, columns, width), tiles, tiles.1)
+            }
+            Path::Grouped { columns } => {
+                let tiles = (s.most_rows().div_ceil(4), g.y.c.div_ceil(columns));
+                (0, tiles, tiles.0 * tiles.1)
+            }
+        };
+        // Positions to sum, and the fewest that are worth a block.
+        let (total, least) = match path {
+            Path::Few { .. } => (capacity.saturating_mul(tiles.0), 1),
+            Path::Grouped { .. } => (capacity.saturating_mul(s.most_outputs()), 64),
+            _ => (capacity.saturating_mul(s.most_outputs()), 256),
+        };
+        let launches = s.launches();
+        let parts = launches.first().map_or(0, |g| g.parts as usize);
+        let chunks = BLOCKS.div_ceil((blocks * parts).max(1)).min(total / least).max(total.div_ceil(1 << 29)).max(1);
+        let covered: usize = s.parts.iter().map(|p| p.all as usize).sum();
+        let this = Self {
+            kernel: cuda.kernel(source(path), &name)?,
+            sum: cuda.kernel(&CONV, "conv_sum")?,
+            clear: (covered < g.window.taps()).then(|| cuda.kernel(&CONV, "conv_clear")).transpose()?,
+            sizes: s,
+            path,
+            name,
+            shared,
+            len,
+            chunks,
+            length: total.div_ceil(chunks).max(1),
+            tiles,
+            launches,
+        };
+        fits([chunks, parts].into_iter().fold(blocks, usize::saturating_mul), capacity)?;
+        Ok(this)
+    }
+
+    fn path(s: &Sizes, tensor: bool) -> Path {
+        if tensor && eighths(s) {
+            return Path::Tensor { columns: if s.columns > 64 { 128 } else { 64 } };
+        }
+        if small(s) {
+            return Path::Grouped { columns: 32 };
+        }
+        let (columns, width) = (s.columns.next_power_of_two().clamp(8, 32), s.width(FEW_SUMMED));
+        let items = s.most_rows().div_ceil(4) * (columns / 8);
+        if s.g.groups == 1 && s.channels <= 4 && items <= 256 && few_weights_shared(s, columns, width) <= SHARED {
+            return Path::Few { columns, width };
+        }
+        Path::Tiles { rows: 128, columns: if s.columns <= 16 { 16 } else { 64 } }
+    }
+
+    /// Elements of the workspace.
+    fn work(&self) -> usize {
+        if self.chunks > 1 { self.chunks * self.len } else { 0 }
+    }
+
+    fn run(&self, cuda: &Cuda, rows: usize, (x, dy, dw): (Ptr, Ptr, Ptr), mode: GradMode, work: Ptr) -> Result<()> {
+        let (s, direct) = (&self.sizes, self.chunks == 1);
+        let add = u32::from(mode == GradMode::Add);
+        let to = if direct { dw } else { work };
+        if let Some(clear) = self.clear.as_ref().filter(|_| !direct || mode == GradMode::Write) {
+            let n = self.chunks * self.len;
+            clear.launch(cuda, Grid::cover(n), &ClearArgs { dw: to, n: n as u64 })?;
+        }
+        let mut args = WeightArgs {
+            x,
+            dy,
+            dw: to,
+            weights: self.len as u64,
+            m_tiles: self.tiles.0 as u32,
+            n_tiles: self.tiles.1 as u32,
+            chunks: self.chunks as u32,
+            length: self.length as u32,
+            add: if direct { add } else { 0 },
+            group: Divisor::new(s.columns),
+            ..WeightArgs::zeroed()
+        };
+        let each = match self.path {
+            Path::Few { columns, width } => {
+                (args.width, args.filters) = (width, columns.ilog2());
+                self.tiles.1
+            }
+            Path::Grouped { .. } => self.tiles.0 * self.tiles.1,
+            _ => self.tiles.0 * self.tiles.1 * s.g.groups as usize,
+        };
+        for g in &self.launches {
+            args.g = *g;
+            args.g.rows = rows as u32;
+            let grid = Grid::blocks(each * self.chunks * g.parts as usize).shared(self.shared);
+            self.kernel.launch(cuda, grid, &args)?;
+        }
+        if direct {
+            return Ok(());
+        }
+        let args = SumArgs { parts: work, dw, n: self.len as u64, chunks: self.chunks as u32, add };
+        self.sum.launch(cuda, Grid::cover(self.len), &args)
+    }
+}
+
+fn fits(blocks: usize, capacity: usize) -> Result<()> {
+    if blocks <= i32::MAX as usize && capacity <= i32::MAX as usize {
+        return Ok(());
+    }
+    Err(Error::shape("convolution on a GPU", "too many tiles")
+        .expected("at most 2^31 - 1")
+        .got(blocks)
+        .hint("use a smaller batch"))
+}
+
+/// The convolution of one geometry on a GPU, without memory of its own.
+pub(crate) struct CudaConv {
+    forward: Option<Gathering>,
+    backward: Option<Gathering>,
+    weights: Option<Weights>,
+}
+
+impl CudaConv {
+    /// Plans all directions, or only the one that inference takes: forward, or (`flip`) backward.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for sizes that do not fit the kernels' indices, and those of
+    /// [`Cuda::kernel`].
+    pub fn new(g: &Geometry, capacity: usize, precision: Precision, only: Option<bool>, cuda: &Cuda) -> Result<Self> {
+        let gathering = |flip: bool| {
+            let wanted = only.is_none_or(|only| only == flip);
+            wanted.then(|| Gathering::new(g, flip, capacity, precision, cuda)).transpose()
+        };
+        let weights = only.is_none().then(|| Weights::new(g, capacity, precision, cuda)).transpose()?;
+        Ok(Self { forward: gathering(false)?, backward: gathering(true)?, weights })
+    }
+
+    /// The kernels of the planned directions: forward, backward, weights.
+    pub fn path(&self) -> [&str; 3] {
+        let [forward, backward] = [&self.forward, &self.backward].map(|g| g.as_ref().map_or("", |g| &*g.name));
+        [forward, backward, self.weights.as_ref().map_or("", |w| &*w.name)]
+    }
+
+    /// Elements (f32) of the workspace for weight gradients.
+    pub fn work(&self) -> usize {
+        self.weights.as_ref().map_or(0, Weights::work)
+    }
+
+    /// Whether the forward and the backward pass read weights in the type of activations; otherwise they read f32.
+    pub fn narrow(&self) -> bool {
+        [&self.forward, &self.backward].into_iter().flatten().any(|g| g.narrow)
+    }
+
+    /// y = conv(x, w), with an end, of (x, w, y).
+    pub fn forward(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), end: CudaEnd) -> Result<()> {
+        self.forward.as_ref().ok_or_else(unplanned)?.run(cuda, rows, p, end)
+    }
+
+    /// dx, of (dy, w, dx); with a bias it is the forward pass of the transposed convolution.
+    pub fn backward(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), end: CudaEnd) -> Result<()> {
+        self.backward.as_ref().ok_or_else(unplanned)?.run(cuda, rows, p, end)
+    }
+
+    /// dw, of (x, dy, dw).
+    pub fn weights(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), mode: GradMode, work: Ptr) -> Result<()> {
+        self.weights.as_ref().ok_or_else(unplanned)?.run(cuda, rows, p, mode, work)
+    }
+}
+
+impl fmt::Debug for CudaConv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [forward, backward, weights] = self.path();
+        write!(f, "CudaConv(forward {forward}, backward {backward}, weights {weights})")
+    }
+}
+
+fn unplanned() -> Error {
+    Error::order("convolution", "this direction was not planned").hint("plan with gradients")
+}
+
+fn source(path: Path) -> &'static Source {
+    match path {
+        Path::Tensor { .. } => &CONV_MMA,
+        Path::Tiles { .. } => &CONV,
+        Path::Few { .. } | Path::Grouped { .. } => &CONV_DIRECT,
+    }
+}
+
+const CONV: Source = Source::new("conv", include_str!("../../kernels/conv.cu"));
+const CONV_DIRECT: Source = Source::new("conv_direct", include_str!("../../kernels/conv_direct.cu"));
+const CONV_MMA: Source = Source::new("conv_mma", include_str!("../../kernels/conv_mma.cu"));
+
+#[cfg(test)]
+mod tests;
