@@ -95,6 +95,28 @@ template <class T> DEVICE void put(T* p, u64 i, float v, u32 add) { p[i] = of_fl
 struct Divisor { u32 d, magic, shift; };
 DEVICE u32 quotient(u32 n, Divisor d) { return d.d == 1 ? n : (u32)(((u64)n * d.magic) >> 32) >> d.shift; }
 
+DEVICE u64 divide(u64 n, Divisor d) { return n >> 31 ? n / d.d : quotient((u32)n, d); }
+
+// V neighbouring values that one thread moves at once.
+template <class T, int V> struct alignas(V * sizeof(T)) Pack { T v[V]; };
+template <class T, int V> DEVICE void put(Pack<T, V>* p, const float (&v)[V], u32 add) {
+    Pack<T, V> old = {}, sum;
+    if (add) old = *p;
+    for (int j = 0; j < V; j++) sum.v[j] = of_float<T>(add ? to_float(old.v[j]) + v[j] : v[j]);
+    *p = sum;
+}
+
+// Where value i of a batch lies: sample, position, channel. As Layout in device/kernel.rs.
+struct Layout { Divisor d, h, w, c; };
+struct Place { u64 n; u32 d, h, w, c; };
+DEVICE Place place(u64 i, const Layout& e) {
+    u64 w = divide(i, e.c), h = divide(w, e.w), d = divide(h, e.h), n = divide(d, e.d);
+    return {n, (u32)(d - n * e.d.d), (u32)(h - d * e.h.d), (u32)(w - h * e.w.d), (u32)(i - w * e.c.d)};
+}
+DEVICE u64 index(u64 n, u32 d, u32 h, u32 w, u32 c, const Layout& e) {
+    return (((n * e.d.d + d) * e.h.d + h) * e.w.d + w) * e.c.d + c;
+}
+
 // n, d, h, w, c of one sample, and a window; as Extent and Window in shape.rs.
 struct Extent { u32 d, h, w, c; };
 DEVICE u64 area(Extent e) { return (u64)e.d * e.h * e.w; }

@@ -76,9 +76,14 @@ pub struct Draws {
 impl Draws {
     /// Draws for one purpose; `index` tells apart layers, forward passes, samples, epochs.
     pub const fn new(seed: u64, purpose: Purpose, index: u64) -> Self {
-        // The purpose enters the key, so that all 64 bits of `index` and of the position stay free.
-        let key = seed ^ (purpose as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        let key = Self::key(seed, purpose);
         Self { key: [key as u32, (key >> 32) as u32], high: [index as u32, (index >> 32) as u32] }
+    }
+
+    /// The key of `philox` in `prelude.cuh` for the same draws.
+    pub(crate) const fn key(seed: u64, purpose: Purpose) -> u64 {
+        // The purpose enters the key, so that all 64 bits of the index and of the position stay free.
+        seed ^ (purpose as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)
     }
 
     /// Four words of block `position`.

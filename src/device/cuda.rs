@@ -57,9 +57,9 @@ const DRIVER: &str = "libcuda.so.1";
 const NEEDED: [&str; 6] =
     ["cuInit", "cuMemAlloc_v2", "cuModuleLoadData", "cuLaunchKernel", "cuStreamBeginCapture_v2", "cuGraphInstantiateWithFlags"];
 
-/// Opens the driver once and for all; the reason if there is none.
+/// Opens the driver once and for all, or tells why there is none; then the next call looks again.
 fn driver() -> Result<()> {
-    static OPENED: OnceLock<Result<Library, String>> = OnceLock::new();
+    static OPENED: Mutex<Option<Library>> = Mutex::new(None);
     let open = || -> Result<Library, String> {
         let path = std::env::var_os("KAMACITE_CUDA_DRIVER").unwrap_or_else(|| DRIVER.into());
         // SAFETY: loading NVIDIA's driver runs its initialisers, which have no preconditions. Once it is open, the binding
@@ -76,10 +76,11 @@ fn driver() -> Result<()> {
         }
         Ok(library)
     };
-    match OPENED.get_or_init(open) {
-        Ok(_) => Ok(()),
-        Err(e) => Err(Error::device("cuda", e).hint("Device::cpu() needs none")),
+    let mut opened = lock(&OPENED);
+    if opened.is_none() {
+        *opened = Some(open().map_err(|e| Error::device("cuda", e).hint("Device::cpu() needs none"))?);
     }
+    Ok(())
 }
 
 /// GPUs in use, so that a second request finds the first one's stream.

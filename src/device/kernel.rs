@@ -1,7 +1,7 @@
 //! Kernels as plans and passes see them: a source, a handle with the type of its argument, a grid.
 
 use super::{Cuda, Function};
-use crate::{Error, Result};
+use crate::{Error, Extent, Result};
 use bytemuck::{Pod, Zeroable};
 use std::fmt;
 use std::marker::PhantomData;
@@ -88,6 +88,33 @@ impl Divisor {
         if self.d == 1 { n } else { ((n as u64 * self.magic as u64) >> 32) as u32 >> self.shift }
     }
 }
+
+/// The sizes of an extent, for kernels that find the place of a value from its number; as `Layout` in `prelude.cuh`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
+pub struct Layout {
+    d: Divisor,
+    h: Divisor,
+    w: Divisor,
+    c: Divisor,
+}
+
+impl Layout {
+    /// Of a batch of `x` whose channels are taken in packs of `pack`, a divisor of their number.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for 2³¹ positions or channels or more along one axis.
+    pub fn new(x: Extent, pack: usize) -> Result<Self> {
+        let by = |n: usize| match n {
+            1..=MAX_SIZE => Ok(Divisor::new(n)),
+            _ => Err(Error::shape("", "an axis is too long for a GPU").expected("fewer than 2^31").got(n)),
+        };
+        Ok(Self { d: by(x.d)?, h: by(x.h)?, w: by(x.w)?, c: by(x.c / pack)? })
+    }
+}
+
+/// The most positions or channels along one axis that kernels count.
+pub(crate) const MAX_SIZE: usize = (1 << 31) - 1;
 
 /// How many blocks to launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

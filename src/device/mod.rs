@@ -25,7 +25,8 @@ pub(crate) use cuda::Graph;
 pub(crate) use cuda::{Buffer, Function};
 pub use isa::Isa;
 pub(crate) use isa::per_isa;
-pub use kernel::{Divisor, Grid, Kernel, Ptr, Source};
+pub(crate) use kernel::MAX_SIZE;
+pub use kernel::{Divisor, Grid, Kernel, Layout, Ptr, Source};
 pub use split::{Parts, Rows};
 
 use crate::{Error, Precision, Result};

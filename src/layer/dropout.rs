@@ -11,11 +11,13 @@
 
 use super::reshape::ViewPass;
 use super::{Fields, Layer, Pass, Place, Planned, fields, one};
-use crate::device::{Cpu, Device, per_isa};
+use crate::device::{Cpu, Cuda, Device, Grid, Kernel, Layout, Ptr, Source, per_isa};
 use crate::memory::{GradMode, Io, Planner, Slot, Step};
 use crate::op::elementwise::copy_or_add;
+use crate::op::packs;
 use crate::rng::{Draws, Purpose};
-use crate::{Error, Real, Result, real};
+use crate::{Error, Extent, Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Sets random elements, or whole channels, to zero in training.
@@ -73,7 +75,7 @@ impl Layer for Dropout {
         fields(self)
     }
 
-    fn plan(&self, x: &[crate::Extent], p: &mut Planner<'_>) -> Result<Planned> {
+    fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         let x = one(x)?;
         if !(0.0..1.0).contains(&self.rate) {
             return Err(Error::value("rate", "not a probability below 1").expected("0 ≤ rate < 1").got(self.rate));
@@ -85,9 +87,9 @@ impl Layer for Dropout {
         let keep = if self.not_inverted { 1.0 } else { 1.0 / (1.0 - self.rate) };
         let coin = Coin { threshold: threshold(self.rate), keep };
         let what = match (drops, self.channels) {
-            (false, _) => What::Scale(1.0 - self.rate),
-            (true, false) => What::Elements(coin),
-            (true, true) => What::Channels(coin, p.scratch_rows(p.dtype(), x.c)),
+            (false, _) => What::Scale(1.0 - self.rate, p.typed_kernel(&DROPOUT, "scale")?),
+            (true, false) => What::Elements(coin, p.typed_kernel(&DROPOUT, "drop_elements")?),
+            (true, true) => What::Channels(coin, p.scratch_rows(p.master(), x.c), ChannelKernels::new(p, x)?),
         };
         Ok(Planned::new(x, DropoutPass { what, key: p.key(), len: x.len(), c: x.c }).place(Place::InPlace))
     }
@@ -105,12 +107,12 @@ struct Coin {
     keep: f64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum What {
-    Elements(Coin),
+    Elements(Coin, Kernel<DropElementsArgs>),
     /// With room for one factor per channel.
-    Channels(Coin, Slot),
-    Scale(f64),
+    Channels(Coin, Slot, ChannelKernels),
+    Scale(f64, Kernel<ScaleArgs>),
 }
 
 #[derive(Debug)]
@@ -123,12 +125,18 @@ struct DropoutPass {
 
 impl Pass for DropoutPass {
     fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        if let Device::Cuda(cuda) = s.device() {
+            return self.launch(cuda, s, io.x[0], (io.y, GradMode::Write));
+        }
         copy_or_add(s, io.x[0], (io.y, GradMode::Write))?;
         self.multiply(s, io.y)
     }
 
     fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
         let Some(dx) = io.dx[0] else { return Ok(()) };
+        if let Device::Cuda(cuda) = s.device() {
+            return self.launch(cuda, s, io.dy, dx);
+        }
         self.multiply(s, io.dy)?;
         copy_or_add(s, io.dy, dx)
     }
@@ -138,18 +146,121 @@ impl DropoutPass {
     /// y = m ∘ y
     fn multiply(&self, s: &Step<'_>, y: Slot) -> Result<()> {
         let draws = s.draws(Purpose::Dropout, self.key);
-        match s.device() {
-            Device::Cpu(cpu) => real!(s.dtype(), T => {
-                let mut y = s.write::<T>(y)?;
-                match self.what {
-                    What::Elements(coin) => drop_elements(cpu, draws, coin, &mut y),
-                    What::Channels(coin, m) => drop_channels(cpu, draws, coin, &mut s.write::<T>(m)?, self.c, &mut y, self.len),
-                    What::Scale(factor) => cpu.split(GRAIN, &mut y[..], |_, y| scale(cpu, T::of(factor), y)),
-                }
-            }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+        if let Device::Cpu(cpu) = s.device() {
+            real!(s.dtype(), T => {
+                           let mut y = s.write::<T>(y)?;
+                           match &self.what {
+                               What::Elements(coin, _) => drop_elements(cpu, draws, *coin, &mut y),
+                               What::Channels(coin, m, _) => {
+            drop_channels(cpu, draws, *coin, &mut s.write::<T>(*m)?, self.c, &mut y, self.len);
+            }
+                               What::Scale(factor, _) => cpu.split(GRAIN, &mut y[..], |_, y| scale(cpu, T::of(*factor), y)),
+                           }
+                       });
         }
         Ok(())
+    }
+}
+
+const DROPOUT: Source = Source::new("dropout", include_str!("../../kernels/dropout.cu"));
+
+/// A coin as kernels toss it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct Toss {
+    control: Ptr,
+    key: u64,
+    threshold: u32,
+    keep: f32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct DropElementsArgs {
+    x: Ptr,
+    y: Ptr,
+    n: u64,
+    coin: Toss,
+    add: u32,
+    unused: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct TossChannelsArgs {
+    m: Ptr,
+    n: u64,
+    coin: Toss,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct MultiplyChannelsArgs {
+    x: Ptr,
+    y: Ptr,
+    m: Ptr,
+    n: u64,
+    e: Layout,
+    add: u32,
+    unused: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct ScaleArgs {
+    x: Ptr,
+    y: Ptr,
+    n: u64,
+    factor: f32,
+    add: u32,
+}
+
+#[derive(Debug)]
+struct ChannelKernels {
+    toss: Kernel<TossChannelsArgs>,
+    multiply: Kernel<MultiplyChannelsArgs>,
+    width: usize,
+    layout: Layout,
+}
+
+impl ChannelKernels {
+    fn new(p: &Planner<'_>, x: Extent) -> Result<Self> {
+        let width = packs::width(p, &[x.c]);
+        Ok(Self {
+            toss: p.kernel(&DROPOUT, "toss_channels")?,
+            multiply: packs::kernel(p, &DROPOUT, "multiply_channels", width)?,
+            width,
+            layout: packs::layout(p, x, width)?,
+        })
+    }
+}
+
+impl DropoutPass {
+    /// y = m ∘ x or y += m ∘ x.
+    fn launch(&self, cuda: &Cuda, s: &Step<'_>, x: Slot, (y, mode): (Slot, GradMode)) -> Result<()> {
+        // Where they are one slot, the result replaces its source.
+        let add = u32::from(mode == GradMode::Add && x != y);
+        let (n, x, y) = (s.len(y)?, s.ptr(x)?, s.ptr(y)?);
+        let (control, key) = (s.control()?, s.draw_key(Purpose::Dropout, self.key));
+        let toss = |coin: &Coin| Toss { control, key, threshold: coin.threshold, keep: coin.keep as f32 };
+        match &self.what {
+            What::Elements(coin, kernel) => {
+                let args = DropElementsArgs { x, y, n: n as u64, coin: toss(coin), add, unused: 0 };
+                kernel.launch(cuda, Grid::cover(n.div_ceil(4)), &args)
+            }
+            What::Channels(coin, m, kernels) => {
+                let (factors, m) = (s.len(*m)?, s.ptr(*m)?);
+                let args = TossChannelsArgs { m, n: factors as u64, coin: toss(coin) };
+                kernels.toss.launch(cuda, Grid::cover(factors.div_ceil(4)), &args)?;
+                let n = n / kernels.width;
+                let args = MultiplyChannelsArgs { x, y, m, n: n as u64, e: kernels.layout, add, unused: 0 };
+                kernels.multiply.launch(cuda, Grid::cover(n), &args)
+            }
+            What::Scale(factor, kernel) => {
+                let args = ScaleArgs { x, y, n: n as u64, factor: *factor as f32, add };
+                kernel.launch(cuda, Grid::cover(n.div_ceil(16 / s.dtype().bytes())), &args)
+            }
+        }
     }
 }
 
@@ -206,7 +317,7 @@ per_isa! {
 mod tests {
     use super::*;
     use crate::rng::unit;
-    use crate::{Extent, Grads, Mode, Model, Network, View};
+    use crate::{Grads, Mode, Model, Network, View};
 
     #[test]
     fn the_threshold_is_the_rate() {

@@ -9,9 +9,10 @@
 //! Krizhevsky, Sutskever & Hinton 2012, "ImageNet classification with deep convolutional neural networks", section 3.3.
 
 use super::{Fields, Layer, Pass, Planned, fields, one};
-use crate::device::{Cpu, Device, per_isa};
+use crate::device::{Cpu, Device, Divisor, Grid, Kernel, MAX_SIZE, Ptr, Source, per_isa};
 use crate::memory::{GradMode, Io, Planner, Slot, Step};
 use crate::{Error, Extent, Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Divides each channel by a power of the energy in its neighbours.
@@ -90,7 +91,11 @@ impl Layer for Lrn {
     fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         let x = one(x)?;
         let numbers = self.numbers(x.c)?;
-        Ok(Planned::new(x, LrnPass { numbers, s: p.saved(p.dtype(), x.len()) }).reads_x())
+        if x.c > MAX_SIZE && matches!(p.device(), Device::Cuda(_)) {
+            return Err(Error::shape("", "too many channels for a GPU").expected(format!("at most {MAX_SIZE}")).got(x.c));
+        }
+        let (forward, backward) = (p.typed_kernel(&LRN, "lrn_forward")?, p.typed_kernel(&LRN, "lrn_backward")?);
+        Ok(Planned::new(x, LrnPass { numbers, s: p.saved(p.master(), x.len()), forward, backward }).reads_x())
     }
 }
 
@@ -115,6 +120,8 @@ struct LrnPass {
     numbers: Numbers,
     /// s(c) of every value.
     s: Slot,
+    forward: Kernel<LrnForwardArgs>,
+    backward: Kernel<LrnBackwardArgs>,
 }
 
 impl Pass for LrnPass {
@@ -124,7 +131,22 @@ impl Pass for LrnPass {
                 let (x, mut sums, mut y) = (s.read::<T>(io.x[0])?, s.write::<T>(self.s)?, s.write::<T>(io.y)?);
                 forward(cpu, self.numbers, &x, &mut sums, &mut y);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let (m, n) = (self.numbers, s.len(io.y)?);
+                let args = LrnForwardArgs {
+                    x: s.ptr(io.x[0])?,
+                    s: s.ptr(self.s)?,
+                    y: s.ptr(io.y)?,
+                    n: n as u64,
+                    c: Divisor::new(m.c),
+                    reach: m.reach as u32,
+                    k: m.k as f32,
+                    a: m.a as f32,
+                    beta: m.beta as f32,
+                    unused: 0,
+                };
+                self.forward.launch(cuda, Grid::cover(n), &args)?;
+            }
         }
         Ok(())
     }
@@ -137,10 +159,59 @@ impl Pass for LrnPass {
                 let (mut dy, mut dx) = (s.write::<T>(io.dy)?, s.write::<T>(dx)?);
                 backward(cpu, self.numbers, &x, &sums, &mut dy, mode, &mut dx);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let (m, n) = (self.numbers, s.len(dx)?);
+                let args = LrnBackwardArgs {
+                    x: s.ptr(io.x[0])?,
+                    s: s.ptr(self.s)?,
+                    dy: s.ptr(io.dy)?,
+                    dx: s.ptr(dx)?,
+                    n: n as u64,
+                    c: Divisor::new(m.c),
+                    reach: m.reach as u32,
+                    factor: (-2.0 * m.a * m.beta) as f32,
+                    beta: m.beta as f32,
+                    add: u32::from(mode == GradMode::Add),
+                    unused: 0,
+                };
+                self.backward.launch(cuda, Grid::cover(n), &args)?;
+            }
         }
         Ok(())
     }
+}
+
+const LRN: Source = Source::new("lrn", include_str!("../../kernels/lrn.cu"));
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct LrnForwardArgs {
+    x: Ptr,
+    s: Ptr,
+    y: Ptr,
+    n: u64,
+    c: Divisor,
+    reach: u32,
+    k: f32,
+    a: f32,
+    beta: f32,
+    unused: u32,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct LrnBackwardArgs {
+    x: Ptr,
+    s: Ptr,
+    dy: Ptr,
+    dx: Ptr,
+    n: u64,
+    c: Divisor,
+    reach: u32,
+    factor: f32,
+    beta: f32,
+    add: u32,
+    unused: u32,
 }
 
 fn forward<T: Real>(cpu: &Cpu, n: Numbers, x: &[T], s: &mut [T], y: &mut [T]) {

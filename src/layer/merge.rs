@@ -4,10 +4,12 @@
 //! * concat: y(p, ·) = [x₁(p, ·), x₂(p, ·), …] at every position p, dxᵢ = the channels of dy that came from xᵢ.
 
 use super::{Fields, Layer, Pass, Place, Planned, fields};
-use crate::device::{Cpu, Device};
-use crate::memory::{GradMode, Io, Planner, Step};
+use crate::device::{Cpu, Cuda, Device, Divisor, Grid, Kernel, Ptr, Source};
+use crate::memory::{GradMode, Io, Planner, Slot, Step};
 use crate::op::elementwise::{add, copy_or_add};
+use crate::op::packs;
 use crate::{Error, Extent, Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Brings branches together.
@@ -57,7 +59,7 @@ impl Layer for Merge {
         fields(self)
     }
 
-    fn plan(&self, x: &[Extent], _: &mut Planner<'_>) -> Result<Planned> {
+    fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         let [first, _, ..] = *x else {
             return Err(Error::plan("", "the layer merges branches").expected("two inputs or more").got(x.len()));
         };
@@ -77,7 +79,13 @@ impl Layer for Merge {
             How::Concat => {
                 let c = x.iter().try_fold(0_usize, |sum, x| sum.checked_add(x.c));
                 let c = c.ok_or_else(|| Error::shape("", "too many channels"))?;
-                Planned::new(first.with_channels(c).check()?, ConcatPass { channels: x.iter().map(|x| x.c).collect(), c })
+                let (y, channels): (_, Vec<usize>) = (first.with_channels(c).check()?, x.iter().map(|x| x.c).collect());
+                let (width, most) = (packs::width(p, &channels), crate::device::MAX_SIZE);
+                if c > most && matches!(p.device(), Device::Cuda(_)) {
+                    return Err(Error::shape("", "too many channels for a GPU").expected(format!("at most {most}")).got(c));
+                }
+                let kernel = packs::kernel(p, &MERGE, "copy_channels", width)?;
+                Planned::new(y, ConcatPass { channels, c, area: y.area(), width, kernel })
             }
         })
     }
@@ -103,6 +111,11 @@ struct ConcatPass {
     channels: Vec<usize>,
     /// Their sum.
     c: usize,
+    /// Positions of a sample.
+    area: usize,
+    /// Channels that a thread of the kernel moves.
+    width: usize,
+    kernel: Kernel<CopyChannelsArgs>,
 }
 
 impl Pass for ConcatPass {
@@ -116,7 +129,13 @@ impl Pass for ConcatPass {
                     at += c;
                 }
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let mut at = 0;
+                for (&x, &c) in io.x.iter().zip(&self.channels) {
+                    self.copy(cuda, s, (x, c, 0), (io.y, self.c, at), c, GradMode::Write)?;
+                    at += c;
+                }
+            }
         }
         Ok(())
     }
@@ -133,9 +152,61 @@ impl Pass for ConcatPass {
                     at += c;
                 }
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let mut at = 0;
+                for (dx, &c) in io.dx.iter().zip(&self.channels) {
+                    if let Some((dx, mode)) = *dx {
+                        self.copy(cuda, s, (io.dy, self.c, at), (dx, c, 0), c, mode)?;
+                    }
+                    at += c;
+                }
+            }
         }
         Ok(())
+    }
+}
+
+const MERGE: Source = Source::new("merge", include_str!("../../kernels/merge.cu"));
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct CopyChannelsArgs {
+    x: Ptr,
+    y: Ptr,
+    n: u64,
+    c: Divisor,
+    x_c: u32,
+    x_at: u32,
+    y_c: u32,
+    y_at: u32,
+    add: u32,
+}
+
+impl ConcatPass {
+    /// `c` channels of a slot, of so many channels, from one on, to those of another slot.
+    fn copy(
+        &self,
+        cuda: &Cuda,
+        s: &Step<'_>,
+        (x, x_c, x_at): (Slot, usize, usize),
+        (y, y_c, y_at): (Slot, usize, usize),
+        c: usize,
+        mode: GradMode,
+    ) -> Result<()> {
+        let packs = |channels: usize| (channels / self.width) as u32;
+        let n = s.rows() * self.area * (c / self.width);
+        let args = CopyChannelsArgs {
+            x: s.ptr(x)?,
+            y: s.ptr(y)?,
+            n: n as u64,
+            c: Divisor::new(c / self.width),
+            x_c: packs(x_c),
+            x_at: packs(x_at),
+            y_c: packs(y_c),
+            y_at: packs(y_at),
+            add: u32::from(mode == GradMode::Add),
+        };
+        self.kernel.launch(cuda, Grid::cover(n), &args)
     }
 }
 

@@ -2,10 +2,12 @@
 //! pad: y(i + b) = x(i), zero elsewhere, dx(i) = dy(i + b); crop: y(i) = x(i + b), dx(i + b) = dy(i), zero elsewhere.
 
 use super::{Fields, Layer, Pass, Planned, fields, one};
-use crate::device::{Cpu, Device};
-use crate::memory::{GradMode, Io, Planner, Step};
+use crate::device::{Cpu, Cuda, Device, Grid, Kernel, Layout, Ptr, Source};
+use crate::memory::{GradMode, Io, Planner, Slot, Step};
 use crate::op::elementwise::add;
+use crate::op::packs;
 use crate::{Axes, Error, Extent, Real, Result, Sizes, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Zeros around the input.
@@ -71,7 +73,7 @@ impl Layer for ZeroPad {
 
     fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         let frame = Frame::around(one(x)?, self.before, self.after, p.axes())?;
-        Ok(Planned::new(frame.large, PadPass(frame)))
+        Ok(Planned::new(frame.large, PadPass(frame, Kernels::new(p, &frame)?)))
     }
 }
 
@@ -86,7 +88,7 @@ impl Layer for Crop {
 
     fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
         let frame = Frame::within(one(x)?, self.before, self.after, p.axes())?;
-        Ok(Planned::new(frame.small, CropPass(frame)))
+        Ok(Planned::new(frame.small, CropPass(frame, Kernels::new(p, &frame)?)))
     }
 }
 
@@ -140,10 +142,10 @@ impl Frame {
 }
 
 #[derive(Debug)]
-struct PadPass(Frame);
+struct PadPass(Frame, Kernels);
 
 #[derive(Debug)]
-struct CropPass(Frame);
+struct CropPass(Frame, Kernels);
 
 impl Pass for PadPass {
     fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
@@ -151,7 +153,7 @@ impl Pass for PadPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 enclose(cpu, &self.0, &s.read::<T>(io.x[0])?, GradMode::Write, &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.1.enclose(cuda, &self.0, s, io.x[0], (io.y, GradMode::Write))?,
         }
         Ok(())
     }
@@ -162,7 +164,7 @@ impl Pass for PadPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 extract(cpu, &self.0, &s.read::<T>(io.dy)?, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.1.extract(cuda, &self.0, s, io.dy, (dx, mode))?,
         }
         Ok(())
     }
@@ -174,7 +176,7 @@ impl Pass for CropPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 extract(cpu, &self.0, &s.read::<T>(io.x[0])?, GradMode::Write, &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.1.extract(cuda, &self.0, s, io.x[0], (io.y, GradMode::Write))?,
         }
         Ok(())
     }
@@ -185,7 +187,7 @@ impl Pass for CropPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 enclose(cpu, &self.0, &s.read::<T>(io.dy)?, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.1.enclose(cuda, &self.0, s, io.dy, (dx, mode))?,
         }
         Ok(())
     }
@@ -228,6 +230,70 @@ fn extract<T: Real>(cpu: &Cpu, f: &Frame, large: &[T], mode: GradMode, small: &m
             }
         }
     });
+}
+
+const PAD: Source = Source::new("pad", include_str!("../../kernels/pad.cu"));
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct FrameArgs {
+    x: Ptr,
+    y: Ptr,
+    n: u64,
+    small: Layout,
+    large: Layout,
+    origin: [u32; 3],
+    add: u32,
+}
+
+#[derive(Debug)]
+struct Kernels {
+    width: usize,
+    small: Layout,
+    large: Layout,
+    extract: Kernel<FrameArgs>,
+    enclose: Kernel<FrameArgs>,
+    add_within: Kernel<FrameArgs>,
+}
+
+impl Kernels {
+    fn new(p: &Planner<'_>, f: &Frame) -> Result<Self> {
+        let width = packs::width(p, &[f.small.c]);
+        Ok(Self {
+            width,
+            small: packs::layout(p, f.small, width)?,
+            large: packs::layout(p, f.large, width)?,
+            extract: packs::kernel(p, &PAD, "extract", width)?,
+            enclose: packs::kernel(p, &PAD, "enclose", width)?,
+            add_within: packs::kernel(p, &PAD, "add_within", width)?,
+        })
+    }
+
+    fn extract(&self, cuda: &Cuda, f: &Frame, s: &Step<'_>, large: Slot, small: (Slot, GradMode)) -> Result<()> {
+        self.launch(&self.extract, cuda, f, s, (large, small, s.rows() * f.small.len()))
+    }
+
+    fn enclose(&self, cuda: &Cuda, f: &Frame, s: &Step<'_>, small: Slot, large: (Slot, GradMode)) -> Result<()> {
+        match large.1 {
+            GradMode::Write => self.launch(&self.enclose, cuda, f, s, (small, large, s.rows() * f.large.len())),
+            GradMode::Add => self.launch(&self.add_within, cuda, f, s, (small, large, s.rows() * f.small.len())),
+        }
+    }
+
+    /// From one slot to another in `n` values.
+    fn launch(
+        &self,
+        kernel: &Kernel<FrameArgs>,
+        cuda: &Cuda,
+        f: &Frame,
+        s: &Step<'_>,
+        (x, (y, mode), n): (Slot, (Slot, GradMode), usize),
+    ) -> Result<()> {
+        let (n, add, origin) = (n / self.width, u32::from(mode == GradMode::Add), f.origin.map(|o| o as u32));
+        let (small, large) = (self.small, self.large);
+        let args = FrameArgs { x: s.ptr(x)?, y: s.ptr(y)?, n: n as u64, small, large, origin, add };
+        kernel.launch(cuda, Grid::cover(n), &args)
+    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! # Source
 //! LeCun et al. 1998 (average), Ranzato et al. 2007 (maximum).
 
+mod cuda;
 mod loops;
 
 pub(super) use loops::blocks;
@@ -17,6 +18,7 @@ use super::{Fields, Layer, Pass, Planned, fields, one};
 use crate::device::Device;
 use crate::memory::{Io, Planner, Slot, Step};
 use crate::{Axes, DType, Error, Extent, Padding, Result, Sizes, Window, real};
+use cuda::{AverageKernels, MaxKernels};
 use loops::{average, average_gradient, max, max_gradient, max_only};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
@@ -150,9 +152,9 @@ impl Layer for Pool {
                     return Err(Error::shape("", "too many positions").expected("fewer than 2^32").got(g.x));
                 }
                 let winner = p.mode().differentiable().then(|| p.saved(DType::U32, g.y.len()));
-                Planned::new(g.y, MaxPass { g, winner })
+                Planned::new(g.y, MaxPass { g, winner, kernels: MaxKernels::new(p, &g)? })
             }
-            Over::Average => Planned::new(g.y, AveragePass { g, full: self.count_padding }),
+            Over::Average => Planned::new(g.y, AveragePass { g, full: self.count_padding, kernels: AverageKernels::new(p, &g)? }),
         })
     }
 }
@@ -225,6 +227,7 @@ struct MaxPass {
     g: Geometry,
     /// Position d·h·w of each maximum.
     winner: Option<Slot>,
+    kernels: MaxKernels,
 }
 
 impl Pass for MaxPass {
@@ -237,7 +240,7 @@ impl Pass for MaxPass {
                     None => max_only(cpu, &self.g, &x, &mut y),
                 }
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.kernels.forward(cuda, &self.g, s, io.x[0], io.y, self.winner)?,
         }
         Ok(())
     }
@@ -249,7 +252,7 @@ impl Pass for MaxPass {
                 let (dy, winner) = (s.read::<T>(io.dy)?, s.read::<u32>(winner)?);
                 max_gradient(cpu, &self.g, &dy, &winner, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.kernels.backward(cuda, &self.g, s, io.dy, winner, (dx, mode))?,
         }
         Ok(())
     }
@@ -260,6 +263,7 @@ struct AveragePass {
     g: Geometry,
     /// Divide by the full window.
     full: bool,
+    kernels: AverageKernels,
 }
 
 impl Pass for AveragePass {
@@ -268,7 +272,7 @@ impl Pass for AveragePass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 average(cpu, &self.g, self.full, &s.read::<T>(io.x[0])?, &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.kernels.forward(cuda, &self.g, self.full, s, io.x[0], io.y)?,
         }
         Ok(())
     }
@@ -279,7 +283,7 @@ impl Pass for AveragePass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 average_gradient(cpu, &self.g, self.full, &s.read::<T>(io.dy)?, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.kernels.backward(cuda, &self.g, self.full, s, io.dy, (dx, mode))?,
         }
         Ok(())
     }

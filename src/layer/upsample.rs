@@ -9,9 +9,11 @@
 
 use super::pool::blocks;
 use super::{Fields, Layer, Pass, Planned, fields, one};
-use crate::device::{Cpu, Device, per_isa};
-use crate::memory::{GradMode, Io, Planner, Step};
+use crate::device::{Cpu, Cuda, Device, Divisor, Grid, Kernel, Layout, Ptr, Source, per_isa};
+use crate::memory::{GradMode, Io, Planner, Slot, Step};
+use crate::op::packs;
 use crate::{Error, Extent, Real, Result, Sizes, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Enlarges each axis by a whole factor.
@@ -80,8 +82,8 @@ impl Layer for Upsample {
         let y = enlarge(x, factor)?;
         let axes: [Taps; 3] = std::array::from_fn(|a| Taps::new(self.kind, x.space()[a], factor[a]));
         let back = std::array::from_fn(|a| axes[a].transpose(x.space()[a]));
-        let pass = Machine { forward: Resample { x, y, axes }, backward: Resample { x: y, y: x, axes: back } };
-        Ok(Planned::new(y, pass))
+        let machine = Machine { forward: Resample { x, y, axes }, backward: Resample { x: y, y: x, axes: back } };
+        Ok(Planned::new(y, UpsamplePass { kernels: Kernels::new(p, self.kind, x, y, factor)?, machine }))
     }
 }
 
@@ -160,13 +162,19 @@ struct Machine {
     backward: Resample,
 }
 
-impl Pass for Machine {
+#[derive(Debug)]
+struct UpsamplePass {
+    machine: Machine,
+    kernels: Kernels,
+}
+
+impl Pass for UpsamplePass {
     fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
-                resample(cpu, &self.forward, &s.read::<T>(io.x[0])?, GradMode::Write, &mut s.write::<T>(io.y)?);
+                resample(cpu, &self.machine.forward, &s.read::<T>(io.x[0])?, GradMode::Write, &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.kernels.launch(&self.kernels.forward, cuda, s, io.x[0], (io.y, GradMode::Write))?,
         }
         Ok(())
     }
@@ -175,11 +183,87 @@ impl Pass for Machine {
         let Some((dx, mode)) = io.dx[0] else { return Ok(()) };
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
-                resample(cpu, &self.backward, &s.read::<T>(io.dy)?, mode, &mut s.write::<T>(dx)?);
+                resample(cpu, &self.machine.backward, &s.read::<T>(io.dy)?, mode, &mut s.write::<T>(dx)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.kernels.launch(&self.kernels.backward, cuda, s, io.dy, (dx, mode))?,
         }
         Ok(())
+    }
+}
+
+const UPSAMPLE: Source = Source::new("upsample", include_str!("../../kernels/upsample.cu"));
+
+/// Output o lies at the input coordinate max(0, o·scale − shift) / unit.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct Axis {
+    scale: u32,
+    shift: u32,
+    unit: Divisor,
+    /// The scale, or 1 where that is 0.
+    back: Divisor,
+}
+
+impl Axis {
+    fn new(kind: Kind, len: usize, factor: usize) -> Self {
+        let (scale, shift, unit) = match kind {
+            Kind::Nearest => (1, 0, factor),
+            Kind::Linear => (2, factor - 1, 2 * factor),
+            Kind::Corners => (len - 1, 0, (len * factor - 1).max(1)),
+        };
+        Self { scale: scale as u32, shift: shift as u32, unit: Divisor::new(unit), back: Divisor::new(scale.max(1)) }
+    }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct UpsampleArgs {
+    from: Ptr,
+    to: Ptr,
+    n: u64,
+    x: Layout,
+    y: Layout,
+    axes: [Axis; 3],
+    add: u32,
+    unused: u32,
+}
+
+#[derive(Debug)]
+struct Kernels {
+    width: usize,
+    x: Layout,
+    y: Layout,
+    axes: [Axis; 3],
+    forward: Kernel<UpsampleArgs>,
+    backward: Kernel<UpsampleArgs>,
+}
+
+impl Kernels {
+    fn new(p: &Planner<'_>, kind: Kind, x: Extent, y: Extent, factor: [usize; 3]) -> Result<Self> {
+        let width = packs::width(p, &[x.c]);
+        let name = if kind == Kind::Nearest { "nearest" } else { "linear" };
+        Ok(Self {
+            width,
+            x: packs::layout(p, x, width)?,
+            y: packs::layout(p, y, width)?,
+            axes: std::array::from_fn(|a| Axis::new(kind, x.space()[a], factor[a])),
+            forward: packs::kernel(p, &UPSAMPLE, &format!("{name}_forward"), width)?,
+            backward: packs::kernel(p, &UPSAMPLE, &format!("{name}_backward"), width)?,
+        })
+    }
+
+    fn launch(
+        &self,
+        kernel: &Kernel<UpsampleArgs>,
+        cuda: &Cuda,
+        s: &Step<'_>,
+        from: Slot,
+        (to, mode): (Slot, GradMode),
+    ) -> Result<()> {
+        let n = s.len(to)? / self.width;
+        let (from, add) = (s.ptr(from)?, u32::from(mode == GradMode::Add));
+        let Self { x, y, axes, .. } = *self;
+        kernel.launch(cuda, Grid::cover(n), &UpsampleArgs { from, to: s.ptr(to)?, n: n as u64, x, y, axes, add, unused: 0 })
     }
 }
 

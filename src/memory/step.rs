@@ -118,6 +118,12 @@ impl Step<'_> {
         Draws::new(self.seed ^ key, purpose, self.forward)
     }
 
+    /// The key of [`Step::draws`] for kernels, which take the count of forward passes from `Control`.
+    #[inline]
+    pub fn draw_key(&self, purpose: Purpose, key: u64) -> u64 {
+        Draws::key(self.seed ^ key, purpose)
+    }
+
     /// Borrows a slot for reading; batch slots are cut to the valid rows.
     ///
     /// # Errors

@@ -1,8 +1,9 @@
 //! Copies and sums.
 
-use crate::device::{Device, per_isa};
+use crate::device::{Device, Grid, Ptr, Source, per_isa};
 use crate::memory::{GradMode, Slot, Step};
 use crate::{Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 
 /// Elements for which handing over to another thread pays: some 20 µs of memory traffic.
 const CHUNK: usize = 1 << 16;
@@ -23,7 +24,13 @@ pub fn copy_or_add(s: &Step<'_>, dy: Slot, (dx, mode): (Slot, GradMode)) -> Resu
                 GradMode::Add => add(cpu, dy, dx),
             });
         }),
-        Device::Cuda(_) => return Err(crate::device::unported()),
+        Device::Cuda(cuda) => {
+            let kernel = cuda.kernel(&ELEMENTWISE, &format!("copy_or_add_{}", s.dtype().suffix()))?;
+            let n = s.len(dx)?;
+            let add = u32::from(mode == GradMode::Add);
+            let args = CopyOrAddArgs { x: s.ptr(dy)?, y: s.ptr(dx)?, n: n as u64, add, unused: 0 };
+            kernel.launch(cuda, Grid::cover(n.div_ceil(16 / s.dtype().bytes())), &args)?;
+        }
     }
     Ok(())
 }
@@ -35,4 +42,16 @@ per_isa! {
             *y += *x;
         }
     }
+}
+
+const ELEMENTWISE: Source = Source::new("elementwise", include_str!("../../kernels/elementwise.cu"));
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct CopyOrAddArgs {
+    x: Ptr,
+    y: Ptr,
+    n: u64,
+    add: u32,
+    unused: u32,
 }

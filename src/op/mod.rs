@@ -21,5 +21,6 @@ mod gemm_micro;
 pub mod im2col;
 pub mod math;
 pub(crate) mod moments;
+pub(crate) mod packs;
 pub(crate) mod reduce;
 pub(crate) mod simd;

@@ -30,6 +30,10 @@ macro_rules! layer_suite {
             crate::check::all(&cases(), crate::check::precision);
         }
         #[test]
+        fn cuda_is_accurate_in_every_precision() {
+            crate::check::all(&cases(), crate::cuda::cuda);
+        }
+        #[test]
         fn bits_do_not_depend_on_threads() {
             crate::check::all(&cases(), crate::check::threads);
         }

@@ -4,12 +4,13 @@
 //! the network of every layer in `network.rs`, which fails without it.
 //!
 //! `KAMACITE_ISA=portable` (`avx2`, `avx512`) runs everything on that instruction set; the precision checks run all that are
-//! present anyway, say which are not, and fail for those that `KAMACITE_REQUIRE=avx2,avx512` lists.
+//! present anyway, say which are not, and fail for those that `KAMACITE_REQUIRE=avx2,avx512` lists. CUDA: see `cuda.rs`.
 
 mod case;
 mod check;
 mod checkpoint;
 mod corrupt;
+mod cuda;
 mod data;
 mod determinism;
 mod golden_cianna;

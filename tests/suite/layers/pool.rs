@@ -33,6 +33,7 @@ fn cases() -> Vec<Case> {
         (Extent::line(11, 4), Window { stride: [1, 1, 2], before: [0, 0, 1], after: [0, 0, 1], ..Window::new([1, 1, 3]) }),
         (Extent::cube(4, 3, 5, 2), Window { stride: [2, 1, 2], ..Window::new([2, 3, 2]) }),
         (Extent::cube(3, 4, 3, 3), Window { before: [1; 3], after: [1; 3], ..Window::new([3; 3]) }),
+        (image(19, 21, 2), Window { stride: [1, 4, 3], before: [0, 5, 2], after: [0, 1, 5], ..Window::new([1, 10, 9]) }),
         (image(1, 5, 16), Window { stride: [1, 1, 2], ..Window::new([1, 1, 2]) }),
     ];
     let mut list = Vec::new();
@@ -49,7 +50,8 @@ fn cases() -> Vec<Case> {
                 .naive(move |g| naive(g.x(), &w, |seen| seen.iter().sum::<f64>() / taps as f64)),
         );
     }
-    for x in [image(4, 3, 5), Extent::cube(2, 3, 2, 1), Extent::line(9, 17)] {
+    // Those of more than 64 cells are shared by the threads of a block on a GPU.
+    for x in [image(4, 3, 5), Extent::cube(2, 3, 2, 1), Extent::line(9, 17), image(11, 9, 3), Extent::cube(5, 3, 7, 35)] {
         let w = Window::new(x.space());
         list.push(case(format!("global max on {x}"), Pool::global_max()).x(x).naive(move |g| naive(g.x(), &w, largest)));
         list.push(
