@@ -20,12 +20,17 @@ impl Model {
 
     /// Begins a step: the staged inputs and targets of this plan may now be written.
     pub(crate) fn begin(&mut self, plan: usize, rows: usize) -> Result<()> {
+        self.begin_with(plan, rows, StepParams { update: self.updates, ..StepParams::default() })
+    }
+
+    /// As [`Model::begin`], with what else a GPU is to know of the step.
+    pub(crate) fn begin_with(&mut self, plan: usize, rows: usize, params: StepParams) -> Result<()> {
         let forward = self.forwards;
         if self.plans[plan].1.report.mode.drops() {
             self.forwards += 1;
         }
         self.current = Some(Current { plan, rows, forward, seeded: false, spent: false });
-        self.set_step(StepParams { forward, update: self.updates, ..StepParams::default() })?;
+        self.set_step(StepParams { forward, ..params })?;
         self.plans[plan].1.born(0)
     }
 

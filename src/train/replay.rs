@@ -63,8 +63,7 @@ impl Trainer {
             // Every batch has a forward pass, and random numbers, of its own.
             for from in (start..end).step_by(self.rules.batch) {
                 let to = end.min(from + self.rules.batch);
-                let params = StepParams { forward: self.model.forwards, cursor: from as u64, ..params };
-                self.begin_on_gpu(plan, from..to, params)?;
+                self.begin_on_gpu(plan, from..to, StepParams { cursor: from as u64, ..params })?;
                 let grads = if from == start { Grads::Write } else { Grads::Add };
                 self.gradients_on_gpu(cuda, 1.0 / (end - start) as f64, grads)?;
             }
@@ -79,8 +78,7 @@ impl Trainer {
 
     /// Tells the device about the step, and sends the batch where it is not there already.
     fn begin_on_gpu(&mut self, plan: usize, range: std::ops::Range<usize>, params: StepParams) -> Result<()> {
-        self.model.begin(plan, range.len())?;
-        self.model.set_step(params)?;
+        self.model.begin_with(plan, range.len(), params)?;
         let (planned, s) = self.model.staging()?;
         self.train.stage(planned, &s, range, (self.state.epoch, self.rules.seed))
     }
@@ -190,7 +188,7 @@ impl Trainer {
             let plan = self.training_plan()?;
             for from in (start..end).step_by(self.rules.batch) {
                 let to = end.min(from + self.rules.batch);
-                self.begin_on_gpu(plan, from..to, StepParams { forward: self.model.forwards, ..StepParams::default() })?;
+                self.begin_on_gpu(plan, from..to, StepParams { cursor: from as u64, ..StepParams::default() })?;
                 self.model.run_forward()?;
                 self.model.run_losses(1.0)?;
                 let loss = self.model.loss_total()?;
