@@ -36,7 +36,7 @@ fn build() -> Result<PathBuf, String> {
     for source in &sources {
         let object = out.join(source.file_stem().unwrap_or_default()).with_extension("o");
         let mut command = Command::new(&compiler);
-        command.args(["-std=c++17", "-O2", "-g1", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-U_FORTIFY_SOURCE", "-Wall"]);
+        command.args(["-std=c++17", "-O3", "-g1", "-fPIC", "-ffp-contract=off", "-fno-math-errno", "-U_FORTIFY_SOURCE", "-Wall"]);
         command.args(machine_options());
         command.arg(format!("-DKAMACITE_EMULATOR_INCLUDE=\"{}\"", here.join("include").display()));
         command.arg("-DKAMACITE_EMULATOR_RUNTIME").arg("-c").arg(source).arg("-o").arg(&object);

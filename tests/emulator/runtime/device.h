@@ -65,7 +65,7 @@ struct Module {
     std::map<unsigned, Loaded> copies;
     ~Module();
     bool load(Loaded& copy, std::string& error);
-    const Kernel* kernel_for(unsigned processor, const std::string& name);
+    Kernel* kernel_for(unsigned processor, const std::string& name);
 };
 
 // ---- streams and graphs

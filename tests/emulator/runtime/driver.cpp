@@ -275,7 +275,7 @@ Result cuModuleLoadDataEx(Module** out, const void* image, unsigned, int*, void*
     for (auto& [name, kernel] : first.kernels) {
         m->functions[name].reset(new Function{m.get(), kernel});
     }
-    m->copies[0] = first;
+    m->copies[0] = std::move(first);
     *out = m.release();
     return SUCCESS;
 }

@@ -86,7 +86,7 @@ static void fiber_main() {
         while (thread && !thread->fiber) {
             p.enter(*thread);
             thread->fiber = self;
-            p.launch.kernel.run(p.launch.arguments);
+            p.launch.kernel->run(p.launch.arguments);
             p.finish(*thread);
             thread = p.next();
         }
@@ -108,7 +108,9 @@ Fiber* Processor::take_fiber() {
         f->stack = (char*)mmap(nullptr, Limits::stack, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (f->stack == MAP_FAILED) fault("no memory for the stack of a thread");
         mprotect(f->stack, 4096, PROT_NONE);
-        f->stack_pointer = fresh_stack(f->stack + Limits::stack, fiber_main);
+        // Tops at different distances from the page's end: else all compete for the same lines of the cache.
+        f->top = f->stack + Limits::stack - all_fibers.size() % 16 * 256;
+        f->stack_pointer = fresh_stack(f->top, fiber_main);
         all_fibers.push_back(f);
         return f;
     }
@@ -120,7 +122,7 @@ Fiber* Processor::take_fiber() {
 // After a fault fibers stop somewhere in the kernel: all start anew.
 void Processor::reset_fibers() {
     free_fibers = all_fibers;
-    for (Fiber* f : all_fibers) f->stack_pointer = fresh_stack(f->stack + Limits::stack, fiber_main);
+    for (Fiber* f : all_fibers) f->stack_pointer = fresh_stack(f->top, fiber_main);
 }
 
 } // namespace emulator

@@ -85,6 +85,7 @@ bool Processor::run(const Launch& l) {
         run_blocks();
     } else {
         fine = false;
+        launch.kernel->poison_all();
         reset_fibers();
         for (auto& t : threads) {
             t.copies.clear(), t.copy_groups.clear(), t.products.clear(), t.product_groups.clear();
@@ -101,7 +102,7 @@ bool Processor::run(const Launch& l) {
 void Processor::run_blocks() {
     const uint3 b = launch.block, g = launch.grid;
     unsigned count = b.x * b.y * b.z;
-    Here& here = *launch.kernel.here;
+    Here& here = *launch.kernel->here;
     here.block_size = b;
     here.grid = g;
     if (shape.x != b.x || shape.y != b.y || shape.z != b.z) {
@@ -114,6 +115,7 @@ void Processor::run_blocks() {
             t.warp = &warps[i / 32];
         }
     }
+    Kernel& kernel = *launch.kernel;
     uint64_t number = 0;
     for (unsigned z = 0; z < g.z; z++)
         for (unsigned y = 0; y < g.y; y++)
@@ -125,11 +127,33 @@ void Processor::run_blocks() {
                 kamacite_emulator_switch(&launcher, fiber->stack_pointer);
                 check_shared_slack();
             }
+    // Looking through everything takes longer than many kernels: after launches 1, 2, 4, 8 ...
+    if ((kernel.launches & (kernel.launches + 1)) == 0) kernel.find_used();
+    kernel.launches++;
+    kernel.poison_used();
+}
+
+// Extends the used part by everything that is no longer poison, and poisons that again.
+void Kernel::find_used() {
+    static const std::vector<char> poison(64, (char)0xff);
+    auto search = [&](char* from, char* to) { // by 64 bytes
+        for (; to - from >= 64 && !memcmp(from, poison.data(), 64); from += 64) {}
+        for (; to - from >= 64 && !memcmp(to - 64, poison.data(), 64); to -= 64) {}
+        if (to - from < 64 && !memcmp(from, poison.data(), (size_t)(to - from))) return;
+        memset(from, 0xff, (size_t)(to - from));
+        if (!used_end) used_begin = from, used_end = to;
+        used_begin = std::min(used_begin, from), used_end = std::max(used_end, to);
+    };
+    if (!used_end) return search(shared_begin, shared_end);
+    char* begin = used_begin; // the search changes it
+    search(used_end, shared_end);
+    search(shared_begin, begin);
 }
 
 void Processor::start_block(uint64_t number) {
     unsigned count = launch.block.x * launch.block.y * launch.block.z;
-    memset(launch.kernel.shared_begin, 0xff, (size_t)(launch.kernel.shared_end - launch.kernel.shared_begin));
+    if (number) launch.kernel->poison_used();
+    if (number == 1 && launch.kernel->launches == 0) launch.kernel->find_used();
     if (launch.shared_bytes) memset(shared, 0xff, (size_t)(shared_area + AREA - shared));
     for (unsigned i = 0; i < count; i++) threads[i].fiber = nullptr;
     unsigned full = (count + 31) / 32;
@@ -174,9 +198,9 @@ void* shared_pointer(unsigned address) {
 // ------------------------------------------------------------------------------------------------------- faults
 static void tell(Processor& p, const char* text) {
     const Launch& l = p.launch;
-    const uint3 b = l.kernel.here->block;
+    const uint3 b = l.kernel->here->block;
     const uint3 t = p.running ? p.running->index : uint3{};
-    snprintf(p.message, sizeof p.message, "kernel %s: %s by block (%u,%u,%u) thread (%u,%u,%u)", l.kernel.name.c_str(), text, b.x, b.y, b.z, t.x, t.y, t.z);
+    snprintf(p.message, sizeof p.message, "kernel %s: %s by block (%u,%u,%u) thread (%u,%u,%u)", l.kernel->name.c_str(), text, b.x, b.y, b.z, t.x, t.y, t.z);
 }
 void fault(const char* format, ...) {
     char text[400];

@@ -13,7 +13,8 @@ static std::mutex load_mutex;
 // Called by the static constructors of a kernel library, inside dlopen.
 void announce(const Announcement& k) {
     if (!announced) return;
-    (*announced)[k.name] = {k.name, k.threads, k.argument_bytes, k.run, k.here, k.shared_begin, k.shared_end};
+    Kernel& kernel = (*announced)[k.name];
+    kernel = {k.name, k.threads, k.argument_bytes, k.run, k.here, k.shared_begin, k.shared_end};
 }
 
 bool Module::load(Loaded& copy, std::string& error) {
@@ -28,7 +29,10 @@ bool Module::load(Loaded& copy, std::string& error) {
     announced = &copy.kernels;
     copy.handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
     announced = nullptr;
-    if (copy.handle) return true;
+    if (copy.handle) {
+        if (!copy.kernels.empty()) copy.kernels.begin()->second.poison_all();
+        return true;
+    }
     const char* why = dlerror();
     error = why ? why : "unknown";
     return false;
@@ -42,7 +46,7 @@ Module::~Module() {
     }
 }
 
-const Kernel* Module::kernel_for(unsigned processor, const std::string& name) {
+Kernel* Module::kernel_for(unsigned processor, const std::string& name) {
     std::lock_guard<std::mutex> lock(mutex);
     auto it = copies.find(processor);
     if (it == copies.end()) {

@@ -17,7 +17,7 @@ struct Limits {
 // A stack of its own; it runs thread after thread until one of them has to wait.
 struct Fiber {
     void* stack_pointer = nullptr;
-    char* stack = nullptr;
+    char *stack = nullptr, *top = nullptr;
 };
 
 // A copy of data that lands only when it is waited for.
@@ -66,11 +66,20 @@ struct Kernel {
     size_t argument_bytes;
     void (*run)(const void*);
     Here* here;
-    char *shared_begin, *shared_end;
+    char *shared_begin, *shared_end; // static shared memory of all kernels of the library: poison between launches
+    // The part of it that this kernel was seen to write, when that was last looked at, and launches so far.
+    char *used_begin = nullptr, *used_end = nullptr;
+    uint64_t launches = 0;
+
+    void poison_all() { memset(shared_begin, 0xff, (size_t)(shared_end - shared_begin)); }
+    void poison_used() {
+        if (used_end > used_begin) memset(used_begin, 0xff, (size_t)(used_end - used_begin));
+    }
+    void find_used();
 };
 
 struct Launch {
-    Kernel kernel; // as the copy of its library that this processor loaded defines it
+    Kernel* kernel; // of the copy of its library that this processor loaded
     uint3 grid, block;
     unsigned shared_bytes;
     const void* arguments;
@@ -130,7 +139,7 @@ struct Processor {
 };
 
 // Of the host thread that calls; null unless it runs a kernel.
-extern thread_local Processor* processor;
+extern thread_local Processor* processor __attribute__((tls_model("initial-exec")));
 
 Processor* acquire_processor();
 void release_processor(Processor* p);

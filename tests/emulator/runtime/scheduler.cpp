@@ -26,7 +26,18 @@ void Processor::wait(const char* what, int line) {
 
 void Processor::enter(FullThread& thread) {
     running = &thread;
-    launch.kernel.here->thread = &thread;
+    launch.kernel->here->thread = &thread;
+}
+
+// The number of one of the bits that are set.
+static unsigned some_bit(unsigned set, unsigned random) {
+    unsigned skip = random % (unsigned)__builtin_popcount(set);
+#ifdef __BMI2__
+    return (unsigned)__builtin_ctz(__builtin_ia32_pdep_si(1u << skip, set));
+#else
+    while (skip--) set &= set - 1;
+    return (unsigned)__builtin_ctz(set);
+#endif
 }
 
 // Takes the next thread out of the ready set. Stays in a warp as long as it can, so that warps run ahead of each other.
@@ -39,13 +50,8 @@ FullThread* Processor::next() {
     unsigned lane;
     if (order == Order::Random) {
         random = random * 6364136223846793005ull + 1442695040888963407ull;
-        unsigned among = ready_warps, skip = (unsigned)(random >> 33) % (unsigned)__builtin_popcount(among);
-        while (skip--) among &= among - 1;
-        warp = (unsigned)__builtin_ctz(among);
-        unsigned lanes = warps[warp].ready;
-        skip = (unsigned)(random >> 48) % (unsigned)__builtin_popcount(lanes);
-        while (skip--) lanes &= lanes - 1;
-        lane = (unsigned)__builtin_ctz(lanes);
+        warp = some_bit(ready_warps, (unsigned)(random >> 33));
+        lane = some_bit(warps[warp].ready, (unsigned)(random >> 48));
     } else {
         bool reverse = order == Order::Reverse;
         if (!(ready_warps >> warp & 1)) warp = (unsigned)(reverse ? 31 - __builtin_clz(ready_warps) : __builtin_ctz(ready_warps));

@@ -47,12 +47,12 @@ static Result execute(Function* f, const Launch& proto, const std::vector<char>&
     if (fails_now("launch")) return break_device(LAUNCH_FAILED, "kernel " + f->kernel.name + ": planned failure of a launch");
     Processor* p = acquire_processor();
     Launch l = proto;
-    const Kernel* k = f->module->kernel_for(p->id, f->kernel.name);
+    Kernel* k = f->module->kernel_for(p->id, f->kernel.name);
     if (!k) {
         release_processor(p);
         return INVALID_IMAGE;
     }
-    l.kernel = *k;
+    l.kernel = k;
     l.arguments = arguments.data();
     bool fine = p->run(l);
     std::string message = fine ? "" : p->message;
@@ -94,7 +94,7 @@ Result launch(const Request& r) {
     } else {
         return refuse(r, "no arguments");
     }
-    Launch l = {k, r.grid, r.block, r.shared_bytes, nullptr};
+    Launch l = {nullptr, r.grid, r.block, r.shared_bytes, nullptr};
     return submit(r.stream, [f, l, arguments] { return execute(f, l, arguments); });
 }
 

@@ -8,7 +8,7 @@ void check_shared(const void* p, size_t bytes, const char* what, int line) {
     const Processor& s = *processor;
     const char* b = (const char*)p;
     bool dynamic = b >= s.shared && b + bytes <= s.shared + s.launch.shared_bytes;
-    bool fixed = b >= s.launch.kernel.shared_begin && b + bytes <= s.launch.kernel.shared_end;
+    bool fixed = b >= s.launch.kernel->shared_begin && b + bytes <= s.launch.kernel->shared_end;
     if (!dynamic && !fixed) fault("%s at line %d: not an address in shared memory", what, line);
 }
 
@@ -34,13 +34,16 @@ void move_matrices(Warp& w) {
     }
 }
 
+// Eight sums at a time. Products and sums are rounded one by one, whatever the machine.
+typedef float Row __attribute__((vector_size(32)));
 void multiply(const float* a, const float* b, int k, float* const* d) {
+    Row rows[16];
+    for (int i = 0; i < k; i++) memcpy(&rows[i], b + i * 8, sizeof(Row));
     for (int row = 0; row < 16; row++) {
-        float sum[8];
-        for (int j = 0; j < 8; j++) sum[j] = d[row % 8 * 4 + j / 2][row / 8 * 2 + j % 2];
-        for (int i = 0; i < k; i++)
-            for (int j = 0; j < 8; j++) sum[j] += a[row * k + i] * b[i * 8 + j];
-        for (int j = 0; j < 8; j++) d[row % 8 * 4 + j / 2][row / 8 * 2 + j % 2] = sum[j];
+        Row sum;
+        for (int j = 0; j < 4; j++) memcpy((float*)&sum + 2 * j, d[row % 8 * 4 + j] + row / 8 * 2, 8);
+        for (int i = 0; i < k; i++) sum += a[row * k + i] * rows[i];
+        for (int j = 0; j < 4; j++) memcpy(d[row % 8 * 4 + j] + row / 8 * 2, (float*)&sum + 2 * j, 8);
     }
 }
 
