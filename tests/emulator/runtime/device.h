@@ -2,6 +2,7 @@
 #pragma once
 #include "processor.h"
 #include <atomic>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -15,7 +16,7 @@ enum : Result {
     SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, UNAVAILABLE = 46, INVALID_DEVICE = 101,
     INVALID_IMAGE = 200, INVALID_CONTEXT = 201, ECC_UNCORRECTABLE = 214, NOT_FOUND = 500, NOT_READY = 600,
     ILLEGAL_ADDRESS = 700, LAUNCH_OUT_OF_RESOURCES = 701, LAUNCH_FAILED = 719, NOT_SUPPORTED = 801,
-    CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901, CAPTURE_UNMATCHED = 903, GRAPH_UPDATE_FAILURE = 910,
+    CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901, CAPTURE_UNMATCHED = 903, CAPTURE_ISOLATION = 905, GRAPH_UPDATE_FAILURE = 910,
 };
 const char* error_name(Result r);
 const char* error_text(Result r);
@@ -78,14 +79,34 @@ struct Graph {
 struct Stream {
     Graph* capture = nullptr; // the graph that records this stream's work
     bool origin = false;      // began the capture
-    unsigned flags = 0;
+    unsigned flags = 0;       // 1: non-blocking
+    std::deque<Work> queue;   // submitted, not yet run: see queue.cpp
+};
+// A point in a stream.
+struct Marker {
+    Stream* stream = nullptr;
+    std::atomic<bool> done{false};
+    double milliseconds = 0;
 };
 struct Event {
-    double milliseconds = 0;
+    std::shared_ptr<Marker> marker;
     Graph* capture = nullptr;
 };
-// Runs the work now, or records it while the stream is captured.
+// Records the work while the stream is captured; else runs it, now or later.
 Result submit(Stream* s, Work work);
+bool late();
+void add_stream(Stream* s);
+void remove_stream(Stream* s);
+Result flush(Stream* s); // runs what is queued; the first error
+Result flush_all();
+bool captured(Graph* g);      // whether a capture into this graph is under way
+void leave_capture(Graph* g); // of all its streams
+std::shared_ptr<Marker> mark(Stream* s);
+bool advance(Marker& m); // runs one piece of work in front of the marker; whether it is reached
+Result wait_for(Marker& m);
+void pin(void* p, size_t bytes);
+void unpin(void* p);
+bool is_pinned(const void* p);
 // A call that must not be made while a capture is under way; marks the capture invalid.
 Result forbid_capture(Stream* s);
 extern thread_local int captures_of_thread;

@@ -125,7 +125,7 @@ Result cuCtxSynchronize() {
     READY;
     if (captures_of_thread) return CAPTURE_UNSUPPORTED;
     counts.synchronisations++;
-    return SUCCESS;
+    return flush_all();
 }
 
 // -------------------------------------------------------------------------------------------------------------- memory
@@ -146,24 +146,36 @@ Result cuMemAllocAsync(Address* p, size_t bytes, Stream* s) {
 }
 Result cuMemFree_v2(Address p) {
     if (captures_of_thread) return CAPTURE_UNSUPPORTED;
+    flush_all();
     return release(p);
 }
 Result cuMemFreeAsync(Address p, Stream* s) {
     if (Result r = forbid_capture(s)) return r;
-    return release(p);
+    return submit(s, [p] { return release(p); });
 }
 Result cuMemHostAlloc(void** p, size_t bytes, unsigned) {
     READY;
     REQUIRE(bytes);
     *p = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
-    return *p ? SUCCESS : OUT_OF_MEMORY;
+    if (!*p) return OUT_OF_MEMORY;
+    pin(*p, bytes);
+    return SUCCESS;
 }
 Result cuMemFreeHost(void* p) {
+    flush_all();
+    unpin(p);
     free(p);
     return SUCCESS;
 }
-Result cuMemHostRegister_v2(void*, size_t, unsigned) { return SUCCESS; }
-Result cuMemHostUnregister(void*) { return SUCCESS; }
+Result cuMemHostRegister_v2(void* p, size_t bytes, unsigned) {
+    pin(p, bytes);
+    return SUCCESS;
+}
+Result cuMemHostUnregister(void* p) {
+    flush_all();
+    unpin(p);
+    return SUCCESS;
+}
 Result cuMemHostGetDevicePointer_v2(Address*, void*, unsigned) { return NOT_SUPPORTED; }
 Result cuMemGetAddressRange_v2(Address* base, size_t* bytes, Address p) {
     READY;
@@ -183,10 +195,13 @@ Result cuPointerGetAttribute(void* data, int attribute, Address p) {
 static Result copy_in(Address to, const void* from, size_t bytes, Stream* s) {
     READY;
     REQUIRE(inside(to, bytes) && (from || !bytes));
+    // Pinned memory is read when the copy runs, other memory now. A replayed graph reads where it is told to.
+    std::shared_ptr<std::vector<char>> staged;
+    if (late() && !(s && s->capture) && !is_pinned(from)) staged = std::make_shared<std::vector<char>>((const char*)from, (const char*)from + bytes);
     return submit(s, [=] {
         counts.htod_copies++;
         counts.htod_bytes += bytes;
-        memcpy((void*)to, from, bytes);
+        memcpy((void*)to, staged ? staged->data() : from, bytes);
         return SUCCESS;
     });
 }
@@ -281,6 +296,7 @@ Result cuModuleLoadDataEx(Module** out, const void* image, unsigned, int*, void*
 }
 Result cuModuleLoadData(Module** out, const void* image) { return cuModuleLoadDataEx(out, image, 0, nullptr, nullptr); }
 Result cuModuleUnload(Module* m) {
+    flush_all();
     for (auto& [name, f] : m->functions) release(f->arguments_size);
     delete m;
     return SUCCESS;

@@ -10,10 +10,12 @@ Result cuStreamCreate(Stream** s, unsigned flags) {
     READY;
     *s = new Stream;
     (*s)->flags = flags;
+    add_stream(*s);
     return SUCCESS;
 }
 Result cuStreamCreateWithPriority(Stream** s, unsigned flags, int) { return cuStreamCreate(s, flags); }
 Result cuStreamDestroy_v2(Stream* s) {
+    remove_stream(s);
     delete s;
     return SUCCESS;
 }
@@ -21,11 +23,12 @@ Result cuStreamSynchronize(Stream* s) {
     READY;
     if (Result r = forbid_capture(s)) return r;
     counts.synchronisations++;
-    return SUCCESS;
+    return s ? flush(s) : flush_all();
 }
 Result cuStreamQuery(Stream* s) {
     READY;
-    return forbid_capture(s);
+    if (Result r = forbid_capture(s)) return r;
+    return !s || s->queue.empty() || advance(*mark(s)) || s->queue.empty() ? SUCCESS : NOT_READY;
 }
 Result cuStreamAttachMemAsync(Stream*, Address, size_t, unsigned) { return NOT_SUPPORTED; }
 Result cuLaunchHostFunc(Stream* s, void (*f)(void*), void* data) {
@@ -48,9 +51,11 @@ Result cuEventDestroy_v2(Event* e) {
 }
 Result cuEventRecord(Event* e, Stream* s) {
     READY;
-    e->capture = s ? s->capture : nullptr;
-    return submit(s, [e] {
-        e->milliseconds = now_milliseconds();
+    e->capture = s ? s->capture : nullptr; // the event is a point in that graph from now on
+    auto marker = e->marker = mark(s);
+    return submit(s, [marker] {
+        marker->milliseconds = now_milliseconds();
+        marker->done = true;
         return SUCCESS;
     });
 }
@@ -59,23 +64,32 @@ Result cuEventSynchronize(Event* e) {
     READY;
     if (e->capture) return CAPTURE_UNSUPPORTED;
     counts.synchronisations++;
-    return SUCCESS;
+    return e->marker ? wait_for(*e->marker) : SUCCESS;
 }
 Result cuEventQuery(Event* e) {
     READY;
-    return e->capture ? CAPTURE_UNSUPPORTED : SUCCESS;
+    if (e->capture) return CAPTURE_UNSUPPORTED;
+    return !e->marker || advance(*e->marker) ? SUCCESS : NOT_READY;
 }
 Result cuEventElapsedTime(float* t, Event* a, Event* b) {
     READY;
-    *t = (float)(b->milliseconds - a->milliseconds);
+    if (!a->marker || !b->marker) return INVALID_VALUE;
+    if (!a->marker->done || !b->marker->done) return NOT_READY;
+    *t = (float)(b->marker->milliseconds - a->marker->milliseconds);
     return SUCCESS;
 }
 Result cuEventElapsedTime_v2(float* t, Event* a, Event* b) { return cuEventElapsedTime(t, a, b); }
-// Work runs when it is submitted, so there is nothing to wait for; a stream that waits for a captured one joins the capture.
+// A stream that waits for a captured one joins the capture.
 Result cuStreamWaitEvent(Stream* s, Event* e, unsigned) {
     READY;
-    if (s && e->capture && !s->capture) s->capture = e->capture;
-    return SUCCESS;
+    if (e->capture) {
+        if (!captured(e->capture)) return CAPTURE_ISOLATION;
+        if (s && !s->capture) s->capture = e->capture;
+        return SUCCESS;
+    }
+    auto marker = e->marker;
+    if (!marker || marker->done) return SUCCESS;
+    return submit(s, [marker] { return wait_for(*marker); });
 }
 
 // ---------------------------------------------------------------------------------------------------- captures, graphs
@@ -92,8 +106,7 @@ Result cuStreamEndCapture(Stream* s, Graph** out) {
     *out = nullptr;
     if (!s || !s->capture || !s->origin) return CAPTURE_UNMATCHED;
     Graph* g = s->capture;
-    s->capture = nullptr;
-    s->origin = false;
+    leave_capture(g);
     if (g->mode != 2) captures_of_thread--;
     if (g->invalid) {
         delete g;
@@ -124,12 +137,14 @@ Result cuGraphExecUpdate_v2(Graph*, Graph*, void*) { return GRAPH_UPDATE_FAILURE
 Result cuGraphLaunch(Graph* exec, Stream* s) {
     READY;
     if (Result r = forbid_capture(s)) return r;
-    counts.graph_launches++;
-    for (auto& work : exec->work) {
-        counts.nodes_replayed++;
-        if (Result r = work()) return r;
-    }
-    return SUCCESS;
+    return submit(s, [all = exec->work]() -> Result {
+        counts.graph_launches++;
+        for (auto& work : all) {
+            counts.nodes_replayed++;
+            if (Result r = work()) return r;
+        }
+        return SUCCESS;
+    });
 }
 Result cuGraphDestroy(Graph* g) {
     delete g;

@@ -52,6 +52,7 @@ const char* error_name(Result r) {
     case CAPTURE_UNSUPPORTED: return "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED";
     case CAPTURE_INVALIDATED: return "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED";
     case CAPTURE_UNMATCHED: return "CUDA_ERROR_STREAM_CAPTURE_UNMATCHED";
+    case CAPTURE_ISOLATION: return "CUDA_ERROR_STREAM_CAPTURE_ISOLATION";
     case GRAPH_UPDATE_FAILURE: return "CUDA_ERROR_GRAPH_EXEC_UPDATE_FAILURE";
     default: return nullptr;
     }
@@ -77,6 +78,7 @@ const char* error_text(Result r) {
     case CAPTURE_UNSUPPORTED: return "not allowed while a stream is captured";
     case CAPTURE_INVALIDATED: return "the capture was spoiled by an earlier error";
     case CAPTURE_UNMATCHED: return "this stream did not begin the capture";
+    case CAPTURE_ISOLATION: return "the event belongs to a capture that has ended";
     case GRAPH_UPDATE_FAILURE: return "the graph cannot be updated in place";
     default: return nullptr;
     }

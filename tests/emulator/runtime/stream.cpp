@@ -1,4 +1,4 @@
-// Submission of work: at once or into a graph; launches with the checks of the driver.
+// Launches, with the checks of the driver.
 #include "device.h"
 #include <chrono>
 #include <cstdlib>
@@ -20,14 +20,6 @@ int capability() {
         return major * 10 + minor;
     }();
     return c;
-}
-
-Result submit(Stream* s, Work work) {
-    if (s && s->capture) {
-        s->capture->work.push_back(std::move(work));
-        return SUCCESS;
-    }
-    return work();
 }
 
 Result forbid_capture(Stream* s) {

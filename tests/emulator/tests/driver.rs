@@ -188,3 +188,59 @@ KERNEL(64, share, Args) {
         }
     });
 }
+
+/// With late work, everything that the host does too early shows.
+#[test]
+fn late_work_runs_when_it_is_waited_for() {
+    let Some(e) = emulator() else { return };
+    let late = |on: i32| unsafe { e.get::<unsafe extern "C" fn(c_int)>("kamacite_emulator_late")(on) };
+    let (f, s, copies, y) = (step(&e), Stream::new(&e), Stream::new(&e), e.upload(&[1.0_f32; 4]));
+    let args = Args { y, n: 4, by: 1.0 };
+    let mut pinned: *mut c_void = std::ptr::null_mut();
+    let host = unsafe { e.get::<unsafe extern "C" fn(*mut *mut c_void, usize, u32) -> c_int>("cuMemHostAlloc") };
+    assert_eq!(unsafe { host(&mut pinned, 16, 0) }, 0);
+    let pinned = pinned.cast::<f32>();
+    let write = |v: f32| (0..4).for_each(|i| unsafe { pinned.add(i).write(v) });
+    type CopyIn = unsafe extern "C" fn(Address, *const f32, usize, *mut c_void) -> c_int;
+    let copy = unsafe { e.get::<CopyIn>("cuMemcpyHtoDAsync_v2") };
+    let mut event: *mut c_void = std::ptr::null_mut();
+    assert_eq!(unsafe { e.get::<unsafe extern "C" fn(*mut *mut c_void, u32) -> c_int>("cuEventCreate")(&mut event, 0) }, 0);
+    type Record = unsafe extern "C" fn(*mut c_void, *mut c_void) -> c_int;
+    type Wait = unsafe extern "C" fn(*mut c_void, *mut c_void, u32) -> c_int;
+    let (record, wait) = unsafe { (e.get::<Record>("cuEventRecord"), e.get::<Wait>("cuStreamWaitEvent")) };
+    let query = unsafe { e.get::<unsafe extern "C" fn(*mut c_void) -> c_int>("cuEventQuery") };
+
+    late(1);
+    e.launch(f, [1, 1, 1], 64, 0, s.1, &args).unwrap();
+    assert_eq!(e.download::<f32>(y, 4), Ok(vec![1.0; 4]), "the kernel has not run");
+    s.synchronize().unwrap();
+    assert_eq!(e.download::<f32>(y, 4), Ok(vec![3.0; 4]));
+
+    // A pinned buffer is read when the copy runs, ordinary memory at once.
+    write(5.0);
+    assert_eq!(unsafe { copy(y, pinned, 16, s.1) }, 0);
+    write(6.0);
+    s.synchronize().unwrap();
+    assert_eq!(e.download::<f32>(y, 4), Ok(vec![6.0; 4]), "overwritten too early");
+    let mut plain = vec![7.0_f32; 4];
+    assert_eq!(unsafe { copy(y, plain.as_ptr(), 16, s.1) }, 0);
+    plain.fill(8.0);
+    s.synchronize().unwrap();
+    assert_eq!(e.download::<f32>(y, 4), Ok(vec![7.0; 4]));
+
+    // One stream waits for the other's copy.
+    write(9.0);
+    assert_eq!(unsafe { copy(y, pinned, 16, copies.1) }, 0);
+    assert_eq!(unsafe { record(event, copies.1) }, 0);
+    assert_eq!(unsafe { wait(s.1, event, 0) }, 0);
+    e.launch(f, [1, 1, 1], 64, 0, s.1, &args).unwrap();
+    s.synchronize().unwrap();
+    assert_eq!(unsafe { query(event) }, 0);
+    assert_eq!(e.download::<f32>(y, 4), Ok(vec![19.0; 4]));
+
+    // A fault shows at the wait.
+    e.launch(f, [1, 1, 1], 64, 0, s.1, &Args { y: 0, n: 4, by: 0.0 }).unwrap();
+    assert_eq!(s.synchronize(), Err(700));
+    late(0);
+    e.reset();
+}
