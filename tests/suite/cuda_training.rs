@@ -12,7 +12,7 @@ const STEPS: usize = 20;
 /// An example: its network, data and rule, in small.
 struct Run {
     name: &'static str,
-    build: fn() -> TrainerBuilder,
+    build: fn() -> train::TrainerBuilder,
 }
 
 fn runs() -> [Run; 3] {
@@ -66,7 +66,7 @@ fn digits() -> Network {
 }
 
 fn galaxies() -> Network {
-    let act = LeakyRelu;
+    let act = Activation::leaky_relu(0.1);
     let mut net = Network::new(Extent::image(48, 48, 3));
     for (filters, size) in [(8, 5), (24, 3), (48, 3)] {
         net.push(Conv::new(filters, size).pad(size / 2).act(act));
@@ -79,7 +79,7 @@ fn galaxies() -> Network {
 }
 
 impl Run {
-    fn trainer(&self, device: &Device, precision: Precision) -> TrainerBuilder {
+    fn trainer(&self, device: &Device, precision: Precision) -> train::TrainerBuilder {
         (self.build)().seed(5).device(device.clone()).precision(precision)
     }
 
@@ -176,7 +176,7 @@ fn a_run_with_everything_resumes_with_the_same_bits() {
         let build = |device: &Device| {
             let run = &runs()[0];
             let t = run.trainer(device, Precision::FP32).batch(7).accumulate(accumulate).ema(Ema::new(0.9));
-            t.clip(Clip::norm(0.05)).build().expect("a legal trainer")
+            t.clip(Clip::Norm(0.05)).build().expect("a legal trainer")
         };
         let weights = |t: &Trainer| t.model().array("dense1.weight").expect("weights");
         let (mut cpu, mut cuda, mut halves) = (build(&Device::cpu()), build(&gpu.device), build(&gpu.device));

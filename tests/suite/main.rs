@@ -11,6 +11,7 @@ mod check;
 mod checkpoint;
 mod corrupt;
 mod cuda;
+mod cuda_training;
 mod data;
 mod determinism;
 mod golden_cianna;
