@@ -36,6 +36,10 @@ if command -v c++ >/dev/null 2>&1; then
   first=$!
   KAMACITE_EMULATED_ORDER=random cargo test --workspace --all-features --test suite -- --quiet cuda
   wait $first
+
+  say "a layer of one's own, with its kernel, on the emulated GPU"
+  (eval "$(cargo run --quiet -p kamacite-emulator)" &&
+    cargo run --quiet --all-features --example own_layer -- --smoke --device cuda:0)
 fi
 
 say "every example in miniature"

@@ -25,7 +25,9 @@ fn runs() -> [Run; 3] {
             name: "digits",
             build: || {
                 let data = synth::digits(40, 3).expect("digits");
-                Trainer::builder(digits(), SoftmaxCrossEntropy, Sgd::new(0.008).momentum(0.9)).batch(8).data(data, None::<Samples>)
+                Trainer::builder(digits(), SoftmaxCrossEntropy, Sgd::new(0.008).momentum(0.9))
+                    .batch(8)
+                    .data(data, None::<Samples>)
             },
         },
         Run {
@@ -242,7 +244,8 @@ impl Emulator {
         let mut counts = [0; 8];
         // SAFETY: writes eight numbers.
         unsafe {
-            let f: libloading::Symbol<'_, unsafe extern "C" fn(*mut u64)> = self.0.get(b"kamacite_emulator_counts\0").expect("a name");
+            let f: libloading::Symbol<'_, unsafe extern "C" fn(*mut u64)> =
+                self.0.get(b"kamacite_emulator_counts\0").expect("a name");
             f(counts.as_mut_ptr());
         }
         counts
@@ -273,7 +276,9 @@ fn a_replayed_step_copies_allocates_and_waits_for_nothing() {
     t.fit(6, &mut Silent).expect("a run");
     let after = emulator.counts();
     let [launches, graphs, copies, _, down, allocations, waits, _] = std::array::from_fn(|i| after[i] - before[i]);
-    println!("4 epochs of 5 steps: {launches} launches, {graphs} graphs, {copies} copies to, {down} from, {allocations} allocations, {waits} waits");
+    println!(
+        "4 epochs of 5 steps: {launches} launches, {graphs} graphs, {copies} copies to, {down} from, {allocations} allocations, {waits} waits"
+    );
     assert_eq!(graphs, 20);
     assert_eq!(allocations, 0);
     // Once an epoch the order of the samples is sent and the sum of the losses is read.
@@ -334,7 +339,8 @@ fn out_of_memory_is_an_ordinary_error() {
         assert_eq!(e.kind(), ErrorKind::OutOfMemory, "{e}");
         let text = e.to_string();
         assert!(text.contains("conv1") && text.contains("a batch of "), "{text}");
-        let fits: usize = text.rsplit("a batch of ").next().and_then(|s| s.split(' ').next()).and_then(|n| n.parse().ok()).expect("a number");
+        let fits: usize =
+            text.rsplit("a batch of ").next().and_then(|s| s.split(' ').next()).and_then(|n| n.parse().ok()).expect("a number");
         assert!(build(fits.min(100)).expect("the batch that fits").step().is_ok());
         println!("FITS {fits}");
         return;
@@ -359,7 +365,9 @@ fn without_a_driver_or_a_compiler_there_is_a_reason_and_the_cpu() {
     let nowhere = ("KAMACITE_CUDA_DRIVER", "/nonexistent/libcuda.so.1");
     let (fine, text) = alone(NAME, "child", &[nowhere, ("KAMACITE_DEVICE", "")]).expect("a child");
     assert!(fine && text.contains("CUDA cuda: no NVIDIA driver") && text.contains("AUTO cpu"), "{text}");
-    let (Ok([driver, ..]), true) = (kamacite_emulator::environment(), Emulator::get().is_some() || gpu().is_some()) else { return };
+    let (Ok([driver, ..]), true) = (kamacite_emulator::environment(), Emulator::get().is_some() || gpu().is_some()) else {
+        return;
+    };
     let driver = (driver.0, driver.1.to_str().expect("a path"));
     let empty = tempfile::tempdir().expect("a temporary folder");
     let nothing = empty.path().to_str().expect("a path");

@@ -24,6 +24,7 @@ mod loss_case;
 mod losses;
 mod network;
 mod open_loop;
+mod own_layer;
 mod property;
 mod train;
 mod user;
