@@ -3,7 +3,15 @@
 //
 // The left matrix has a row for each output p and a column for each weight row k = (tap, channel); it is never stored.
 // Tables in shared memory say where its rows and columns lie, so that an element costs a few additions.
+//
+// The host may define CONV_F32, CONV_BF16 or CONV_F16 to have one type compiled only.
 #include "conv.cuh"
+
+#if !defined(CONV_F32) && !defined(CONV_BF16) && !defined(CONV_F16)
+#define CONV_F32
+#define CONV_BF16
+#define CONV_F16
+#endif
 
 constexpr int BK = 16; // depth of a tile
 
@@ -36,7 +44,7 @@ template <int BN> DEVICE void lay_out(const float (*acc)[4], int h, float* stage
 }
 
 // V neighbouring channels of the left matrix; zeros where the tap meets no input.
-template <int V, class T> DEVICE void fetch(const T* x, const Extent& e, const Place& q, const Tap& t, float* out) {
+template <int V, class T> DEVICE void fetch(const T* x, const Extent& e, const Anchor& q, const Tap& t, float* out) {
     u32 at;
     const bool on = meets(e, q, t, at);
     const T* from = x + (q.n * length(e) + at);
@@ -54,7 +62,7 @@ template <class T, int BM, int BN, int RM, int V> DEVICE void conv_gather(const 
     constexpr int NA = BM / ROWS, NB = BK * BN / THREADS;
     alignas(16) __shared__ float left[2][BK][BM + 4];
     alignas(16) __shared__ float right[2][BK][BN + 4];
-    __shared__ Place places[BM];
+    __shared__ Anchor anchors[BM];
     __shared__ u64 to[BM];
     __shared__ Tap taps[3][CHUNKS];
     __shared__ u32 weight[3][CHUNKS];
@@ -64,7 +72,7 @@ template <class T, int BM, int BN, int RM, int V> DEVICE void conv_gather(const 
     const u64 first = (u64)b.m * BM;
     if (first >= (u64)g.rows * p.area.d) return;
     const u32 tid = threadIdx.x, sample = (u32)(first / p.area.d), start = (u32)(first - (u64)sample * p.area.d);
-    for (u32 i = tid; i < BM; i += THREADS) places[i] = locate(g, p, sample, start + i, to[i]);
+    for (u32 i = tid; i < BM; i += THREADS) anchors[i] = locate(g, p, sample, start + i, to[i]);
     auto table = [&](u32 step) {
         if (tid < CHUNKS) taps[step % 3][tid] = tap_of(g, p, b.group, step * BK + tid * V, weight[step % 3][tid]);
     };
@@ -77,7 +85,7 @@ template <class T, int BM, int BN, int RM, int V> DEVICE void conv_gather(const 
     auto prefetch = [&](u32 step) {
         const Tap t = taps[step % 3][chunk];
 #pragma unroll
-        for (int i = 0; i < NA; i++) fetch<V>(a.x, g.x, places[row + i * ROWS], t, next_a[i]);
+        for (int i = 0; i < NA; i++) fetch<V>(a.x, g.x, anchors[row + i * ROWS], t, next_a[i]);
 #pragma unroll
         for (int i = 0; i < NB; i++) {
             const u32 k = bk + i * bk_step, n = b.n * BN + bn + i * bn_step, w = weight[step % 3][k / V];
@@ -129,7 +137,7 @@ template <class T, int BM, int BN, int RM, int V> DEVICE void conv_weights(const
     alignas(16) __shared__ float right[2][BK][BN + 4];
     __shared__ Tap taps[CHUNKS];
     __shared__ u32 weight[CHUNKS];
-    __shared__ Place places[3][BK];
+    __shared__ Anchor anchors[3][BK];
     __shared__ u64 from[3][BK];
     const Gather& g = a.g;
     Block b = block_of(blockIdx.x, a.n_tiles, a.m_tiles, g.groups);
@@ -145,16 +153,16 @@ template <class T, int BM, int BN, int RM, int V> DEVICE void conv_weights(const
     auto table = [&](u32 step) {
         if (tid >= BK) return;
         const u32 k = step * BK + tid;
-        places[step % 3][tid] = {NO_PLACE, 0, 0, 0};
+        anchors[step % 3][tid] = {NO_ANCHOR, 0, 0, 0};
         from[step % 3][tid] = NOWHERE;
-        if (k < count) places[step % 3][tid] = locate(g, p, sample, start + k, from[step % 3][tid]);
+        if (k < count) anchors[step % 3][tid] = locate(g, p, sample, start + k, from[step % 3][tid]);
     };
     float next_a[NA][V], next_b[NB];
     auto prefetch = [&](u32 step) {
 #pragma unroll
         for (int i = 0; i < NA; i++) {
             const u32 at = tid + i * THREADS;
-            fetch<V>(a.x, g.x, places[step % 3][at / CHUNKS], taps[at % CHUNKS], next_a[i]);
+            fetch<V>(a.x, g.x, anchors[step % 3][at / CHUNKS], taps[at % CHUNKS], next_a[i]);
         }
 #pragma unroll
         for (int i = 0; i < NB; i++) {
@@ -199,62 +207,21 @@ template <class T, int BM, int BN, int RM, int V> DEVICE void conv_weights(const
     }
 }
 
-#define GATHERS(name, BM, BN, RM, V)                                                                                     \
-    KERNEL(256, name##_f32, ConvArgs<float, float>) { conv_gather<float, BM, BN, RM, V>(a); }                            \
-    KERNEL(256, name##_bf16, ConvArgs<bf16, float>) { conv_gather<bf16, BM, BN, RM, V>(a); }                             \
-    KERNEL(256, name##_f16, ConvArgs<f16, float>) { conv_gather<f16, BM, BN, RM, V>(a); }
-GATHERS(conv_wide, 128, 64, 2, 1)
-GATHERS(conv_wide4, 128, 64, 2, 4)
-GATHERS(conv_narrow, 256, 16, 1, 1)
-GATHERS(conv_narrow4, 256, 16, 1, 4)
-
-#define WEIGHTS(threads, name, BM, BN, RM, V)                                                                            \
-    KERNEL(threads, name##_f32, WeightArgs<float>) { conv_weights<float, BM, BN, RM, V>(a); }                            \
-    KERNEL(threads, name##_bf16, WeightArgs<bf16>) { conv_weights<bf16, BM, BN, RM, V>(a); }                             \
-    KERNEL(threads, name##_f16, WeightArgs<f16>) { conv_weights<f16, BM, BN, RM, V>(a); }
-WEIGHTS(256, conv_weights_wide, 128, 64, 2, 1)
-WEIGHTS(256, conv_weights_wide4, 128, 64, 2, 4)
-WEIGHTS(128, conv_weights_narrow, 128, 16, 1, 1)
-WEIGHTS(128, conv_weights_narrow4, 128, 16, 1, 4)
-
-// ------------------------------------------------------------------------------------------------- around the products
-
-struct ConvSumArgs {
-    const float* parts; // [chunks][n]
-    float* dw;
-    u64 n;
-    u32 chunks, add;
-};
-// dw = the sum of all chunks, in order.
-KERNEL(256, conv_sum, ConvSumArgs) {
-    for (GRID(i, a.n)) {
-        float sum = 0.f;
-        for (u32 c = 0; c < a.chunks; c++) sum += a.parts[c * a.n + i];
-        put(a.dw, i, sum, a.add);
-    }
-}
-
-template <class T> struct ConvStartArgs {
-    const float* bias; // may be null
-    T* y;
-    T* z;
-    u64 n;
-    Activation act;
-    Divisor channels;
-    u32 unused;
-};
-// What outputs are that meet no tap: the activation of the bias.
-template <class T> DEVICE void conv_start(const ConvStartArgs<T>& a) {
-    for (GRID(i, a.n)) {
-        const float v = a.bias ? a.bias[i % a.channels.d] : 0.f;
-        if (a.z) store(a.z, i, v);
-        store(a.y, i, activate(a.act, v));
-    }
-}
-KERNELS(256, conv_start, ConvStartArgs)
-
-struct ConvClearArgs { float* dw; u64 n; };
-// Zeros, for weights that meet no output.
-KERNEL(256, conv_clear, ConvClearArgs) {
-    for (GRID(i, a.n)) a.dw[i] = 0.f;
-}
+#define PRODUCTS(suffix, T)                                                                                              \
+    KERNEL(256, conv_wide_##suffix, ConvArgs<T, float>) { conv_gather<T, 128, 64, 2, 1>(a); }                            \
+    KERNEL(256, conv_wide4_##suffix, ConvArgs<T, float>) { conv_gather<T, 128, 64, 2, 4>(a); }                           \
+    KERNEL(256, conv_narrow_##suffix, ConvArgs<T, float>) { conv_gather<T, 256, 16, 1, 1>(a); }                          \
+    KERNEL(256, conv_narrow4_##suffix, ConvArgs<T, float>) { conv_gather<T, 256, 16, 1, 4>(a); }                         \
+    KERNEL(256, conv_weights_wide_##suffix, WeightArgs<T>) { conv_weights<T, 128, 64, 2, 1>(a); }                        \
+    KERNEL(256, conv_weights_wide4_##suffix, WeightArgs<T>) { conv_weights<T, 128, 64, 2, 4>(a); }                       \
+    KERNEL(128, conv_weights_narrow_##suffix, WeightArgs<T>) { conv_weights<T, 128, 16, 1, 1>(a); }                      \
+    KERNEL(128, conv_weights_narrow4_##suffix, WeightArgs<T>) { conv_weights<T, 128, 16, 1, 4>(a); }
+#ifdef CONV_F32
+PRODUCTS(f32, float)
+#endif
+#ifdef CONV_BF16
+PRODUCTS(bf16, bf16)
+#endif
+#ifdef CONV_F16
+PRODUCTS(f16, f16)
+#endif

@@ -61,22 +61,22 @@ template <class T> struct WeightArgs {
 };
 
 // An output: the input that the first tap meets, the sample.
-struct alignas(16) Place { int d, h, w; u32 n; };
+struct alignas(16) Anchor { int d, h, w; u32 n; };
 // A tap with a channel: its distance from the first, and the channel in the input.
 struct alignas(16) Tap { int d, h, w; u32 channel; };
 // Coordinates stay below 2^28, which planning checks, so that either of these leads out of the image.
-constexpr int NO_PLACE = -(1 << 30), NO_TAP = 1 << 29;
+constexpr int NO_ANCHOR = -(1 << 30), NO_TAP = 1 << 29;
 constexpr u64 NOWHERE = ~0ull;
 
 // Output r of a part, counted from sample n; `to` becomes its place in y.
-DEVICE Place locate(const Gather& g, const Part& p, u32 n, u32 r, u64& to) {
+DEVICE Anchor locate(const Gather& g, const Part& p, u32 n, u32 r, u64& to) {
     u32 more = quotient(r, p.area);
     n += more, r -= more * p.area.d;
     u32 d = quotient(r, p.plane);
     r -= d * p.plane.d;
     u32 h = quotient(r, p.line), w = r - h * p.line.d;
     to = NOWHERE;
-    if (n >= g.rows) return {NO_PLACE, 0, 0, 0};
+    if (n >= g.rows) return {NO_ANCHOR, 0, 0, 0};
     u32 yd = p.first[0] + d * g.step[0], yh = p.first[1] + h * g.step[1], yw = p.first[2] + w * g.step[2];
     to = n * length(g.y) + ((yd * g.y.h + yh) * g.y.w + yw) * g.y.c;
     return {p.origin[0] + (int)d * g.stride[0], p.origin[1] + (int)h * g.stride[1], p.origin[2] + (int)w * g.stride[2], n};
@@ -96,7 +96,7 @@ DEVICE Tap tap_of(const Gather& g, const Part& p, u32 group, u32 k, u32& weight)
 }
 
 // Whether the tap meets an input there; `at` becomes its place in the sample.
-DEVICE bool meets(const Extent& x, const Place& q, const Tap& t, u32& at) {
+DEVICE bool meets(const Extent& x, const Anchor& q, const Tap& t, u32& at) {
     u32 d = (u32)(q.d + t.d), h = (u32)(q.h + t.h), w = (u32)(q.w + t.w);
     at = ((d * x.h + h) * x.w + w) * x.c + t.channel;
     return d < x.d && h < x.h && w < x.w;

@@ -1,7 +1,13 @@
 // Direct convolution, where a product of matrices would be mostly padding: few input channels (`conv_few`: the tile's input
 // and weights in shared memory, 4 outputs and 8 or 16 columns in the registers of a thread) and small groups
-// (`conv_grouped`: one output each), with their weight gradients.
+// (`conv_grouped`: one output each), with their weight gradients. One type only as in conv.cu.
 #include "conv.cuh"
+
+#if !defined(CONV_F32) && !defined(CONV_BF16) && !defined(CONV_F16)
+#define CONV_F32
+#define CONV_BF16
+#define CONV_F16
+#endif
 
 // --------------------------------------------------------------------------------------------------------- few channels
 
@@ -119,13 +125,6 @@ template <class T, int F> DEVICE void conv_few(const ConvArgs<T, float>& a) {
     }
 }
 
-#define FEW(name, F)                                                                                                     \
-    KERNEL(128, name##_f32, ConvArgs<float, float>) { conv_few<float, F>(a); }                                           \
-    KERNEL(128, name##_bf16, ConvArgs<bf16, float>) { conv_few<bf16, F>(a); }                                            \
-    KERNEL(128, name##_f16, ConvArgs<f16, float>) { conv_few<f16, F>(a); }
-FEW(conv_few8, 8)
-FEW(conv_few16, 16)
-
 constexpr u32 SUMMED = 256; // outputs of a tile for the weight gradient
 
 // acc[r][f] += x · dy over the outputs split, split + splits, .. of a tile.
@@ -197,7 +196,6 @@ template <class T> DEVICE void conv_few_weights(const WeightArgs<T>& a) {
         if (w != ~0u && n < g.columns) put(a.dw + b.m * a.weights, w + n, sum, a.add);
     }
 }
-KERNELS(256, conv_few_weights, WeightArgs)
 
 // --------------------------------------------------------------------------------------------------------- small groups
 
@@ -212,7 +210,7 @@ template <class T, int V> DEVICE void conv_grouped(const ConvArgs<T, float>& a) 
     const u32 w0 = group * g.w_group + (V == 4 ? 0 : (column - group * g.columns) * g.w_column);
     for (u32 n = blockIdx.y; n < g.rows; n += gridDim.y) {
         u64 to;
-        const Place q = locate(g, p, n, r, to);
+        const Anchor q = locate(g, p, n, r, to);
         const T* const x = a.x + n * length(g.x);
         float acc[V] = {};
         for (u32 d = 0; d < p.taps[0]; d++)
@@ -236,13 +234,6 @@ template <class T, int V> DEVICE void conv_grouped(const ConvArgs<T, float>& a) 
     }
 }
 
-#define GROUPED(name, V)                                                                                                 \
-    KERNEL(256, name##_f32, ConvArgs<float, float>) { conv_grouped<float, V>(a); }                                       \
-    KERNEL(256, name##_bf16, ConvArgs<bf16, float>) { conv_grouped<bf16, V>(a); }                                        \
-    KERNEL(256, name##_f16, ConvArgs<f16, float>) { conv_grouped<f16, V>(a); }
-GROUPED(conv_grouped, 1)
-GROUPED(conv_grouped4, 4)
-
 // A block sums 4 weight rows of 32 filters over a chunk of outputs; each of its warps takes every eighth output.
 template <class T> DEVICE void conv_grouped_weights(const WeightArgs<T>& a) {
     __shared__ float sums[8][4][32];
@@ -263,7 +254,7 @@ template <class T> DEVICE void conv_grouped_weights(const WeightArgs<T>& a) {
     float acc[4] = {};
     for (u32 i = split; i < count; i += 8) {
         u64 to;
-        const Place q = locate(g, p, sample, start + i, to);
+        const Anchor q = locate(g, p, sample, start + i, to);
         const float dy = on ? load(a.dy, to + column) : 0.f;
         const T* const x = a.x + q.n * length(g.x);
 #pragma unroll
@@ -282,4 +273,20 @@ template <class T> DEVICE void conv_grouped_weights(const WeightArgs<T>& a) {
     tap_of(g, p, group, b.m * 4 + split, w);
     if (w != ~0u) put(a.dw + chunk * a.weights, w + (column - group * g.columns), sum, a.add);
 }
-KERNELS(256, conv_grouped_weights, WeightArgs)
+
+#define DIRECT(suffix, T)                                                                                                \
+    KERNEL(128, conv_few8_##suffix, ConvArgs<T, float>) { conv_few<T, 8>(a); }                                           \
+    KERNEL(128, conv_few16_##suffix, ConvArgs<T, float>) { conv_few<T, 16>(a); }                                         \
+    KERNEL(256, conv_few_weights_##suffix, WeightArgs<T>) { conv_few_weights(a); }                                       \
+    KERNEL(256, conv_grouped_##suffix, ConvArgs<T, float>) { conv_grouped<T, 1>(a); }                                    \
+    KERNEL(256, conv_grouped4_##suffix, ConvArgs<T, float>) { conv_grouped<T, 4>(a); }                                   \
+    KERNEL(256, conv_grouped_weights_##suffix, WeightArgs<T>) { conv_grouped_weights(a); }
+#ifdef CONV_F32
+DIRECT(f32, float)
+#endif
+#ifdef CONV_BF16
+DIRECT(bf16, bf16)
+#endif
+#ifdef CONV_F16
+DIRECT(f16, f16)
+#endif

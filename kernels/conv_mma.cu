@@ -4,8 +4,17 @@
 // Tiles of 128 x BN, 64 bytes deep, arrive by asynchronous copies three stages ahead; what meets no input arrives as zeros.
 // A tile with k innermost ("inner") has rows of 80 bytes, one with k outermost ("outer") rows of BM or BN elements and a
 // pad, so that fragments are read without bank conflicts.
+//
+// The host may define CONV_BF16, CONV_F16, CONV_TF32 or CONV_TF32X3 to have one precision compiled only.
 #include "conv.cuh"
 #include "mma.cuh"
+
+#if !defined(CONV_BF16) && !defined(CONV_F16) && !defined(CONV_TF32) && !defined(CONV_TF32X3)
+#define CONV_BF16
+#define CONV_F16
+#define CONV_TF32
+#define CONV_TF32X3
+#endif
 
 constexpr int BM = 128, STAGES = 3, INNER = 80;
 template <class E> struct Of {
@@ -129,7 +138,7 @@ template <class E, int BN, bool SPLIT, bool FLIP> DEVICE void conv_mma(const Con
     constexpr int STEP = Of<E>::STEP, CHUNK = Of<E>::CHUNK, PITCH = Of<E>::pitch(BN);
     constexpr int A_BYTES = BM * INNER, BYTES = A_BYTES + (FLIP ? BN * INNER : STEP * PITCH);
     SHARED(char, memory);
-    __shared__ Place places[BM];
+    __shared__ Anchor anchors[BM];
     __shared__ u64 to[BM];
     __shared__ Tap taps[4][4];
     __shared__ u32 weight[4][4];
@@ -139,9 +148,9 @@ template <class E, int BN, bool SPLIT, bool FLIP> DEVICE void conv_mma(const Con
     const u64 first = (u64)b.m * BM;
     if (first >= (u64)g.rows * p.area.d) return;
     const u32 tid = threadIdx.x, sample = (u32)(first / p.area.d), start = (u32)(first - (u64)sample * p.area.d);
-    if (tid < BM) places[tid] = locate(g, p, sample, start + tid, to[tid]);
+    if (tid < BM) anchors[tid] = locate(g, p, sample, start + tid, to[tid]);
     __syncthreads();
-    const Place q[2] = {places[tid / 4], places[tid / 4 + 64]};
+    const Anchor q[2] = {anchors[tid / 4], anchors[tid / 4 + 64]};
     const E* const x[2] = {a.x + q[0].n * length(g.x), a.x + q[1].n * length(g.x)};
     auto table = [&](u32 step) {
         if (tid < 4) taps[step % 4][tid] = tap_of(g, p, b.group, step * STEP + tid * CHUNK, weight[step % 4][tid]);
@@ -192,7 +201,7 @@ template <class E, int BN, bool SPLIT> DEVICE void conv_mma_weights(const Weight
     SHARED(char, memory);
     __shared__ Tap taps[CHUNKS];
     __shared__ u32 weight[CHUNKS];
-    __shared__ Place places[4][STEP];
+    __shared__ Anchor anchors[4][STEP];
     __shared__ u64 outputs[4][STEP];
     const Gather& g = a.g;
     Block b = block_of(blockIdx.x, a.n_tiles, a.m_tiles, g.groups);
@@ -210,16 +219,16 @@ template <class E, int BN, bool SPLIT> DEVICE void conv_mma_weights(const Weight
     auto table = [&](u32 step) {
         if (tid >= STEP) return;
         const u32 k = step * STEP + tid;
-        places[step % 4][tid] = {NO_PLACE, 0, 0, 0};
+        anchors[step % 4][tid] = {NO_ANCHOR, 0, 0, 0};
         outputs[step % 4][tid] = NOWHERE;
-        if (k < count) places[step % 4][tid] = locate(g, p, sample, start + k, outputs[step % 4][tid]);
+        if (k < count) anchors[step % 4][tid] = locate(g, p, sample, start + k, outputs[step % 4][tid]);
     };
     auto copy = [&](u32 step, u32 stage) {
         char* const at = memory + stage * BYTES;
 #pragma unroll
         for (int i = 0; i < 2; i++) {
             const u32 k = (tid + i * 256) / CHUNKS;
-            const Place q = places[step % 4][k];
+            const Anchor q = anchors[step % 4][k];
             u32 from;
             const bool on = meets(g.x, q, t, from);
             copy_async<16>(shared_address(at + k * A_PITCH + tid % CHUNKS * 16), on ? a.x + (q.n * length(g.x) + from) : a.x, on ? 16 : 0);
@@ -251,14 +260,25 @@ template <class E, int BN, bool SPLIT> DEVICE void conv_mma_weights(const Weight
     }
 }
 
+// Two blocks on a multiprocessor hide each other's waits; the three products of tf32x3 need the registers of both.
 #define CONV(name, E, SPLIT)                                                                                             \
-    KERNEL(256, conv_##name##_128, ConvArgs<E, E>) { conv_mma<E, 128, SPLIT, false>(a); }                                \
-    KERNEL(256, conv_##name##_64, ConvArgs<E, E>) { conv_mma<E, 64, SPLIT, false>(a); }                                  \
-    KERNEL(256, conv_flip_##name##_128, ConvArgs<E, E>) { conv_mma<E, 128, SPLIT, true>(a); }                            \
-    KERNEL(256, conv_flip_##name##_64, ConvArgs<E, E>) { conv_mma<E, 64, SPLIT, true>(a); }                              \
-    KERNEL(256, conv_weights_##name##_128, WeightArgs<E>) { conv_mma_weights<E, 128, SPLIT>(a); }                        \
-    KERNEL(256, conv_weights_##name##_64, WeightArgs<E>) { conv_mma_weights<E, 64, SPLIT>(a); }
+    KERNEL_BOUNDS(256, SPLIT ? 1 : 2, conv_##name##_128, ConvArgs<E, E>) { conv_mma<E, 128, SPLIT, false>(a); }          \
+    KERNEL_BOUNDS(256, 2, conv_##name##_64, ConvArgs<E, E>) { conv_mma<E, 64, SPLIT, false>(a); }                        \
+    KERNEL_BOUNDS(256, SPLIT ? 1 : 2, conv_flip_##name##_128, ConvArgs<E, E>) { conv_mma<E, 128, SPLIT, true>(a); }      \
+    KERNEL_BOUNDS(256, 2, conv_flip_##name##_64, ConvArgs<E, E>) { conv_mma<E, 64, SPLIT, true>(a); }                    \
+    KERNEL_BOUNDS(256, SPLIT ? 1 : 2, conv_weights_##name##_128, WeightArgs<E>) { conv_mma_weights<E, 128, SPLIT>(a); }  \
+    KERNEL_BOUNDS(256, 2, conv_weights_##name##_64, WeightArgs<E>) { conv_mma_weights<E, 64, SPLIT>(a); }
+#if MMA_ALL
+#ifdef CONV_BF16
 CONV(bf16, bf16, false)
+#endif
+#ifdef CONV_F16
 CONV(f16, f16, false)
+#endif
+#ifdef CONV_TF32
 CONV(tf32, float, false)
+#endif
+#ifdef CONV_TF32X3
 CONV(tf32x3, float, true)
+#endif
+#endif

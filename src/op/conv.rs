@@ -1,15 +1,13 @@
 //! Convolution: y(p, f) = b(f) + Σ_(t,i) x(q, i)·w(t, i, f), summed over the taps t and input positions q that meet
 //! output p (see [`im2col`](super::im2col)) and the channels i of f's group; its gradients wrt x and w.
 
-use super::cast::Narrowed;
 use super::conv_cpu as loops;
 pub use super::conv_cpu::End;
-use super::conv_cuda::{CudaConv, CudaEnd};
 use super::conv_plan::Gather;
 use super::simd::lanes;
-use crate::device::{Cpu, Cuda, Device, Isa, Ptr};
-use crate::memory::{GradMode, Planner, Slot, Space, Step};
-use crate::{DType, Error, Extent, Real, Result, Window, real};
+use crate::device::{Cpu, Isa};
+use crate::memory::{GradMode, Planner, Slot, Space};
+use crate::{Error, Extent, Real, Result, Window, real};
 
 /// The sizes of a convolution: input, output, window, groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +92,7 @@ const CHUNKS: usize = 16;
 
 impl Conv {
     /// Plans all three directions, or only the one that inference takes: forward, or (`flip`) backward.
-    fn plan(g: Geometry, flip: bool, (isa, threads): (Isa, usize), p: &mut Planner<'_>) -> Result<Self> {
+    pub(super) fn plan(g: Geometry, flip: bool, (isa, threads): (Isa, usize), p: &mut Planner<'_>) -> Result<Self> {
         let lanes = real!(p.dtype(), T => lanes::<T>(isa));
         let (mut conv, all) = Self::new(g, p.capacity(), lanes, threads)?;
         let len = if p.mode().differentiable() { all } else { conv.gather_len(flip).max(1) };
@@ -160,96 +158,6 @@ impl Conv {
     pub fn weights<T: Real>(&self, cpu: &Cpu, x: &[T], dy: &[T], dw: &mut [T], mode: GradMode, scratch: &mut [T]) {
         let scratch = scratch.split_at_mut(part(self.tasks * self.forward.copy_len()));
         loops::weights(cpu, &self.forward, self.lanes, (self.tasks, self.chunks), x, dy, dw, mode, scratch);
-    }
-}
-
-/// A convolution planned for the device of a network.
-#[derive(Debug)]
-pub(crate) enum Engine {
-    /// Loops over slices.
-    Cpu(Conv),
-    /// Kernels.
-    Cuda(Box<OnCuda>),
-}
-
-/// The kernels of a convolution with what they need from the plan.
-#[derive(Debug)]
-pub(crate) struct OnCuda {
-    op: CudaConv,
-    /// The weights in f32, and in the type of activations where a kernel reads them so.
-    w: Slot,
-    narrowed: Option<Narrowed>,
-    /// Partial sums of the weight gradient.
-    work: Option<Slot>,
-}
-
-impl Engine {
-    /// Plans all three directions of a convolution with weights `w`, or only the one that inference takes: forward, or
-    /// (`flip`) backward.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for sizes that the device cannot compute, and what
-    /// [`Planner::kernel`] returns.
-    pub fn plan(g: Geometry, flip: bool, w: Slot, p: &mut Planner<'_>) -> Result<Self> {
-        let op = match p.device() {
-            Device::Cpu(cpu) => return Conv::plan(g, flip, (cpu.isa(), cpu.threads()), p).map(Self::Cpu),
-            Device::Cuda(cuda) => {
-                let only = (!p.mode().differentiable()).then_some(flip);
-                CudaConv::new(&g, p.capacity(), p.precision(), only, cuda)?
-            }
-        };
-        let narrowed = op.narrow().then(|| Narrowed::plan(w, g.weight_len()?, p)).transpose()?;
-        let work = (op.work() > 0).then(|| p.scratch(DType::F32, op.work()));
-        Ok(Self::Cuda(Box::new(OnCuda { op, w, narrowed, work })))
-    }
-
-    /// The CPU's plan.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Order`](crate::ErrorKind::Order) in a plan for a GPU.
-    pub fn cpu(&self) -> Result<&Conv> {
-        match self {
-            Self::Cpu(conv) => Ok(conv),
-            Self::Cuda(_) => Err(Error::order("convolution", "planned for a GPU, run on a CPU")),
-        }
-    }
-
-    /// The GPU's plan.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Order`](crate::ErrorKind::Order) in a plan for the CPU.
-    pub fn cuda(&self) -> Result<&OnCuda> {
-        match self {
-            Self::Cuda(conv) => Ok(conv),
-            Self::Cpu(_) => Err(Error::order("convolution", "planned for a CPU, run on a GPU")),
-        }
-    }
-}
-
-impl OnCuda {
-    /// Makes the copy of the weights that the kernels read. Once in a forward pass, before all else.
-    pub fn refresh(&self, s: &Step<'_>, cuda: &Cuda) -> Result<()> {
-        self.narrowed.as_ref().map_or(Ok(()), |w| w.refresh(s, cuda))
-    }
-
-    fn w(&self, s: &Step<'_>) -> Result<Ptr> {
-        self.narrowed.as_ref().map_or_else(|| s.ptr(self.w), |w| w.ptr(s))
-    }
-
-    /// y = conv(x, w), with an end.
-    pub fn forward(&self, s: &Step<'_>, cuda: &Cuda, x: Slot, end: CudaEnd, y: Slot) -> Result<()> {
-        self.op.forward(cuda, s.rows(), (s.ptr(x)?, self.w(s)?, s.ptr(y)?), end)
-    }
-
-    /// dx from dy; with a bias it is the forward pass of the transposed convolution.
-    pub fn backward(&self, s: &Step<'_>, cuda: &Cuda, dy: Slot, end: CudaEnd, dx: Slot) -> Result<()> {
-        self.op.backward(cuda, s.rows(), (s.ptr(dy)?, self.w(s)?, s.ptr(dx)?), end)
-    }
-
-    /// dw from x and dy.
-    pub fn weights(&self, s: &Step<'_>, cuda: &Cuda, x: Slot, dy: Slot, dw: Slot, mode: GradMode) -> Result<()> {
-        let work = self.work.map_or(Ok(Ptr::NULL), |work| s.ptr(work))?;
-        self.op.weights(cuda, s.rows(), (s.ptr(x)?, s.ptr(dy)?, s.ptr(dw)?), mode, work)
     }
 }
 

@@ -7,6 +7,8 @@
 //! | grouped | `conv_grouped*` | groups of a few channels and filters: depthwise |
 //! | wide, narrow | `conv.cu` | everything else, by the number of columns |
 //!
+//! Windows of one tap, or of a whole sample, are plain products (`conv_engine.rs`).
+//!
 //! The weight gradient is a long sum over the outputs of all samples. It is cut into chunks whose number depends on the
 //! shape and the capacity alone; their sums go to a workspace and are added in order.
 
@@ -143,8 +145,8 @@ impl Gathering {
             Path::Few { columns, width } => few_shared(&s, columns, width),
             _ => 0,
         };
-        let kernel = cuda.kernel(source(path), &name)?;
-        let start = s.sparse.then(|| cuda.kernel(&CONV, &format!("conv_start_{suffix}"))).transpose()?;
+        let kernel = cuda.kernel(source(path, precision), &name)?;
+        let start = s.sparse.then(|| cuda.kernel(&SUM, &format!("conv_start_{suffix}"))).transpose()?;
         let narrow = matches!(path, Path::Tensor { .. });
         let this = Self { launches: s.launches(), sizes: s, path, name, kernel, start, shared, narrow };
         fits(this.blocks(capacity), capacity)?;
@@ -301,9 +303,9 @@ impl Weights {
         let chunks = BLOCKS.div_ceil((blocks * parts).max(1)).min(total / least).max(total.div_ceil(1 << 29)).max(1);
         let covered: usize = s.parts.iter().map(|p| p.all as usize).sum();
         let this = Self {
-            kernel: cuda.kernel(source(path), &name)?,
-            sum: cuda.kernel(&CONV, "conv_sum")?,
-            clear: (covered < g.window.taps()).then(|| cuda.kernel(&CONV, "conv_clear")).transpose()?,
+            kernel: cuda.kernel(source(path, precision), &name)?,
+            sum: cuda.kernel(&SUM, "conv_sum")?,
+            clear: (covered < g.window.taps()).then(|| cuda.kernel(&SUM, "conv_clear")).transpose()?,
             sizes: s,
             path,
             name,
@@ -456,17 +458,39 @@ fn unplanned() -> Error {
     Error::order("convolution", "this direction was not planned").hint("plan with gradients")
 }
 
-fn source(path: Path) -> &'static Source {
-    match path {
-        Path::Tensor { .. } => &CONV_MMA,
-        Path::Tiles { .. } => &CONV,
-        Path::Few { .. } | Path::Grouped { .. } => &CONV_DIRECT,
+/// The part of a file that has kernels of one path for one precision: compiling all would take seconds.
+fn source(path: Path, precision: Precision) -> &'static Source {
+    use crate::DType::{Bf16, F16};
+    match (path, precision, precision.storage()) {
+        (Path::Tensor { .. }, Precision::TF32, _) => &MMA_TF32,
+        (Path::Tensor { .. }, Precision::FP32x3, _) => &MMA_TF32X3,
+        (Path::Tensor { .. }, _, Bf16) => &MMA_BF16,
+        (Path::Tensor { .. }, _, _) => &MMA_F16,
+        (Path::Tiles { .. }, _, Bf16) => &TILES_BF16,
+        (Path::Tiles { .. }, _, F16) => &TILES_F16,
+        (Path::Tiles { .. }, _, _) => &TILES_F32,
+        (Path::Few { .. } | Path::Grouped { .. }, _, Bf16) => &DIRECT_BF16,
+        (Path::Few { .. } | Path::Grouped { .. }, _, F16) => &DIRECT_F16,
+        (Path::Few { .. } | Path::Grouped { .. }, _, _) => &DIRECT_F32,
     }
 }
 
-const CONV: Source = Source::new("conv", include_str!("../../kernels/conv.cu"));
-const CONV_DIRECT: Source = Source::new("conv_direct", include_str!("../../kernels/conv_direct.cu"));
-const CONV_MMA: Source = Source::new("conv_mma", include_str!("../../kernels/conv_mma.cu"));
+macro_rules! part {
+    ($name:literal, $define:literal, $file:literal) => {
+        Source::new($name, concat!("#define ", $define, "\n", include_str!(concat!("../../kernels/", $file))))
+    };
+}
+const SUM: Source = Source::new("conv_sum", include_str!("../../kernels/conv_sum.cu"));
+const TILES_F32: Source = part!("conv_f32", "CONV_F32", "conv.cu");
+const TILES_BF16: Source = part!("conv_bf16", "CONV_BF16", "conv.cu");
+const TILES_F16: Source = part!("conv_f16", "CONV_F16", "conv.cu");
+const DIRECT_F32: Source = part!("conv_direct_f32", "CONV_F32", "conv_direct.cu");
+const DIRECT_BF16: Source = part!("conv_direct_bf16", "CONV_BF16", "conv_direct.cu");
+const DIRECT_F16: Source = part!("conv_direct_f16", "CONV_F16", "conv_direct.cu");
+const MMA_BF16: Source = part!("conv_mma_bf16", "CONV_BF16", "conv_mma.cu");
+const MMA_F16: Source = part!("conv_mma_f16", "CONV_F16", "conv_mma.cu");
+const MMA_TF32: Source = part!("conv_mma_tf32", "CONV_TF32", "conv_mma.cu");
+const MMA_TF32X3: Source = part!("conv_mma_tf32x3", "CONV_TF32X3", "conv_mma.cu");
 
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,7 @@ pub mod conv;
 mod conv_args;
 mod conv_cpu;
 pub(crate) mod conv_cuda;
+pub(crate) mod conv_engine;
 mod conv_micro;
 mod conv_plan;
 pub mod elementwise;
