@@ -19,7 +19,7 @@ enum : Result {
     CAPTURE_UNSUPPORTED = 900, CAPTURE_INVALIDATED = 901, CAPTURE_UNMATCHED = 903, CAPTURE_ISOLATION = 905, GRAPH_UPDATE_FAILURE = 910,
 };
 const char* error_name(Result r);
-const char* error_text(Result r);
+const char* error_text(Result r); // the sentence of a fault where there was one
 
 struct Counts {
     std::atomic<uint64_t> launches{0}, graph_launches{0}, htod_copies{0}, htod_bytes{0}, dtoh_copies{0}, allocations{0},
@@ -30,7 +30,9 @@ extern Counts counts;
 // ---- errors
 // The first error that broke the device; every later call returns it.
 extern std::atomic<Result> broken;
-void set_fault(const std::string& sentence);
+void set_fault(Result r, const std::string& sentence);
+// The sentence of the last fault if it gave this result, or of any for 0; valid until the thread asks again.
+const char* fault_text(Result r);
 Result break_device(Result r, const std::string& sentence);
 // Whether a planned failure (kamacite_emulator_fail) is due now.
 bool fails_now(const char* what);
@@ -121,6 +123,8 @@ struct Request {
     void** extra;
 };
 Result launch(const Request& request);
+// Runs the blocks of a launch on this host thread and, if they take long, on others that are idle.
+Result run_everywhere(Function& f, Launch launch);
 
 int capability(); // e.g. 90
 double now_milliseconds();

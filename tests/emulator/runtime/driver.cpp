@@ -284,7 +284,7 @@ Result cuModuleLoadDataEx(Module** out, const void* image, unsigned, int*, void*
     Loaded first;
     std::string error;
     if (!m->load(first, error)) {
-        set_fault("the kernels did not load: " + error);
+        set_fault(INVALID_IMAGE, "the kernels did not load: " + error);
         return INVALID_IMAGE;
     }
     for (auto& [name, kernel] : first.kernels) {

@@ -7,19 +7,21 @@ Counts counts;
 std::atomic<Result> broken{SUCCESS};
 static std::mutex mutex;
 static std::string fault_sentence;
+static Result fault_result = SUCCESS; // what the call or the kernel with that sentence returned
 static struct Plan {
     std::string what;
     int after = 0;
 } plan;
 
-void set_fault(const std::string& sentence) {
+void set_fault(Result r, const std::string& sentence) {
     std::lock_guard<std::mutex> lock(mutex);
     fault_sentence = sentence;
+    fault_result = r;
     if (getenv("KAMACITE_EMULATED_VERBOSE")) fprintf(stderr, "kamacite emulator: %s\n", sentence.c_str());
 }
 
 Result break_device(Result r, const std::string& sentence) {
-    set_fault(sentence);
+    set_fault(r, sentence);
     Result none = SUCCESS;
     broken.compare_exchange_strong(none, r);
     return r;
@@ -58,7 +60,16 @@ const char* error_name(Result r) {
     }
 }
 
+const char* fault_text(Result r) {
+    static thread_local std::string copy;
+    std::lock_guard<std::mutex> lock(mutex);
+    if (r != SUCCESS && r != fault_result) return nullptr;
+    copy = fault_sentence;
+    return copy.c_str();
+}
+
 const char* error_text(Result r) {
+    if (const char* sentence = r ? fault_text(r) : nullptr) return sentence;
     switch (r) {
     case SUCCESS: return "no error";
     case INVALID_VALUE: return "invalid argument";
@@ -90,12 +101,7 @@ using namespace emulator;
 extern "C" {
 
 // The sentence of the last fault, or an empty one. Valid until the thread asks again.
-const char* kamacite_emulator_fault() {
-    static thread_local std::string copy;
-    std::lock_guard<std::mutex> lock(emulator::mutex);
-    copy = fault_sentence;
-    return copy.c_str();
-}
+const char* kamacite_emulator_fault() { return fault_text(SUCCESS); }
 void kamacite_emulator_counts(uint64_t out[8]) {
     const std::atomic<uint64_t>* all[8] = {&counts.launches, &counts.graph_launches, &counts.htod_copies, &counts.htod_bytes,
         &counts.dtoh_copies, &counts.allocations, &counts.synchronisations, &counts.nodes_replayed};
@@ -116,5 +122,6 @@ void kamacite_emulator_reset() {
     broken = SUCCESS;
     plan = Plan();
     fault_sentence.clear();
+    fault_result = SUCCESS;
 }
 }

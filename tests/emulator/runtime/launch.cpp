@@ -1,6 +1,7 @@
 // Runs a grid: block after block on the processor of the calling host thread.
 #include "processor.h"
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <csignal>
 #include <cstdarg>
@@ -34,10 +35,14 @@ static std::vector<Processor*> idle;
 static unsigned made = 0;
 
 unsigned processor_count() {
-    static unsigned n = std::min(16u, std::max(1u, std::thread::hardware_concurrency()));
+    static const unsigned n = [] {
+        const char* v = getenv("KAMACITE_EMULATED_THREADS");
+        unsigned asked = v ? (unsigned)atoi(v) : 0;
+        return std::min(16u, std::max(1u, asked ? asked : std::thread::hardware_concurrency()));
+    }();
     return n;
 }
-Processor* acquire_processor() {
+Processor* acquire_processor(bool wait) {
     std::unique_lock<std::mutex> lock(pool_mutex);
     for (;;) {
         if (!idle.empty()) {
@@ -52,6 +57,7 @@ Processor* acquire_processor() {
             p->id = made++;
             return p;
         }
+        if (!wait) return nullptr;
         pool_changed.wait(lock);
     }
 }
@@ -85,6 +91,7 @@ bool Processor::run(const Launch& l) {
         run_blocks();
     } else {
         fine = false;
+        launch.blocks->stop = true;
         launch.kernel->poison_all();
         reset_fibers();
         for (auto& t : threads) {
@@ -116,21 +123,34 @@ void Processor::run_blocks() {
         }
     }
     Kernel& kernel = *launch.kernel;
-    uint64_t number = 0;
-    for (unsigned z = 0; z < g.z; z++)
-        for (unsigned y = 0; y < g.y; y++)
-            for (unsigned x = 0; x < g.x; x++) {
-                here.block = {x, y, z};
-                start_block(number++);
-                starting = next();
-                fiber = take_fiber();
-                kamacite_emulator_switch(&launcher, fiber->stack_pointer);
-                check_shared_slack();
-            }
+    Blocks& blocks = *launch.blocks;
+    auto begun = std::chrono::steady_clock::now();
+    bool first = true;
+    for (uint64_t i; !blocks.stop && (i = blocks.next++) < blocks.total; first = false) {
+        run_block(i, first);
+        if (!launch.helps && blocks.ask_for_help && std::chrono::steady_clock::now() - begun > std::chrono::microseconds(200)) {
+            auto ask = std::move(blocks.ask_for_help);
+            blocks.ask_for_help = nullptr;
+            ask();
+        }
+    }
     // Looking through everything takes longer than many kernels: after launches 1, 2, 4, 8 ...
     if ((kernel.launches & (kernel.launches + 1)) == 0) kernel.find_used();
     kernel.launches++;
     kernel.poison_used();
+}
+
+void Processor::run_block(uint64_t i, bool first) {
+    const uint3 g = launch.grid;
+    if (order == Order::Reverse) i = launch.blocks->total - 1 - i;
+    launch.kernel->here->block = {(unsigned)(i % g.x), (unsigned)(i / g.x % g.y), (unsigned)(i / g.x / g.y)};
+    start_block(i, first);
+    starting = next();
+    fiber = take_fiber();
+    kamacite_emulator_switch(&launcher, fiber->stack_pointer);
+    check_shared_slack();
+    // What a kernel uses of the static shared memory is seen after its first block.
+    if (first && !launch.kernel->launches) launch.kernel->find_used();
 }
 
 // Extends the used part by everything that is no longer poison, and poisons that again.
@@ -150,10 +170,9 @@ void Kernel::find_used() {
     search(shared_begin, begin);
 }
 
-void Processor::start_block(uint64_t number) {
+void Processor::start_block(uint64_t index, bool first) {
     unsigned count = launch.block.x * launch.block.y * launch.block.z;
-    if (number) launch.kernel->poison_used();
-    if (number == 1 && launch.kernel->launches == 0) launch.kernel->find_used();
+    if (!first) launch.kernel->poison_used();
     if (launch.shared_bytes) memset(shared, 0xff, (size_t)(shared_area + AREA - shared));
     for (unsigned i = 0; i < count; i++) threads[i].fiber = nullptr;
     unsigned full = (count + 31) / 32;
@@ -170,7 +189,7 @@ void Processor::start_block(uint64_t number) {
     live = count;
     spins = 0;
     warp = order == Order::Reverse ? full - 1 : 0;
-    random = number * 0x9e3779b97f4a7c15ull + 12345;
+    random = index * 0x9e3779b97f4a7c15ull + 12345;
 }
 
 // Writes between the end of the dynamic shared memory and the inaccessible page.

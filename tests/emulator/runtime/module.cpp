@@ -53,7 +53,7 @@ Kernel* Module::kernel_for(unsigned processor, const std::string& name) {
         it = copies.emplace(processor, Loaded()).first;
         std::string error;
         if (!load(it->second, error)) {
-            set_fault("a second copy of the kernels did not load: " + error);
+            set_fault(INVALID_IMAGE, "a second copy of the kernels did not load: " + error);
             copies.erase(it);
             return nullptr;
         }

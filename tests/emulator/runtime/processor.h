@@ -1,7 +1,9 @@
 // A Processor runs the blocks of one launch at a time, on the host thread that launches. Threads of the block are fibers.
 #pragma once
 #include "../include/emulator.h"
+#include <atomic>
 #include <csetjmp>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -78,11 +80,20 @@ struct Kernel {
     void find_used();
 };
 
+// The blocks of a launch, which several processors may share.
+struct Blocks {
+    uint64_t total;
+    std::atomic<uint64_t> next{0};
+    std::atomic<bool> stop{false}; // after a fault
+    std::function<void()> ask_for_help; // called once by the first processor, when the launch turns out to be long
+};
 struct Launch {
     Kernel* kernel; // of the copy of its library that this processor loaded
     uint3 grid, block;
     unsigned shared_bytes;
     const void* arguments;
+    Blocks* blocks;
+    bool helps; // another processor began this launch
 };
 
 struct Processor {
@@ -117,11 +128,12 @@ struct Processor {
 
     Processor();
     ~Processor();
-    // Runs all blocks. False: a fault, told in `message`.
+    // Runs blocks until there are none left. False: a fault, told in `message`.
     bool run(const Launch& launch);
 
     void run_blocks();
-    void start_block(uint64_t number);
+    void run_block(uint64_t index, bool first);
+    void start_block(uint64_t index, bool first);
     void check_shared_slack();
     FullThread* next();
     void wait(const char* what, int line); // the running thread is in some waiting set; returns when it is ready again
@@ -141,7 +153,7 @@ struct Processor {
 // Of the host thread that calls; null unless it runs a kernel.
 extern thread_local Processor* processor __attribute__((tls_model("initial-exec")));
 
-Processor* acquire_processor();
+Processor* acquire_processor(bool wait); // null if all are busy and `wait` is false
 void release_processor(Processor* p);
 unsigned processor_count();
 Order current_order();

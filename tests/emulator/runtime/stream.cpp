@@ -29,7 +29,7 @@ Result forbid_capture(Stream* s) {
 }
 
 static Result refuse(const Request& r, const std::string& why) {
-    set_fault("kernel " + r.function->kernel.name + ": " + why);
+    set_fault(INVALID_VALUE, "kernel " + r.function->kernel.name + ": " + why);
     return INVALID_VALUE;
 }
 
@@ -37,20 +37,9 @@ static Result execute(Function* f, const Launch& proto, const std::vector<char>&
     if (Result b = broken) return b;
     counts.launches++;
     if (fails_now("launch")) return break_device(LAUNCH_FAILED, "kernel " + f->kernel.name + ": planned failure of a launch");
-    Processor* p = acquire_processor();
     Launch l = proto;
-    Kernel* k = f->module->kernel_for(p->id, f->kernel.name);
-    if (!k) {
-        release_processor(p);
-        return INVALID_IMAGE;
-    }
-    l.kernel = k;
     l.arguments = arguments.data();
-    bool fine = p->run(l);
-    std::string message = fine ? "" : p->message;
-    Result error = p->illegal_address ? ILLEGAL_ADDRESS : LAUNCH_FAILED;
-    release_processor(p);
-    if (!fine) return break_device(error, message);
+    if (Result r = run_everywhere(*f, l)) return r;
     std::string behind = written_behind();
     if (!behind.empty()) return break_device(ILLEGAL_ADDRESS, "kernel " + f->kernel.name + ": " + behind);
     return SUCCESS;
@@ -86,7 +75,7 @@ Result launch(const Request& r) {
     } else {
         return refuse(r, "no arguments");
     }
-    Launch l = {nullptr, r.grid, r.block, r.shared_bytes, nullptr};
+    Launch l = {nullptr, r.grid, r.block, r.shared_bytes, nullptr, nullptr, false};
     return submit(r.stream, [f, l, arguments] { return execute(f, l, arguments); });
 }
 

@@ -189,6 +189,39 @@ KERNEL(64, share, Args) {
     });
 }
 
+/// A launch that takes long is shared between host threads; every block runs once.
+#[test]
+fn long_launches_are_shared() {
+    let Some(e) = emulator() else { return };
+    let source = r#"
+#include "prelude.cuh"
+struct Args { float* y; u32 n; float by; };
+KERNEL(128, long_one, Args) {
+    __shared__ float tile[128];
+    for (u32 round = 0; round < a.n; round++) {
+        tile[threadIdx.x] = round;
+        __syncthreads();
+        a.y[blockIdx.x * 128 + threadIdx.x] += tile[127 - threadIdx.x] * a.by;
+        __syncthreads();
+    }
+    if (blockIdx.x == 300 && a.by == 0) __trap();
+}
+"#;
+    let module = e.module("long", source, &HEADERS, &[]).unwrap();
+    let f = e.function(module, "long_one").unwrap();
+    for order in device::ORDERS {
+        e.order(order);
+        let y = e.upload(&vec![0.5_f32; 400 * 128]);
+        e.launch(f, [400, 1, 1], 128, 0, std::ptr::null_mut(), &Args { y, n: 20, by: 1.0 }).unwrap();
+        assert!(e.download::<f32>(y, 400 * 128).unwrap().iter().all(|&v| v == 190.5), "{order:?}");
+    }
+    let y = e.upload(&vec![0.5_f32; 400 * 128]);
+    let failed = e.launch(f, [400, 1, 1], 128, 0, std::ptr::null_mut(), &Args { y, n: 20, by: 0.0 });
+    assert_eq!(failed, Err(719));
+    assert!(e.fault().starts_with("kernel long_one: __trap() by block (300,0,0)"), "{}", e.fault());
+    e.reset();
+}
+
 /// With late work, everything that the host does too early shows.
 #[test]
 fn late_work_runs_when_it_is_waited_for() {
@@ -222,7 +255,7 @@ fn late_work_runs_when_it_is_waited_for() {
     write(6.0);
     s.synchronize().unwrap();
     assert_eq!(e.download::<f32>(y, 4), Ok(vec![6.0; 4]), "overwritten too early");
-    let mut plain = vec![7.0_f32; 4];
+    let mut plain = [7.0_f32; 4];
     assert_eq!(unsafe { copy(y, plain.as_ptr(), 16, s.1) }, 0);
     plain.fill(8.0);
     s.synchronize().unwrap();
@@ -241,6 +274,11 @@ fn late_work_runs_when_it_is_waited_for() {
     // A fault shows at the wait.
     e.launch(f, [1, 1, 1], 64, 0, s.1, &Args { y: 0, n: 4, by: 0.0 }).unwrap();
     assert_eq!(s.synchronize(), Err(700));
+    let mut text: *const std::ffi::c_char = std::ptr::null();
+    type Text = unsafe extern "C" fn(c_int, *mut *const std::ffi::c_char) -> c_int;
+    assert_eq!(unsafe { e.get::<Text>("cuGetErrorString")(700, &mut text) }, 0);
+    let text = unsafe { std::ffi::CStr::from_ptr(text) }.to_string_lossy();
+    assert!(text.starts_with("kernel step: access through a null pointer"), "the driver's text tells the fault: {text}");
     late(0);
     e.reset();
 }
