@@ -213,6 +213,8 @@ impl Cuda {
 
     fn load(&self, source: &Source, name: &str) -> Result<Function> {
         let place = format!("kernel {name} of {}.cu", source.name);
+        // The module may have been loaded by another thread.
+        self.bound().map_err(|e| failed(&place, "no context", e))?;
         let module = self.module(source)?;
         let missing = |e| failed(&place, "not in its source", e);
         let function = module.load_function(name).map_err(missing)?;

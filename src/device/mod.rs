@@ -17,6 +17,8 @@ pub mod cpu;
 mod isa;
 mod kernel;
 mod split;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use cpu::Cpu;
 pub use cuda::Cuda;

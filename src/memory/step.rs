@@ -168,6 +168,11 @@ impl Step<'_> {
         self.store.control.ptr(0)
     }
 
+    /// Where the norm of gradients is summed up on a GPU.
+    pub(crate) fn norm_words(&self) -> Result<Ptr> {
+        self.store.norm.ptr(0)
+    }
+
     /// Hands the elements of a slot to `f`, wherever they lie; on a GPU it waits for the device.
     pub(crate) fn host_read<T: Element, R>(&self, slot: Slot, f: impl FnOnce(&[T]) -> R) -> Result<R> {
         self.arena(slot).host_read(slot.index as usize, self.rows, f)

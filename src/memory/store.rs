@@ -4,6 +4,7 @@ use super::plan::{Param, ParamKind, ParamSpec};
 use super::{ALIGN, Arena, Region, Slot, Space};
 use crate::device::Device;
 use crate::device::control::Control;
+use crate::optim::NORM_WORDS;
 use crate::rng::Init;
 use crate::{DType, Error, Result, real};
 use std::collections::HashMap;
@@ -43,6 +44,8 @@ pub(crate) struct Store {
     pub average: Arena,
     /// The control block of a GPU; without memory on the CPU.
     pub control: Arena,
+    /// Where a GPU sums the squares of gradients; without memory on the CPU.
+    pub norm: Arena,
     /// Factor on loss gradients at the start; 1 but for f16.
     pub loss_scale: f32,
     device: Device,
@@ -63,6 +66,7 @@ impl Store {
             words: Arena::empty(),
             average: Arena::empty(),
             control: Arena::empty(),
+            norm: Arena::empty(),
             loss_scale: 1.0,
             sealed: false,
         }
@@ -92,6 +96,10 @@ impl Store {
         let (bytes, regions) = lay_out(&mut self.states, self.dtype)?;
         self.state = Arena::new(&self.device, bytes, regions)?;
         self.control = control(&self.device, self.loss_scale)?;
+        if self.device.is_cuda() {
+            let region = Region { offset: 0, len: NORM_WORDS, row: None, dtype: DType::F64 };
+            self.norm = Arena::new(&self.device, NORM_WORDS * 8, vec![region])?;
+        }
         for (arena, entries) in [(&self.weights, &self.params), (&self.state, &self.states)] {
             for (i, e) in entries.iter().enumerate() {
                 real!(self.dtype, T => {

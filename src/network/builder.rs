@@ -138,6 +138,7 @@ impl ModelBuilder {
             current: None,
             copy: Vec::new(),
             scaled: false,
+            clipped: false,
         };
         model.find_runs();
         Ok(model)

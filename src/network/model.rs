@@ -56,6 +56,8 @@ pub struct Model {
     pub(super) copy: Vec<f32>,
     /// The last backward pass began at the losses, whose gradients carry the loss scale.
     pub(super) scaled: bool,
+    /// On a GPU: clipping by norm has left a factor for the next update in the control block.
+    pub(super) clipped: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -272,11 +274,16 @@ impl Model {
 
     /// Bounds the gradients; returns the factor to hand to [`Model::step_at`] as `grad_scale`.
     ///
+    /// On a GPU nothing waits for the norm: the factor stays there for the next update, and 1 comes back. A norm that is not finite
+    /// then makes this and all later updates no-ops, as a loss that is not finite does.
+    ///
     /// # Errors
-    /// [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a gradient whose norm is NaN or infinite.
+    /// On the CPU [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a gradient whose norm is NaN or infinite.
     pub fn clip(&mut self, clip: &Clip) -> Result<f64> {
         let s = self.step_view(&self.store.words, 0, Mode::Train, Grads::Skip, self.forwards);
-        clip.apply(&s, self.store.flat(Space::Grad), &self.ranges)
+        let factor = clip.apply(&s, self.store.flat(Space::Grad), &self.ranges, self.scaled)?;
+        self.clipped = self.device.is_cuda() && matches!(clip, Clip::Norm(_));
+        Ok(factor)
     }
 
     /// Updates the parameters from their gradients, at the optimizer's own learning rate.
@@ -292,7 +299,7 @@ impl Model {
     /// # Errors
     /// As [`Model::step`].
     pub fn step_at(&mut self, optimizer: &dyn Optimizer, learning_rate: f64, grad_scale: f64) -> Result<()> {
-        self.set_step(StepParams { forward: self.forwards, update: self.updates, cursor: 0, learning_rate })?;
+        self.set_step(StepParams { forward: self.forward_key(), update: self.updates, cursor: 0, learning_rate })?;
         self.check_overflow()?;
         self.update_parameters(optimizer, learning_rate, grad_scale * self.unscaled()?)?;
         self.adapt_loss_scale()?;
@@ -314,9 +321,11 @@ impl Model {
         for run in &self.runs {
             let RunSpec { range, lr_scale, decay } = run.clone();
             let learning_rate = learning_rate * lr_scale;
-            let run = Run { w, dw, words, range, learning_rate, lr_scale, grad_scale, decay, step: self.updates };
+            let (clipped, step) = (self.clipped, self.updates);
+            let run = Run { w, dw, words, range, learning_rate, lr_scale, grad_scale, clipped, decay, step };
             optimizer.update(&s, &run)?;
         }
+        self.clipped = false;
         Ok(())
     }
 
@@ -325,6 +334,18 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
     pub fn average(&mut self, ema: &Ema) -> Result<()> {
+        let update = self.updates.saturating_sub(1);
+        self.set_step(StepParams { forward: self.forward_key(), update, ..StepParams::default() })?;
+        self.move_average(ema)
+    }
+
+    /// The key of the random numbers of the last forward pass: its backward pass may still come.
+    fn forward_key(&self) -> u64 {
+        self.current.map_or(self.forwards, |c| c.forward)
+    }
+
+    /// The average alone. A GPU takes the number of the update from its control block.
+    pub(crate) fn move_average(&mut self, ema: &Ema) -> Result<()> {
         self.store.reserve_average()?;
         let (average, w) = (Slot { space: Space::Average, index: 0 }, self.store.flat(Space::Weight));
         let s = self.step_view(&self.store.average, 0, Mode::Train, Grads::Skip, self.forwards);

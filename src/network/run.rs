@@ -173,6 +173,8 @@ impl Model {
             return Err(e.hint("the former carry the loss scale; use BF16"));
         }
         self.scaled = scaled;
+        // A factor from clipping belongs to the gradients that this pass overwrites.
+        self.clipped &= grads != Grads::Write;
         match seed {
             Seed::Loss if c.seeded => {}
             Seed::Loss => {

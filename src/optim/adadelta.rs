@@ -7,11 +7,13 @@
 //! # Source
 //! Zeiler 2012, "ADADELTA: an adaptive learning rate method"; the factor η is 1 there.
 
+use super::cuda::Sweep;
 use super::{CHUNK, Optimizer, Run, cut, demand_epsilon, demand_rate, demand_share, view};
 use crate::device::{Cpu, Device, per_isa};
 use crate::layer::{Fields, fields};
 use crate::memory::{Element, Step};
 use crate::{Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Adadelta: steps in the units of the weights, so that the learning rate is 1 in the paper.
@@ -85,7 +87,10 @@ impl Optimizer for Adadelta {
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep::<T>(cpu, s, run)),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let args = AdadeltaArgs { run: run.on_device(s, self.words(), self.weight_decay)?, rho: self.rho, eps: self.eps };
+                run.launch(cuda, "adadelta", &args)
+            }
         }
     }
 }
@@ -107,6 +112,14 @@ impl Adadelta {
         cpu.split(CHUNK, parts, |_, (w, dw, v, a)| adadelta(cpu, k, w, dw, v, a));
         Ok(())
     }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct AdadeltaArgs {
+    run: Sweep,
+    rho: f64,
+    eps: f64,
 }
 
 #[derive(Clone, Copy)]

@@ -11,11 +11,13 @@
 //! Kingma & Ba 2015, "Adam: a method for stochastic optimization"; Reddi, Kale & Kumar 2018, "On the convergence of Adam
 //! and beyond".
 
+use super::cuda::Sweep;
 use super::{CHUNK, Optimizer, Run, cut, demand_epsilon, demand_rate, demand_share, view};
 use crate::device::{Cpu, Device, per_isa};
 use crate::layer::{Fields, fields};
 use crate::memory::{Element, Step};
 use crate::{Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Adam with weight decay as part of the gradient (L2); see [`AdamW`](super::AdamW) for decay of the weights themselves.
@@ -95,7 +97,7 @@ impl Optimizer for Adam {
     }
 
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
-        self.moments.update(s, run, run.decay(self.weight_decay), 1.0)
+        self.moments.update(s, run, self.weight_decay, false)
     }
 }
 
@@ -122,15 +124,27 @@ impl Moments {
         2 + usize::from(self.amsgrad)
     }
 
-    /// One sweep; `decay` goes into the gradient, `shrink` multiplies the weights first.
-    pub fn update(&self, s: &Step<'_>, run: &Run<'_>, decay: f64, shrink: f64) -> Result<()> {
+    /// One sweep. Weight decay at this rate goes into the gradient or, `decoupled`, shrinks the weights first.
+    pub fn update(&self, s: &Step<'_>, run: &Run<'_>, rate: f64, decoupled: bool) -> Result<()> {
         match s.device() {
-            Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep(cpu, s, run, self.factors::<T>(run, decay, shrink))),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep(cpu, s, run, self.factors::<T>(run, rate, decoupled))),
+            Device::Cuda(cuda) => {
+                let args = AdamArgs {
+                    run: run.on_device(s, self.words(), rate)?,
+                    beta1: self.beta1,
+                    beta2: self.beta2,
+                    eps: self.eps,
+                    decoupled: u32::from(decoupled),
+                    unused: 0,
+                };
+                run.launch(cuda, if self.amsgrad { "adam_amsgrad" } else { "adam" }, &args)
+            }
         }
     }
 
-    fn factors<T: Real>(&self, run: &Run<'_>, decay: f64, shrink: f64) -> Factors<T> {
+    fn factors<T: Real>(&self, run: &Run<'_>, rate: f64, decoupled: bool) -> Factors<T> {
+        let decay = run.decay(rate);
+        let (decay, shrink) = if decoupled { (0.0, 1.0 - run.learning_rate * decay) } else { (decay, 1.0) };
         let t = run.step as f64 + 1.0;
         let [bias1, bias2] = [self.beta1, self.beta2].map(|beta| 1.0 - libm::pow(beta, t));
         Factors {
@@ -159,6 +173,17 @@ impl Moments {
         }
         Ok(())
     }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct AdamArgs {
+    run: Sweep,
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    decoupled: u32,
+    unused: u32,
 }
 
 #[derive(Clone, Copy)]

@@ -86,7 +86,7 @@ impl Optimizer for AdamW {
     }
 
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
-        self.moments.update(s, run, 0.0, 1.0 - run.learning_rate * run.decay(self.weight_decay))
+        self.moments.update(s, run, self.weight_decay, true)
     }
 }
 

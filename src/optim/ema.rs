@@ -7,10 +7,12 @@
 //! Polyak & Juditsky 1992, "Acceleration of stochastic approximation by averaging"; the warm-up as in TensorFlow's
 //! `ExponentialMovingAverage`.
 
+use super::cuda::{OPTIM, part};
 use super::{CHUNK, cut, demand_share, view};
-use crate::device::{Device, per_isa};
+use crate::device::{Device, Grid, Ptr, per_isa};
 use crate::memory::{Slot, Step};
 use crate::{Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -56,7 +58,7 @@ impl Ema {
         if self.warm_up { self.decay.min((1.0 + t) / (10.0 + t)) } else { self.decay }
     }
 
-    /// Moves the average towards the weights, within one run of both arenas.
+    /// Moves the average towards the weights, within one run of both arenas. A kernel reads `step` from `Control`.
     ///
     /// # Errors
     /// Device failures only.
@@ -67,10 +69,33 @@ impl Ema {
                 let rest = T::of(1.0 - self.decay(step));
                 cpu.split(CHUNK, (cut(&mut a, range)?, view(&w, range)?), |_, (a, w)| approach(cpu, rest, a, w));
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let args = EmaArgs {
+                    control: s.control()?,
+                    average: part(s, average, range)?,
+                    w: part(s, w, range)?,
+                    n: range.len() as u64,
+                    decay: self.decay,
+                    warm_up: u32::from(self.warm_up),
+                    unused: 0,
+                };
+                cuda.kernel::<EmaArgs>(&OPTIM, "ema")?.launch(cuda, Grid::cover(range.len()), &args)?;
+            }
         }
         Ok(())
     }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct EmaArgs {
+    control: Ptr,
+    average: Ptr,
+    w: Ptr,
+    n: u64,
+    decay: f64,
+    warm_up: u32,
+    unused: u32,
 }
 
 per_isa! {
@@ -87,12 +112,17 @@ mod tests {
     use super::super::testing::Machine;
     use super::*;
     use crate::DType;
+    use crate::device::testing::gpu;
 
     #[test]
     fn follows_its_equation() -> Result<()> {
-        for (dtype, epsilon) in [(DType::F32, f64::from(f32::EPSILON)), (DType::F64, f64::EPSILON)] {
+        let cpu = Device::cpu_threads(2)?;
+        let on_cpu = [(&cpu, DType::F32, f64::from(f32::EPSILON)), (&cpu, DType::F64, f64::EPSILON)];
+        let gpu = gpu();
+        let on_gpu = gpu.as_ref().map(|gpu| (gpu, DType::F32, f64::from(f32::EPSILON)));
+        for (device, dtype, epsilon) in on_cpu.into_iter().chain(on_gpu) {
             for ema in [Ema::new(0.9), Ema::new(0.9).warm_up()] {
-                let m = Machine::new(dtype, &[5, 40], 1, 2)?;
+                let m = Machine::on(device, dtype, &[5, 40], 1)?;
                 let run = 0..m.store.params[1].offset + 20;
                 let mut a = m.values(m.w())?;
                 m.set(Machine::word(0), |i| a[i])?;
@@ -101,7 +131,9 @@ mod tests {
                     m.set(m.w(), |i| if m.padding(i) { 0.0 } else { ((i as u64 * 7 + t * 13) % 11) as f64 - 5.0 })?;
                     let w = m.values(m.w())?;
                     let d = if ema.warm_up { 0.9_f64.min((1.0 + t as f64) / (10.0 + t as f64)) } else { 0.9 };
-                    ema.update(&m.step(), Machine::word(0), m.w(), &run, t)?;
+                    // A GPU takes the step from its control block.
+                    m.steer(|c| c.params.update = t)?;
+                    ema.update(&m.step(), Machine::word(0), m.w(), &run, if device.is_cuda() { 0 } else { t })?;
                     run.clone().for_each(|i| a[i] = d * a[i] + (1.0 - d) * w[i]);
                 }
                 let got = m.values(Machine::word(0))?;
@@ -110,6 +142,20 @@ mod tests {
                 assert_eq!(got[run.end..], start[run.end..]);
                 assert!((0..got.len()).all(|i| !m.padding(i) || got[i] == 0.0));
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_halted_average_stays() -> Result<()> {
+        let Some(gpu) = gpu() else { return Ok(()) };
+        let m = Machine::on(&gpu, DType::F32, &[40], 1)?;
+        m.set(Machine::word(0), |i| i as f64)?;
+        let before = m.values(Machine::word(0))?;
+        for (diverged, skip, stays) in [(1, 0, true), (0, 1, true), (0, 0, false)] {
+            m.steer(|c| (c.state.diverged, c.state.skip) = (diverged, skip))?;
+            Ema::new(0.5).update(&m.step(), Machine::word(0), m.w(), &(0..40), 0)?;
+            assert_eq!(m.values(Machine::word(0))? == before, stays);
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ mod adadelta;
 mod adam;
 mod adamw;
 mod clip;
+mod cuda;
 mod ema;
 mod plateau;
 mod rmsprop;
@@ -16,6 +17,7 @@ mod sgd;
 pub use adadelta::Adadelta;
 pub use adam::Adam;
 pub use adamw::AdamW;
+pub(crate) use clip::NORM_WORDS;
 pub use clip::{Clip, norm};
 pub use ema::Ema;
 pub use plateau::{EarlyStopping, EarlyStoppingState, Goal, PlateauState, ReduceOnPlateau, Verdict};
@@ -76,18 +78,25 @@ pub struct Run<'a> {
     pub lr_scale: f64,
     /// Factor on every gradient: from clipping by norm.
     pub grad_scale: f64,
+    /// On a GPU, whether a further factor on every gradient stands in `Control`, as `state.clip`: there the host does not know
+    /// the norm. All of them are divided by `state.loss_scale` as well.
+    pub clipped: bool,
     /// Whether weight decay applies.
     pub decay: bool,
-    /// Updates done before this one: 0 at the first.
+    /// Updates done before this one: 0 at the first. A kernel reads `params.update` of `Control`.
     pub step: u64,
 }
 
 impl Run<'_> {
     /// Word `i` of state, whole; take [`cut`] of it.
     fn word<'s, T: Real + crate::memory::Element>(&self, s: &'s Step<'_>, i: usize) -> Result<Write<'s, T>> {
+        s.write(self.word_slot(i)?)
+    }
+
+    fn word_slot(&self, i: usize) -> Result<Slot> {
         let missing =
             || Error::order("optimizer", "words of state").expected(format!("at least {}", i + 1)).got(self.words.len());
-        s.write(*self.words.get(i).ok_or_else(missing)?)
+        self.words.get(i).copied().ok_or_else(missing)
     }
 
     /// The weight decay of this run, where the rule's is `rate`.

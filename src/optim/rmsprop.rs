@@ -10,11 +10,13 @@
 //! Tieleman & Hinton 2012, "Lecture 6.5: RMSprop"; Graves 2013, "Generating sequences with recurrent neural networks"
 //! (centred). ε is outside of the root, as in PyTorch.
 
+use super::cuda::Sweep;
 use super::{CHUNK, Optimizer, Run, cut, demand_epsilon, demand_rate, demand_share, view};
 use crate::device::{Cpu, Device, per_isa};
 use crate::layer::{Fields, fields};
 use crate::memory::{Element, Step};
 use crate::{Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// RMSprop, optionally centred and with momentum.
@@ -108,7 +110,17 @@ impl Optimizer for RmsProp {
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep::<T>(cpu, s, run)),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let run_args = run.on_device(s, self.words(), self.weight_decay)?;
+                let args = RmsPropArgs { run: run_args, alpha: self.alpha, momentum: self.momentum, eps: self.eps };
+                let kernel = match (self.momentum > 0.0, self.centered) {
+                    (false, false) => "rmsprop",
+                    (true, false) => "rmsprop_momentum",
+                    (false, true) => "rmsprop_centered",
+                    (true, true) => "rmsprop_momentum_centered",
+                };
+                run.launch(cuda, kernel, &args)
+            }
         }
     }
 }
@@ -145,6 +157,15 @@ impl RmsProp {
         }
         Ok(())
     }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct RmsPropArgs {
+    run: Sweep,
+    alpha: f64,
+    momentum: f64,
+    eps: f64,
 }
 
 #[derive(Clone, Copy)]

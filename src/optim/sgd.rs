@@ -11,11 +11,13 @@
 //! # Source
 //! Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013, "On the importance of initialization and momentum".
 
+use super::cuda::Sweep;
 use super::{CHUNK, Optimizer, Run, cut, demand, demand_rate, demand_share, view};
 use crate::device::{Cpu, Device, per_isa};
 use crate::layer::{Fields, fields};
 use crate::memory::Step;
 use crate::{Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Stochastic gradient descent: w ← w − η·(dw + λ·w), or with momentum as above.
@@ -103,7 +105,15 @@ impl Optimizer for Sgd {
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep::<T>(cpu, s, run)),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let args = SgdArgs {
+                    run: run.on_device(s, self.words(), self.weight_decay)?,
+                    momentum: self.momentum,
+                    nesterov: u32::from(self.nesterov),
+                    velocity_form: u32::from(self.velocity_form),
+                };
+                run.launch(cuda, if self.words() == 0 { "sgd" } else { "sgd_momentum" }, &args)
+            }
         }
     }
 }
@@ -131,6 +141,15 @@ impl Sgd {
         }
         Ok(())
     }
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct SgdArgs {
+    run: Sweep,
+    momentum: f64,
+    nesterov: u32,
+    velocity_form: u32,
 }
 
 /// g = scale·dw + decay·w; v ← momentum·v + g; w ← w − (ahead·g + kept·v).
