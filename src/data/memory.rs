@@ -445,6 +445,10 @@ impl Dataset for Samples {
     fn weight(&self, index: usize) -> f32 {
         self.weights.as_ref().map_or(1.0, |w| w.get(index).copied().unwrap_or(0.0))
     }
+
+    fn varies(&self) -> bool {
+        false
+    }
 }
 
 impl From<Samples> for Arc<dyn Dataset> {

@@ -86,4 +86,10 @@ pub trait Dataset: Send + Sync {
 
     /// The weight of a sample in the loss; 1 for most sets.
     fn weight(&self, index: usize) -> f32;
+
+    /// Whether a sample may read otherwise in another epoch or under another seed, as augmented ones do. A set that never does may
+    /// be sent to a GPU once and for all.
+    fn varies(&self) -> bool {
+        true
+    }
 }

@@ -422,6 +422,9 @@ impl Dataset for Normalized {
     fn weight(&self, index: usize) -> f32 {
         self.data.weight(index)
     }
+    fn varies(&self) -> bool {
+        self.data.varies()
+    }
 }
 
 impl From<Normalized> for Arc<dyn Dataset> {

@@ -118,7 +118,7 @@ const BALANCED: u64 = 1 << 63;
 
 /// A view that replaces the index of a sample and passes the rest on.
 macro_rules! redirected {
-    ($name:ident, $len:expr, $weight:expr) => {
+    ($name:ident, $len:expr, $weight:expr, $varies:expr) => {
         impl Dataset for $name {
             fn len(&self) -> usize {
                 $len(self)
@@ -141,6 +141,9 @@ macro_rules! redirected {
             fn weight(&self, index: usize) -> f32 {
                 $weight(self, index)
             }
+            fn varies(&self) -> bool {
+                $varies(self)
+            }
         }
 
         impl From<$name> for Arc<dyn Dataset> {
@@ -151,8 +154,14 @@ macro_rules! redirected {
     };
 }
 
-redirected!(Subset, |s: &Subset| s.indices.len(), |s: &Subset, i: usize| s.indices.get(i).map_or(0.0, |&i| s.data.weight(i)));
-redirected!(Balanced, |s: &Balanced| s.data.len(), |s: &Balanced, _| s.data.weight(0));
+redirected!(
+    Subset,
+    |s: &Subset| s.indices.len(),
+    |s: &Subset, i: usize| s.indices.get(i).map_or(0.0, |&i| s.data.weight(i)),
+    |s: &Subset| s.data.varies()
+);
+// Every epoch draws anew.
+redirected!(Balanced, |s: &Balanced| s.data.len(), |s: &Balanced, _| s.data.weight(0), |_| true);
 
 #[cfg(test)]
 mod tests {

@@ -223,6 +223,11 @@ impl TrainerBuilder {
         };
         // The plan is made now, so that impossible targets and too little memory are seen here.
         trainer.training_plan()?;
+        let (device, dtype) = (trainer.model.device().clone(), trainer.model.precision().storage());
+        trainer.train.reside(&device, dtype).map_err(|e| e.at("training data"))?;
+        if let Some(valid) = &mut trainer.valid {
+            valid.reside(&device, dtype).map_err(|e| e.at("validation data"))?;
+        }
         if let Some(path) = self.resume.filter(|path| path.exists()) {
             trainer.restore(&Checkpoint::load(&path)?).map_err(|e| e.at(path.display()))?
         }

@@ -1,11 +1,12 @@
 //! From a data set to the staging slots of a plan.
 
+use super::resident::Resident;
 use crate::data::{Dataset, Pick};
 use crate::loss::{Target, find_label};
 use crate::memory::Step;
 use crate::network::{LossPort, Network, Plan, one_hot};
 use crate::rng::{Purpose, Stream};
-use crate::{DType, Error, Extent, Real, Result};
+use crate::{DType, Device, Error, Extent, Real, Result};
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
 
@@ -22,6 +23,8 @@ pub(crate) struct Feed {
     /// Buffers for what the plan stores in another type than the data set.
     numbers: Vec<f32>,
     labels: Vec<u32>,
+    /// The data on a GPU, where they fit.
+    resident: Option<Resident>,
 }
 
 impl std::fmt::Debug for Feed {
@@ -48,19 +51,36 @@ impl Feed {
                 return Err(Error::shape(format!("{place}, input {name}"), "channels").expected(expected).got(got));
             }
         }
-        Ok(Self { order: (0..n as u32).collect(), data, made_for: None, shuffle, numbers: Vec::new(), labels: Vec::new() })
+        let order = (0..n as u32).collect();
+        Ok(Self { order, data, made_for: None, shuffle, numbers: Vec::new(), labels: Vec::new(), resident: None })
     }
 
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
+    /// Sends the data to a GPU, if they fit and never change; batches are then gathered there.
+    pub fn reside(&mut self, device: &Device, dtype: DType) -> Result<()> {
+        if let Device::Cuda(cuda) = device {
+            self.resident = Resident::upload(&*self.data, cuda, dtype)?;
+            self.resident.iter().try_for_each(|r| r.set_order(&self.order))?;
+        }
+        Ok(())
+    }
+
+    /// The data on a GPU.
+    pub fn resident(&self) -> Option<&Resident> {
+        self.resident.as_ref()
+    }
+
     /// The order of this epoch: a function of the seed and the epoch alone, so that a resumed run finds it again.
-    pub fn arrange(&mut self, epoch: u64, seed: u64) {
+    pub fn arrange(&mut self, epoch: u64, seed: u64) -> Result<()> {
         if self.made_for.replace((epoch, seed)) != Some((epoch, seed)) && self.shuffle {
             self.order.iter_mut().enumerate().for_each(|(i, o)| *o = i as u32);
             Stream::new(seed, Purpose::Shuffle, epoch).shuffle(&mut self.order);
+            self.resident.iter().try_for_each(|r| r.set_order(&self.order))?;
         }
+        Ok(())
     }
 
     /// The samples at these places of the order.
@@ -68,8 +88,12 @@ impl Feed {
         &self.order[range]
     }
 
-    /// Writes inputs, targets and weights of the samples at `range` of the order into the slots of the plan.
+    /// Writes inputs, targets and weights of the samples at `range` of the order into the slots of the plan. The step has just
+    /// begun: on a GPU its cursor is 0.
     pub fn stage(&mut self, plan: &Plan, s: &Step<'_>, range: std::ops::Range<usize>, (epoch, seed): (u64, u64)) -> Result<()> {
+        if let Some(resident) = &self.resident {
+            return resident.gather(s, plan, range.start);
+        }
         let order = &self.order[range];
         let data = &*self.data;
         let pick = |row: usize| Pick { index: order[row] as usize, epoch, seed };
@@ -146,9 +170,9 @@ fn rows<T: Send>(s: &Step<'_>, out: &mut [T], len: usize, read: &(dyn Fn(usize, 
         }
     };
     match s.device() {
-        crate::Device::Cpu(cpu) => cpu.split(len, out, one),
+        Device::Cpu(cpu) => cpu.split(len, out, one),
         // While the GPU computes the step before, the host has all its threads.
-        crate::Device::Cuda(_) => out.par_chunks_exact_mut(len).enumerate().for_each(|(row, out)| one(row, out)),
+        Device::Cuda(_) => out.par_chunks_exact_mut(len).enumerate().for_each(|(row, out)| one(row, out)),
     }
     failed.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner).map_or(Ok(()), |(_, e)| Err(e))
 }

@@ -5,6 +5,7 @@ mod evaluate;
 mod feed;
 mod fit;
 mod replay;
+mod resident;
 
 pub use builder::TrainerBuilder;
 pub use evaluate::Evaluation;
@@ -222,7 +223,7 @@ impl Trainer {
             self.begin_epoch();
         }
         let plan = self.training_plan()?;
-        self.train.arrange(self.state.epoch, self.rules.seed);
+        self.train.arrange(self.state.epoch, self.rules.seed)?;
         match self.model.device().clone() {
             Device::Cpu(_) => self.step_on_cpu(plan).map(Some),
             Device::Cuda(cuda) => self.step_on_gpu(&cuda, plan).map(|()| None),

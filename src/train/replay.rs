@@ -76,9 +76,12 @@ impl Trainer {
         Ok(())
     }
 
-    /// Tells the device about the step, and sends the batch where it is not there already.
+    /// Tells the device about the step, and sends the batch where the data are not there already.
     fn begin_on_gpu(&mut self, plan: usize, range: std::ops::Range<usize>, params: StepParams) -> Result<()> {
         self.model.begin_with(plan, range.len(), params)?;
+        if self.train.resident().is_some() {
+            return Ok(());
+        }
         let (planned, s) = self.model.staging()?;
         self.train.stage(planned, &s, range, (self.state.epoch, self.rules.seed))
     }
@@ -107,12 +110,19 @@ impl Trainer {
         }
     }
 
-    /// Forward, losses, backward.
+    /// Gather, forward, losses, backward.
     fn gradients_on_gpu(&mut self, cuda: &Cuda, scale: f64, grads: Grads) -> Result<()> {
+        self.gather_on_gpu()?;
         self.model.run_forward()?;
         self.model.run_losses(scale)?;
         self.model.add_losses(cuda)?;
         self.model.run_backward(Seed::Loss, grads)
+    }
+
+    /// The batch at the cursor, where the data are on the device.
+    fn gather_on_gpu(&self) -> Result<()> {
+        let (planned, s) = self.model.staging()?;
+        self.train.resident().map_or(Ok(()), |data| data.gather(&s, planned, 0))
     }
 
     /// Clip, optimizer, average.
@@ -124,7 +134,7 @@ impl Trainer {
         self.model.update_parameters(&*self.optimizer, rate, 1.0)?;
         self.model.adapt_loss_scale()?;
         match &self.rules.ema {
-            Some(ema) => self.model.average(ema),
+            Some(ema) => self.model.move_average(ema),
             None => Ok(()),
         }
     }
@@ -189,6 +199,7 @@ impl Trainer {
             for from in (start..end).step_by(self.rules.batch) {
                 let to = end.min(from + self.rules.batch);
                 self.begin_on_gpu(plan, from..to, StepParams { cursor: from as u64, ..StepParams::default() })?;
+                self.gather_on_gpu()?;
                 self.model.run_forward()?;
                 self.model.run_losses(1.0)?;
                 let loss = self.model.loss_total()?;
