@@ -62,7 +62,7 @@ template <class T> struct MultiplyChannelsArgs {
 template <class T, int V> DEVICE void multiply_channels_of(const MultiplyChannelsArgs<T>& a) {
     typedef Pack<T, V> P;
     for (GRID(i, a.n)) {
-        Place p = place(i, a.e);
+        Coordinates p = coordinates(i, a.e);
         Pack<float, V> m = ((const Pack<float, V>*)a.m)[p.n * a.e.c.d + p.c];
         P x = ((const P*)a.x)[i];
         for (int j = 0; j < V; j++) m.v[j] *= to_float(x.v[j]);

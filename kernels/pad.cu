@@ -11,7 +11,7 @@ template <class T> struct FrameArgs {
 };
 
 template <class T> DEVICE u64 in_large(const FrameArgs<T>& a, u64 i) {
-    Place p = place(i, a.small);
+    Coordinates p = coordinates(i, a.small);
     return index(p.n, p.d + a.origin[0], p.h + a.origin[1], p.w + a.origin[2], p.c, a.large);
 }
 template <class T, int V> DEVICE void put_pack(Pack<T, V>* y, Pack<T, V> x, u32 add) {
@@ -39,7 +39,7 @@ template <class T, int V> DEVICE void enclose_of(const FrameArgs<T>& a) {
     typedef Pack<T, V> P;
     const Layout& s = a.small;
     for (GRID(i, a.n)) {
-        Place p = place(i, a.large);
+        Coordinates p = coordinates(i, a.large);
         // Below the origin the difference wraps to a large number.
         u32 d = p.d - a.origin[0], h = p.h - a.origin[1], w = p.w - a.origin[2];
         P v = {};

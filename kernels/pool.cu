@@ -42,7 +42,7 @@ template <class T, int V> DEVICE void max_of(const MaxArgs<T>& a) {
     const Layout& e = g.x;
     const Pack<T, V>* x = (const Pack<T, V>*)a.from;
     for (GRID(i, a.n)) {
-        Place o = place(i, g.y);
+        Coordinates o = coordinates(i, g.y);
         Range d = cells(g, 0, o.d, e.d.d), h = cells(g, 1, o.h, e.h.d), w = cells(g, 2, o.w, e.w.d);
         float best[V];
         Pack<u32, V> at;
@@ -73,7 +73,7 @@ template <class T, int V> DEVICE void max_gradient_of(const MaxArgs<T>& a) {
     const Pack<u32, V>* winner = (const Pack<u32, V>*)a.winner;
     Pack<T, V>* dx = (Pack<T, V>*)a.to;
     for (GRID(i, a.n)) {
-        Place c = place(i, g.x);
+        Coordinates c = coordinates(i, g.x);
         Range d = windows(g, 0, c.d, e.d.d), h = windows(g, 1, c.h, e.h.d), w = windows(g, 2, c.w, e.w.d);
         u32 position = (c.d * g.x.h.d + c.h) * g.x.w.d + c.w;
         float sum[V];
@@ -122,7 +122,7 @@ template <class T, int V> DEVICE void average_of(const AverageArgs<T>& a) {
     const Layout& e = g.x;
     const Pack<T, V>* x = (const Pack<T, V>*)a.from;
     for (GRID(i, a.n)) {
-        Place o = place(i, g.y);
+        Coordinates o = coordinates(i, g.y);
         Range d = cells(g, 0, o.d, e.d.d), h = cells(g, 1, o.h, e.h.d), w = cells(g, 2, o.w, e.w.d);
         float sum[V], factor = share(a, d, h, w);
         for (int j = 0; j < V; j++) sum[j] = 0;
@@ -142,7 +142,7 @@ template <class T, int V> DEVICE void average_gradient_of(const AverageArgs<T>& 
     const Layout &e = g.y, &f = g.x;
     const Pack<T, V>* dy = (const Pack<T, V>*)a.from;
     for (GRID(i, a.n)) {
-        Place c = place(i, f);
+        Coordinates c = coordinates(i, f);
         Range d = windows(g, 0, c.d, e.d.d), h = windows(g, 1, c.h, e.h.d), w = windows(g, 2, c.w, e.w.d);
         float sum[V];
         for (int j = 0; j < V; j++) sum[j] = 0;
@@ -173,7 +173,7 @@ KERNELS(256, average_backward_wide, AverageArgs)
 
 struct Share {
     u64 position; // of the output, in the batch
-    Place o;
+    Coordinates o;
     u32 c, lane, lanes;
     Range d, h, w;
 };
@@ -181,7 +181,7 @@ DEVICE Share share_of_block(const Pooling& g, u32 log_lanes, u64 block) {
     Share s;
     u32 channels = 256u >> log_lanes, groups = (g.y.c.d + channels - 1) / channels;
     s.position = block / groups;
-    s.o = place(s.position * g.y.c.d, g.y);
+    s.o = coordinates(s.position * g.y.c.d, g.y);
     s.c = (u32)(block % groups) * channels + threadIdx.x % channels;
     s.lane = threadIdx.x / channels, s.lanes = 1u << log_lanes;
     s.d = cells(g, 0, s.o.d, g.x.d.d), s.h = cells(g, 1, s.o.h, g.x.h.d), s.w = cells(g, 2, s.o.w, g.x.w.d);

@@ -33,10 +33,15 @@ typedef long long i64;
     static void name(const __VA_ARGS__& a)
 #define SHARED(type, name) type* const name = (type*)emulator::dynamic_shared()
 #else
+#if __CUDA_ARCH__ >= 700
+#define GRID_CONSTANT __grid_constant__
+#else
+#define GRID_CONSTANT // Pascal lacks it
+#endif
 #define KERNEL_BOUNDS(threads, least, name, ...)                                                                         \
     extern "C" __device__ unsigned name##_args = sizeof(__VA_ARGS__);                                                    \
     __device__ __forceinline__ void name##_body(const __VA_ARGS__& a);                                                   \
-    extern "C" __global__ void __launch_bounds__(threads, least) name(const __grid_constant__ __VA_ARGS__ a) { name##_body(a); } \
+    extern "C" __global__ void __launch_bounds__(threads, least) name(const GRID_CONSTANT __VA_ARGS__ a) { name##_body(a); } \
     __device__ __forceinline__ void name##_body(const __VA_ARGS__& a)
 #define SHARED(type, name)                                                                                               \
     extern __shared__ __align__(1024) unsigned char dynamic_shared_memory[];                                             \
@@ -108,8 +113,8 @@ template <class T, int V> DEVICE void put(Pack<T, V>* p, const float (&v)[V], u3
 
 // Where value i of a batch lies: sample, position, channel. As Layout in device/kernel.rs.
 struct Layout { Divisor d, h, w, c; };
-struct Place { u64 n; u32 d, h, w, c; };
-DEVICE Place place(u64 i, const Layout& e) {
+struct Coordinates { u64 n; u32 d, h, w, c; };
+DEVICE Coordinates coordinates(u64 i, const Layout& e) {
     u64 w = divide(i, e.c), h = divide(w, e.w), d = divide(h, e.h), n = divide(d, e.d);
     return {n, (u32)(d - n * e.d.d), (u32)(h - d * e.h.d), (u32)(w - h * e.w.d), (u32)(i - w * e.c.d)};
 }

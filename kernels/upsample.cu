@@ -42,7 +42,7 @@ DEVICE Range outputs(const Axis& a, u32 i, u32 inputs, u32 outs) {
 template <class T, int V> DEVICE void nearest_of(const UpsampleArgs<T>& a) {
     typedef Pack<T, V> P;
     for (GRID(i, a.n)) {
-        Place o = place(i, a.y);
+        Coordinates o = coordinates(i, a.y);
         u32 d = quotient(o.d, a.axes[0].unit), h = quotient(o.h, a.axes[1].unit), w = quotient(o.w, a.axes[2].unit);
         ((P*)a.to)[i] = ((const P*)a.from)[index(o.n, d, h, w, o.c, a.x)];
     }
@@ -51,7 +51,7 @@ template <class T, int V> DEVICE void nearest_gradient_of(const UpsampleArgs<T>&
     typedef Pack<T, V> P;
     const u32 fd = a.axes[0].unit.d, fh = a.axes[1].unit.d, fw = a.axes[2].unit.d;
     for (GRID(i, a.n)) {
-        Place x = place(i, a.x);
+        Coordinates x = coordinates(i, a.x);
         float sum[V];
         for (int j = 0; j < V; j++) sum[j] = 0;
         for (u32 d = x.d * fd; d < (x.d + 1) * fd; d++)
@@ -69,7 +69,7 @@ template <class T, int V> DEVICE void nearest_gradient_of(const UpsampleArgs<T>&
 template <class T, int V> DEVICE void linear_of(const UpsampleArgs<T>& a) {
     typedef Pack<T, V> P;
     for (GRID(i, a.n)) {
-        Place o = place(i, a.y);
+        Coordinates o = coordinates(i, a.y);
         Tap td = tap(a.axes[0], o.d, a.x.d.d), th = tap(a.axes[1], o.h, a.x.h.d), tw = tap(a.axes[2], o.w, a.x.w.d);
         float sum[V];
         for (int j = 0; j < V; j++) sum[j] = 0;
@@ -86,7 +86,7 @@ template <class T, int V> DEVICE void linear_of(const UpsampleArgs<T>& a) {
 template <class T, int V> DEVICE void linear_gradient_of(const UpsampleArgs<T>& a) {
     typedef Pack<T, V> P;
     for (GRID(i, a.n)) {
-        Place x = place(i, a.x);
+        Coordinates x = coordinates(i, a.x);
         Range rd = outputs(a.axes[0], x.d, a.x.d.d, a.y.d.d), rh = outputs(a.axes[1], x.h, a.x.h.d, a.y.h.d),
               rw = outputs(a.axes[2], x.w, a.x.w.d, a.y.w.d);
         float sum[V];

@@ -16,7 +16,9 @@ fn cases() -> Vec<Case> {
         same(Dropout::new(0.5), "half", Extent::flat(101)),
         same(Dropout::new(0.2), "a fifth", Extent::image(4, 5, 3)).rows(5),
         same(Dropout::channels(0.3), "channels", Extent::image(3, 3, 7)),
+        same(Dropout::channels(0.4), "channels", Extent::cube(2, 2, 3, 16)),
         scaled(Dropout::new(0.3).not_inverted(), Extent::flat(40), 0.7),
+        scaled(Dropout::channels(0.3).not_inverted(), Extent::image(2, 3, 5), 0.7),
     ]
 }
 

@@ -33,6 +33,8 @@ fn cases() -> Vec<Case> {
         concat(&[Extent::flat(3), Extent::flat(5)]),
         concat(&[Extent::image(3, 2, 1), Extent::image(3, 2, 4), Extent::image(3, 2, 17)]),
         concat(&[Extent::cube(2, 3, 2, 2), Extent::cube(2, 3, 2, 3)]).rows(1),
+        // Channels that a GPU moves in packs.
+        concat(&[Extent::image(3, 2, 8), Extent::image(3, 2, 24), Extent::image(3, 2, 16)]),
     ]
 }
 

@@ -31,6 +31,8 @@ fn cases() -> Vec<Case> {
         pad(ZeroPad::new([2, 0], [0, 3]), Extent::image(2, 3, 5), [0, 2, 0], [0, 0, 3]),
         pad(ZeroPad::new(0, [1]), Extent::line(4, 3), [0; 3], [0, 0, 1]),
         pad(ZeroPad::new([1, 0, 2], [0, 1, 1]), Extent::cube(2, 3, 2, 1), [1, 0, 2], [0, 1, 1]),
+        pad(ZeroPad::new(1, [0, 2]), Extent::image(2, 3, 16), [0, 1, 1], [0, 0, 2]),
+        crop(Crop::new([2, 0], 1), Extent::image(4, 3, 24), [0, 2, 0], [0, 1, 1]),
         crop(Crop::new(1, 1), Extent::image(4, 5, 3), [0, 1, 1], [0, 1, 1]),
         crop(Crop::new([0, 2], [3, 0]), Extent::image(5, 4, 2), [0, 0, 2], [0, 3, 0]),
         crop(Crop::new([1, 1, 0], [0, 1, 1]), Extent::cube(3, 4, 2, 2), [1, 1, 0], [0, 1, 1]),

@@ -88,6 +88,39 @@ fn ties_go_to_the_first() -> Result<()> {
     Ok(())
 }
 
+/// On CUDA too: the CPU's very values and gradients where values are equal, infinite or no numbers, with small and large windows.
+#[test]
+fn ties_and_nan_are_the_same_on_cuda() -> Result<()> {
+    let Some(gpu) = crate::cuda::gpu() else { return Ok(()) };
+    for (c, pool) in
+        [(3, Pool::max(3).stride(2).pad(1)), (8, Pool::max([2, 3]).stride(1)), (3, Pool::global_max()), (16, Pool::max(9))]
+    {
+        let x = Extent::image(11, 10, c);
+        let mut r = rng::Stream::new(3, rng::Purpose::User, 0);
+        let values = [0.0, 1.0, 2.0, 2.0, -1.0, f32::NEG_INFINITY, f32::NEG_INFINITY];
+        // A NaN in the first row alone, nothing but -inf in the last one.
+        let mut draw = |i: usize| match i / x.len() {
+            2 => f32::NEG_INFINITY,
+            0 if r.below(20) == 0 => f32::NAN,
+            _ => values[r.below(values.len())],
+        };
+        let v: Vec<f32> = (0..3 * x.len()).map(&mut draw).collect();
+        let run = |device: Device| -> Result<(Vec<u32>, Vec<f32>)> {
+            let mut net = Network::new(x);
+            net.push(pool.clone());
+            let mut model = Model::builder(net).device(device).build()?;
+            let y = model.forward(Mode::Train, View::new(x, &v)?)?;
+            let (extent, bits) =
+                (y.extent(), y.as_f32()?.iter().map(|y| if y.is_nan() { u32::MAX } else { y.to_bits() }).collect());
+            let dy: Vec<f32> = (0..3 * extent.len()).map(|i| i as f32).collect();
+            let dx = model.backward(View::new(extent, &dy)?, Grads::Write)?;
+            Ok((bits, dx.as_f32()?.to_vec()))
+        };
+        assert_eq!(run(gpu.device.clone())?, run(Device::cpu())?, "{pool:?}");
+    }
+    Ok(())
+}
+
 #[test]
 fn impossible_windows_are_refused() {
     let plan = |pool: Pool, x: Extent| {

@@ -56,6 +56,12 @@ fn cases() -> Vec<Case> {
         new(How::Corners, Upsample::linear(2).align_corners(), image(3, 4, 3), [1, 2, 2]),
         new(How::Corners, Upsample::linear(3).align_corners(), Extent::line(4, 5), [1, 1, 3]),
         new(How::Nearest, Upsample::nearest(1), image(3, 3, 2), [1; 3]),
+        // Channels that a GPU moves in packs; one input on an axis.
+        new(How::Nearest, Upsample::nearest([3, 2]), image(2, 3, 16), [1, 3, 2]),
+        new(How::Centres, Upsample::linear([5, 2]), image(2, 3, 8), [1, 5, 2]),
+        new(How::Corners, Upsample::linear([2, 3]).align_corners(), image(3, 2, 24), [1, 2, 3]),
+        new(How::Centres, Upsample::linear([3, 2, 2]), Extent::cube(1, 2, 3, 1), [3, 2, 2]),
+        new(How::Corners, Upsample::linear([3, 1, 2]).align_corners(), Extent::cube(1, 4, 2, 1), [3, 1, 2]),
     ]
 }
 
