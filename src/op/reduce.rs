@@ -96,6 +96,17 @@ pub(crate) struct Columns {
     add: u32,
 }
 
+impl Columns {
+    fn new(rows: usize, c: usize, (s, mode): (Ptr, GradMode), work: Ptr) -> (Self, Grid) {
+        let part = rows.div_ceil(parts(rows, c)).max(1);
+        let (parts, width) = (rows.div_ceil(part).max(1), c.next_power_of_two().min(WIDTH));
+        let add = u32::from(mode == GradMode::Add);
+        let (rows, part) = (rows as u64, part as u64);
+        let columns = Self { s, work, rows, part, c: c as u32, width: width as u32, parts: parts as u32, add };
+        (columns, Grid::xyz(c.div_ceil(width), parts, 1))
+    }
+}
+
 /// A plan for the sums of `c` columns: how rows fall into parts follows from their number alone.
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnSums {
@@ -141,21 +152,9 @@ impl ColumnSums {
     }
 
     /// What a kernel built on `sum_columns` takes, and its grid. [`ColumnSums::finish`] follows it.
-    pub fn columns(&self, step: &Step<'_>, rows: usize, (s, mode): (Ptr, GradMode)) -> Result<(Columns, Grid)> {
-        let part = rows.div_ceil(parts(rows, self.c)).max(1);
-        let parts = rows.div_ceil(part).max(1);
-        let width = self.c.next_power_of_two().min(WIDTH);
-        let columns = Columns {
-            s,
-            work: self.work.map_or(Ok(Ptr::NULL), |work| step.ptr(work))?,
-            rows: rows as u64,
-            part: part as u64,
-            c: self.c as u32,
-            width: width as u32,
-            parts: parts as u32,
-            add: u32::from(mode == GradMode::Add),
-        };
-        Ok((columns, Grid::xyz(self.c.div_ceil(width), parts, 1)))
+    pub fn columns(&self, step: &Step<'_>, rows: usize, to: (Ptr, GradMode)) -> Result<(Columns, Grid)> {
+        let work = self.work.map_or(Ok(Ptr::NULL), |work| step.ptr(work))?;
+        Ok(Columns::new(rows, self.c, to, work))
     }
 
     /// Adds the parts.
@@ -169,7 +168,8 @@ const REDUCE: Source = Source::new("reduce", include_str!("../../kernels/reduce.
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::Isa;
+    use crate::Device;
+    use crate::device::{Isa, testing};
     use crate::rng::{Purpose, Stream};
 
     fn check<T: Real>(rows: usize, c: usize) {
@@ -211,5 +211,34 @@ mod tests {
             assert_eq!(run(1), run(2));
             assert_eq!(run(1), run(7));
         }
+    }
+
+    #[test]
+    fn sums_on_a_gpu_of_any_size() {
+        let Some(device) = testing::gpu() else { return };
+        let Device::Cuda(cuda) = &device else { return };
+        let (sum, add_parts) = (cuda.kernel(&REDUCE, "columns_f32").unwrap(), cuda.kernel(&REDUCE, "columns_parts").unwrap());
+        let sums = ColumnSums { c: 0, work: None, sum, add_parts };
+        let mut r = Stream::new(7, Purpose::User, 0);
+        for (rows, c) in [(0, 3), (1, 1), (5, 7), (130, 65), (31, 200), (1 << 14, 1), (9001, 3), (700, 33), (300, 300), (4, 1000)] {
+            let x: Vec<f32> = (0..rows * c).map(|_| r.below(15) as f32 / 8.0 - 0.875).collect();
+            let exact: Vec<f32> = (0..c).map(|j| (0..rows).map(|i| x[i * c + j]).sum()).collect();
+            let (from, to) = (cuda.allocate(rows * c * 4).unwrap(), cuda.allocate(c * 4).unwrap());
+            let fill = &mut |to: &mut [u8]| {
+                to.copy_from_slice(bytemuck::cast_slice(&x));
+                Ok(())
+            };
+            cuda.upload(from.ptr(), rows * c * 4, fill).unwrap();
+            let work = cuda.allocate(parts(rows, c) * c * 4).unwrap();
+            for (mode, factor) in [(GradMode::Write, 1.0), (GradMode::Add, 2.0)] {
+                let (columns, grid) = Columns::new(rows, c, (to.ptr(), mode), work.ptr());
+                sums.sum.launch(cuda, grid, &ColumnsArgs { to: columns, x: from.ptr() }).unwrap();
+                ColumnSums { c, ..sums.clone() }.finish(cuda, &columns).unwrap();
+                let mut s = vec![f32::NAN; c];
+                cuda.download(to.ptr(), bytemuck::cast_slice_mut(&mut s)).unwrap();
+                assert!(s.iter().zip(&exact).all(|(s, exact)| *s == factor * exact), "{rows} rows of {c}: {mode:?}");
+            }
+        }
+        assert!(parts(1 << 14, 1) > 1 && parts(700, 33) > 1);
     }
 }
