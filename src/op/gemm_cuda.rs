@@ -144,7 +144,7 @@ impl Shape {
         let suits = |&(tile, _): &(usize, usize)| 2 * m.min(n) > tile;
         let full = tiles[..smallest].iter().filter(|t| suits(t)).map(fill).find(|(_, blocks, _)| 2 * blocks >= BLOCKS);
         let (tile, _, splits) = full.unwrap_or_else(|| fill(&tiles[smallest]));
-        let split = if splits == 1 { k.max(1) } else { k.div_ceil(splits).next_multiple_of(64) };
+        let split = if splits == 1 { k.max(1) } else { k.div_ceil(splits).next_multiple_of(32) };
         Self { tile, split }
     }
 
@@ -292,12 +292,12 @@ const TF32X3: Source = part!("gemm_mma_tf32x3", "GEMM_TF32X3", "gemm_mma.cu");
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Mode;
     use crate::device::{Buffer, testing};
     use crate::memory::Store;
     use crate::op::activation::Activation;
     use crate::rng::{Purpose, Stream};
     use crate::shape::Axes;
-    use crate::Mode;
     use std::cell::RefCell;
 
     #[test]
@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(shape(plain, [4096, 4096, 4096]), (128, 1));
         assert_eq!(shape(Family::Bf16, [4096, 4096, 4096]), (128, 1));
         assert_eq!(shape(Family::Bf16, [512, 512, 100_000]), (128, 16));
-        assert_eq!(shape(plain, [16, 256, 784]), (32, 12));
+        assert_eq!(shape(plain, [16, 256, 784]), (32, 9));
         assert_eq!(shape(plain, [1, 1, 1]), (32, 1));
         assert_eq!(shape(Family::F16, [8, 10, 0]), (64, 1));
         for family in [plain, Family::Tf32x3] {
@@ -320,7 +320,7 @@ mod tests {
                 let (splits, blocks) = (shape.splits(sizes[2]), sizes[0].div_ceil(shape.tile) * sizes[1].div_ceil(shape.tile));
                 assert!((1..=MOST_SPLITS).contains(&splits) && splits * blocks <= 2 * BLOCKS.max(blocks), "{sizes:?}: {shape:?}");
                 assert!(
-                    splits == 1 || shape.split.is_multiple_of(64) && shape.split * splits >= sizes[2],
+                    splits == 1 || shape.split.is_multiple_of(32) && shape.split * splits >= sizes[2],
                     "{sizes:?}: {shape:?}"
                 );
                 // A shorter k is cut at the same places.
@@ -341,8 +341,7 @@ mod tests {
     impl Matrix {
         fn new(cuda: &Cuda, dtype: DType, [rows, columns, pad, offset]: [usize; 4], mut value: impl FnMut() -> f64) -> Self {
             let ld = columns + pad;
-            let v: Vec<f64> =
-                (0..rows * ld).map(|i| if i % ld < columns { narrow(dtype, value()) } else { f64::NAN }).collect();
+            let v: Vec<f64> = (0..rows * ld).map(|i| if i % ld < columns { narrow(dtype, value()) } else { f64::NAN }).collect();
             let bytes = (rows * ld + offset) * dtype.bytes();
             let buffer = cuda.allocate(bytes).unwrap();
             let all = || std::iter::repeat_n(f64::NAN, offset).chain(v.iter().copied());
@@ -414,7 +413,7 @@ mod tests {
         let a = if layout == Layout::TN { matrix(dtype, k, m) } else { matrix(dtype, m, k) };
         let b = if layout == Layout::NT { matrix(dtype, n, k) } else { matrix(dtype, k, n) };
         let (c, z, bias) = (matrix(out, m, n), matrix(out, m, n), matrix(DType::F32, 1, n));
-        let split = if how.splits == 1 { k.max(1) } else { k.div_ceil(how.splits).next_multiple_of(64) };
+        let split = if how.splits == 1 { k.max(1) } else { k.div_ceil(how.splits).next_multiple_of(32) };
         // Planned for more products than there are.
         let planned = [m + 1, n + 1, k + split];
         let gemm = CudaGemm::of(layout, planned, family, Shape { tile, split }, p).unwrap();
@@ -491,15 +490,7 @@ mod tests {
         let kinds = [Precision::BF16, Precision::FP16, Precision::TF32, Precision::FP32x3];
         let mut families: Vec<Family> = kinds.map(|kind| Family::choose(kind, cuda.capability())).to_vec();
         families.retain(|family| !family.plain());
-        let first = Variant {
-            splits: 1,
-            wide: false,
-            add: false,
-            act: Activation::Linear,
-            bias: true,
-            pad: 0,
-            offset: 0,
-        };
+        let first = Variant { splits: 1, wide: false, add: false, act: Activation::Linear, bias: true, pad: 0, offset: 0 };
         let variants = [
             first,
             Variant { splits: 3, wide: true, act: Activation::Relu, pad: 8, ..first },

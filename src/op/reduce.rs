@@ -220,7 +220,8 @@ mod tests {
         let (sum, add_parts) = (cuda.kernel(&REDUCE, "columns_f32").unwrap(), cuda.kernel(&REDUCE, "columns_parts").unwrap());
         let sums = ColumnSums { c: 0, work: None, sum, add_parts };
         let mut r = Stream::new(7, Purpose::User, 0);
-        for (rows, c) in [(0, 3), (1, 1), (5, 7), (130, 65), (31, 200), (1 << 14, 1), (9001, 3), (700, 33), (300, 300), (4, 1000)] {
+        for (rows, c) in [(0, 3), (1, 1), (5, 7), (130, 65), (31, 200), (1 << 14, 1), (9001, 3), (700, 33), (300, 300), (4, 1000)]
+        {
             let x: Vec<f32> = (0..rows * c).map(|_| r.below(15) as f32 / 8.0 - 0.875).collect();
             let exact: Vec<f32> = (0..c).map(|j| (0..rows).map(|i| x[i * c + j]).sum()).collect();
             let (from, to) = (cuda.allocate(rows * c * 4).unwrap(), cuda.allocate(c * 4).unwrap());
