@@ -236,19 +236,23 @@ void fault(const char* format, ...) {
     siglongjmp(p->escape, 1);
 }
 
-static struct sigaction previous[3];
-static const int signals[3] = {SIGSEGV, SIGBUS, SIGFPE};
+static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP};
+static constexpr int SIGNALS = sizeof signals / sizeof *signals;
+static struct sigaction previous[SIGNALS];
 static void on_signal(int signal, siginfo_t* info, void* context) {
     Processor* p = processor;
     if (p && p->in_kernel) {
         char text[300];
+        bool memory = signal == SIGSEGV || signal == SIGBUS;
         if (signal == SIGFPE) snprintf(text, sizeof text, "integer division by zero");
+        else if (!memory) snprintf(text, sizeof text, "index outside of an array");
         else describe_address(info->si_addr, text, sizeof text);
         tell(*p, text);
-        p->illegal_address = signal != SIGFPE;
+        p->illegal_address = signal != SIGFPE; // an index, too, is an address on a GPU
         siglongjmp(p->escape, 1);
     }
-    int i = signal == SIGSEGV ? 0 : signal == SIGBUS ? 1 : 2; // not ours: as it was before
+    int i = 0; // not ours: as it was before
+    while (signals[i] != signal) i++;
     struct sigaction& old = previous[i];
     if (old.sa_flags & SA_SIGINFO) return old.sa_sigaction(signal, info, context);
     if (old.sa_handler != SIG_DFL && old.sa_handler != SIG_IGN) return old.sa_handler(signal);
@@ -261,7 +265,7 @@ void install_fault_handler() {
         struct sigaction action = {};
         action.sa_sigaction = on_signal;
         action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-        for (int i = 0; i < 3; i++) sigaction(signals[i], &action, &previous[i]);
+        for (int i = 0; i < SIGNALS; i++) sigaction(signals[i], &action, &previous[i]);
     });
     static thread_local std::unique_ptr<char[]> own;
     static thread_local bool checked = false;

@@ -204,3 +204,30 @@ fn writes_behind_small_allocations_and_after_free() {
     assert_eq!(e.launch(f, [1, 1, 1], 256, 0, none, &args), Err(ILLEGAL_ADDRESS));
     assert!(e.fault().contains("null pointer"), "{}", e.fault());
 }
+
+#[test]
+fn indices_outside_of_arrays() {
+    let Some(e) = emulator() else { return };
+    let source = r#"
+#include "faults.cuh"
+KERNEL(32, outside, Args) {
+    __shared__ float tile[2][16];
+    float mine[4] = {};
+    tile[threadIdx.x / 16][threadIdx.x % 16 + a.unused] = 1;
+    mine[a.unused * 4] = 1;
+    __syncthreads();
+    a.y[threadIdx.x] = tile[threadIdx.x / 16][threadIdx.x % 16] + mine[0];
+}
+"#;
+    // SAFETY: the emulator is locked, so no other test of this process looks at the environment.
+    unsafe { std::env::set_var("KAMACITE_EMULATED_BOUNDS", "1") };
+    let module = e.module("outside", source, &HEADERS, &[]).unwrap();
+    unsafe { std::env::remove_var("KAMACITE_EMULATED_BOUNDS") };
+    let f = e.function(module, "outside").unwrap();
+    let mut args = Args { x: 0, y: e.allocate(128).unwrap(), n: 32, unused: 0 };
+    assert_eq!(e.launch(f, [1, 1, 1], 32, 0, std::ptr::null_mut(), &args), Ok(()));
+    args.unused = 1;
+    assert_eq!(e.launch(f, [1, 1, 1], 32, 0, std::ptr::null_mut(), &args), Err(ILLEGAL_ADDRESS));
+    assert_eq!(e.fault(), "kernel outside: index outside of an array by block (0,0,0) thread (0,0,0)");
+    e.reset();
+}
