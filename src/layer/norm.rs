@@ -11,11 +11,13 @@
 //! Ioffe & Szegedy 2015 (batch), Ba, Kiros & Hinton 2016 (layer), Ulyanov, Vedaldi & Lempitsky 2016 (instance), Wu & He
 //! 2018 (groups).
 
+mod cuda;
 mod pass;
 
 use super::{Fields, Layer, Planned, fields, one};
 use crate::memory::{ParamSpec, Planner};
 use crate::{DType, Error, Extent, Mode, Result};
+use cuda::Gpu;
 use pass::{Cut, NormPass};
 use serde::{Deserialize, Serialize};
 
@@ -197,10 +199,15 @@ impl Layer for Norm {
             false => None,
         };
         let rows = if sets.batch { p.capacity() } else { 1 };
-        let cut = Cut::new(x, rows, sets.batch);
-        let (table, width) = (2 * x.c, cut.chunks.saturating_mul(2 * x.c));
-        let (dtype, batch) = (p.dtype(), sets.batch);
+        let (cut, gpu) = (Cut::new(x, rows, sets.batch), Gpu::new(x, sets, p)?);
+        let on_gpu = p.device().is_cuda();
+        let (width, table) = match on_gpu {
+            true => (gpu.cut.partial(x, sets, p.capacity()), 2 * sets.active / sets.channels),
+            false => (cut.chunks.saturating_mul(2 * x.c), 2 * x.c),
+        };
+        let (dtype, batch) = (p.master(), sets.batch);
         let scratch = |p: &mut Planner<'_>, dtype, n| if batch { p.scratch(dtype, n) } else { p.scratch_rows(dtype, n) };
+        let columns = (on_gpu && !batch).then(|| p.scratch(DType::F64, gpu.cut.columns(x, sets, p.capacity())));
         let pass = NormPass {
             x,
             sets,
@@ -211,8 +218,10 @@ impl Layer for Norm {
             shift,
             running,
             partial: scratch(p, DType::F64, width),
+            columns,
             slopes: scratch(p, dtype, table),
             table: if batch { p.saved_fixed(dtype, table) } else { p.saved(dtype, table) },
+            gpu,
         };
         Ok(Planned::new(x, pass).reads_x())
     }

@@ -7,12 +7,14 @@
 //! # Source
 //! The loss of CIANNA for its softmax layers.
 
+use super::cuda::{Gpu, RowsArgs};
 use super::sweep::{Batch, Point, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::per_isa;
+use crate::device::{Device, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
-use crate::{Extent, Real, Result, real};
+use crate::{DType, Extent, Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// The cross entropy of probabilities: for a network that itself ends in [`Softmax`](crate::Softmax). A network that ends
@@ -46,9 +48,10 @@ impl Loss for CrossEntropy {
         Target::Values(y)
     }
 
-    fn plan(&self, y: Extent, target: Target, _: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
         same("cross_entropy", y, target)?;
-        Ok(Box::new(CrossEntropyPass { e: y.len(), factor: 1.0 / y.area() as f64 }))
+        let gpu = Gpu::new(p, "cross_entropy", target, y.len(), 1)?;
+        Ok(Box::new(CrossEntropyPass { e: y.len(), factor: 1.0 / y.area() as f64, gpu }))
     }
 }
 
@@ -56,11 +59,30 @@ impl Loss for CrossEntropy {
 struct CrossEntropyPass {
     e: usize,
     factor: f64,
+    gpu: Gpu<CrossEntropyArgs>,
+}
+
+/// As `CrossEntropyArgs` in `loss.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+struct CrossEntropyArgs {
+    rows: RowsArgs,
+    floor: f32,
+    tiny: f32,
 }
 
 impl LossPass for CrossEntropyPass {
     fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
-        real!(s.dtype(), T => sweep::<T, T>(s, io, (self.e, self.e), |cpu, b| rows(cpu, b, self.factor)))
+        match s.device() {
+            Device::Cpu(cpu) => {
+                real!(s.dtype(), T => sweep::<T, T>(cpu, s, io, (self.e, self.e), |cpu, b| rows(cpu, b, self.factor)))
+            }
+            Device::Cuda(cuda) => {
+                let tiny = if s.dtype() == DType::F16 { TINY_F16 } else { TINY };
+                let args = |rows| CrossEntropyArgs { rows, floor: FLOOR as f32, tiny: tiny as f32 };
+                self.gpu.run(cuda, s, io, self.factor, args)
+            }
+        }
     }
 
     fn predict(&self, _: &Step<'_>, _: Slot) -> Result<()> {
@@ -72,6 +94,9 @@ impl LossPass for CrossEntropyPass {
 const FLOOR: f64 = 1e-6;
 /// Where the gradient stops growing: 1/TINY is finite in f32 with room for a weight.
 const TINY: f64 = 1e-30;
+/// The same in f16, of which it is the smallest normal number. Below it the gradient through a softmax layer falls with y,
+/// where an infinite one would have every step left out.
+const TINY_F16: f64 = 1.0 / 16384.0;
 
 #[derive(Clone, Copy)]
 struct Surprise;

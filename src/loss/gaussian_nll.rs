@@ -7,12 +7,14 @@
 //! # Source
 //! Nix & Weigend 1994, "Estimating the mean and variance of the target probability distribution".
 
+use super::cuda::{Gpu, PredictArgs, RowsArgs, predictor};
 use super::sweep::{Batch, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::{Device, Rows, per_isa};
+use crate::device::{Device, Divisor, Grid, Kernel, Rows, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Error, Extent, Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// A regression that also predicts how uncertain it is: for a photometric redshift and its error bar.
@@ -75,7 +77,7 @@ impl Loss for GaussianNll {
         Target::Values(y.with_channels(y.c / 2))
     }
 
-    fn plan(&self, y: Extent, target: Target, _: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
         let (place, &Self { lowest, highest }) = (self.kind(), self);
         if !(lowest.is_finite() && highest.is_finite() && 0.0 < lowest && lowest < highest) {
             let got = format!("{lowest} and {highest}");
@@ -92,7 +94,12 @@ impl Loss for GaussianNll {
             }
             Target::Index { .. } => return Err(Error::shape(place, "takes numbers").got("class indices")),
         }
-        Ok(Box::new(GaussianPass { e: y.len(), of: Terms { c: y.c / 2, lowest: lowest.ln(), highest: highest.ln() } }))
+        Ok(Box::new(GaussianPass {
+            e: y.len(),
+            of: Terms { c: y.c / 2, lowest: lowest.ln(), highest: highest.ln() },
+            gpu: Gpu::new(p, "gaussian", target, y.len() / 2, 1)?,
+            predict: predictor(p, "predict_variance")?,
+        }))
     }
 }
 
@@ -109,11 +116,33 @@ struct Terms {
 struct GaussianPass {
     e: usize,
     of: Terms,
+    gpu: Gpu<GaussianArgs>,
+    predict: Kernel<PredictArgs>,
+}
+
+/// As `GaussianArgs` in `loss.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+struct GaussianArgs {
+    rows: RowsArgs,
+    c: Divisor,
+    lowest: f32,
+    highest: f32,
+    unused: u32,
 }
 
 impl LossPass for GaussianPass {
     fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
-        real!(s.dtype(), T => sweep::<T, T>(s, io, (self.e, self.e / 2), |cpu, b| rows(cpu, b, &self.of)))
+        match s.device() {
+            Device::Cpu(cpu) => {
+                real!(s.dtype(), T => sweep::<T, T>(cpu, s, io, (self.e, self.e / 2), |cpu, b| rows(cpu, b, &self.of)))
+            }
+            Device::Cuda(cuda) => {
+                let (c, [lowest, highest]) = (Divisor::new(self.of.c), self.of.bounds());
+                let args = |rows| GaussianArgs { rows, c, lowest, highest, unused: 0 };
+                self.gpu.run(cuda, s, io, 2.0 / self.e as f64, args)
+            }
+        }
     }
 
     fn predict(&self, s: &Step<'_>, y: Slot) -> Result<()> {
@@ -122,7 +151,11 @@ impl LossPass for GaussianPass {
                 let mut y = s.write::<T>(y)?;
                 cpu.split(CHUNK, Rows(&mut *y, 2 * self.of.c), |_, y| variances(cpu, y, &self.of));
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let (n, [lowest, highest]) = (s.rows() * self.e / 2, self.of.bounds());
+                let args = PredictArgs { y: s.ptr(y)?, n: n as u64, c: self.of.c as u32, lanes: 1, lowest, highest };
+                self.predict.launch(cuda, Grid::cover(n), &args)?;
+            }
         }
         Ok(())
     }
@@ -132,6 +165,10 @@ impl LossPass for GaussianPass {
 const CHUNK: usize = 1 << 10;
 
 impl Terms {
+    fn bounds(&self) -> [f32; 2] {
+        [self.lowest as f32, self.highest as f32]
+    }
+
     /// s held within its bounds; NaN stays.
     #[inline(always)]
     fn hold<T: Real>(&self, s: T) -> T {

@@ -3,12 +3,14 @@
 //! # Source
 //! Huber 1964, "Robust estimation of a location parameter".
 
+use super::cuda::{Gpu, RowsArgs};
 use super::sweep::{Batch, Point, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::per_isa;
+use crate::device::{Device, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Error, Extent, Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Squared near the target and absolute beyond δ, so that outliers pull with a bounded force.
@@ -52,12 +54,12 @@ impl Loss for Huber {
         Target::Values(y)
     }
 
-    fn plan(&self, y: Extent, target: Target, _: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
         if !(self.delta.is_finite() && self.delta > 0.0) {
             return Err(Error::value("huber", "delta").expected("a finite number above 0").got(self.delta));
         }
         same("huber", y, target)?;
-        Ok(Box::new(HuberPass { e: y.len(), delta: self.delta }))
+        Ok(Box::new(HuberPass { e: y.len(), delta: self.delta, gpu: Gpu::new(p, "huber", target, y.len(), 1)? }))
     }
 }
 
@@ -65,13 +67,27 @@ impl Loss for Huber {
 struct HuberPass {
     e: usize,
     delta: f64,
+    gpu: Gpu<HuberArgs>,
+}
+
+/// As `HuberArgs` in `loss.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+struct HuberArgs {
+    rows: RowsArgs,
+    delta: f32,
+    unused: u32,
 }
 
 impl LossPass for HuberPass {
     fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
-        real!(s.dtype(), T => sweep::<T, T>(s, io, (self.e, self.e), |cpu, b| {
-            rows(cpu, b, 1.0 / self.e as f64, T::of(self.delta));
-        }))
+        let (factor, delta) = (1.0 / self.e as f64, self.delta);
+        match s.device() {
+            Device::Cpu(cpu) => {
+                real!(s.dtype(), T => sweep::<T, T>(cpu, s, io, (self.e, self.e), |cpu, b| rows(cpu, b, factor, T::of(delta))))
+            }
+            Device::Cuda(cuda) => self.gpu.run(cuda, s, io, factor, |rows| HuberArgs { rows, delta: delta as f32, unused: 0 }),
+        }
     }
 
     fn predict(&self, _: &Step<'_>, _: Slot) -> Result<()> {

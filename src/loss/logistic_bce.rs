@@ -3,13 +3,15 @@
 //!
 //! u weighs the positives, v_k channel k. Both logarithms are max(±y, 0) + ln(1 + e^(−|y|)), which no logit overflows.
 
+use super::cuda::{Constants, Gpu, PredictArgs, RowsArgs, predictor};
 use super::sweep::{Batch, Label, Point, check_labels, check_weights, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::{Device, per_isa};
+use crate::device::{Cpu, Device, Divisor, Grid, Kernel, Ptr, per_isa};
 use crate::layer::fields;
 use crate::memory::{Element, Planner, Slot, Step};
 use crate::op::activation::{self, Activation};
 use crate::{Error, Extent, Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Logistic and binary cross entropy in one: for yes-or-no outputs (one or several) that are logits.
@@ -22,7 +24,7 @@ use serde::{Deserialize, Serialize};
 ///
 /// # Errors
 /// Planning refuses weights that are negative or do not fit. A target outside [0, 1] is a
-/// [`ErrorKind::Value`](crate::ErrorKind::Value) error of the step that meets it.
+/// [`ErrorKind::Value`](crate::ErrorKind::Value) error of the step that meets it; on a GPU it makes the loss NaN.
 ///
 /// # Examples
 /// ```
@@ -76,7 +78,7 @@ impl Loss for LogisticBce {
         Target::Values(y)
     }
 
-    fn plan(&self, y: Extent, target: Target, _: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
         let place = self.kind();
         if !(self.positive.is_finite() && self.positive >= 0.0) {
             return Err(Error::value(place, "positive weight").expected("a finite number, at least 0").got(self.positive));
@@ -87,7 +89,15 @@ impl Loss for LogisticBce {
             same(place, y, target)?;
         }
         let of = Terms { factor: 1.0 / y.len() as f64, positive: self.positive, weights: self.weights.clone() };
-        Ok(Box::new(BcePass { e: y.len(), c: y.c, indexed, of }))
+        Ok(Box::new(BcePass {
+            e: y.len(),
+            c: y.c,
+            indexed,
+            of,
+            gpu: Gpu::new(p, "bce", target, y.len(), 1)?,
+            weights: Constants::new(p, &self.weights)?,
+            predict: predictor(p, "predict_logistic")?,
+        }))
     }
 }
 
@@ -105,11 +115,30 @@ struct BcePass {
     c: usize,
     indexed: bool,
     of: Terms,
+    gpu: Gpu<BceArgs>,
+    weights: Constants,
+    predict: Kernel<PredictArgs>,
+}
+
+/// As `BceArgs` in `loss.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+struct BceArgs {
+    rows: RowsArgs,
+    weights: Ptr,
+    c: Divisor,
+    positive: f32,
 }
 
 impl LossPass for BcePass {
     fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
-        real!(s.dtype(), T => self.run::<T>(s, io))
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => self.run::<T>(cpu, s, io)),
+            Device::Cuda(cuda) => {
+                let (weights, c, positive) = (self.weights.ptr(), Divisor::new(self.c), self.of.positive as f32);
+                self.gpu.run(cuda, s, io, self.of.factor, |rows| BceArgs { rows, weights, c, positive })
+            }
+        }
     }
 
     fn predict(&self, s: &Step<'_>, y: Slot) -> Result<()> {
@@ -117,23 +146,24 @@ impl LossPass for BcePass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 activation::forward_in_place(cpu, Activation::Logistic, &mut s.write::<T>(y)?, self.c);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let n = s.rows() * self.e;
+                let args = PredictArgs { y: s.ptr(y)?, n: n as u64, c: self.c as u32, lanes: 1, lowest: 0.0, highest: 0.0 };
+                self.predict.launch(cuda, Grid::cover(n), &args)?;
+            }
         }
         Ok(())
     }
 }
 
 impl BcePass {
-    fn run<T: Real + Element>(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
+    fn run<T: Real + Element>(&self, cpu: &Cpu, s: &Step<'_>, io: &LossIo) -> Result<()> {
         if self.indexed {
             check_labels::<T>(s, io, 2, self.e)?;
-            return sweep::<T, u32>(s, io, (self.e, self.e), |cpu, b| index_rows(cpu, b, &self.of));
+            return sweep::<T, u32>(cpu, s, io, (self.e, self.e), |cpu, b| index_rows(cpu, b, &self.of));
         }
-        match s.device() {
-            Device::Cpu(_) => check_range::<T>(&s.read(io.target)?, &s.read(io.weight)?, self.e)?,
-            Device::Cuda(_) => return Err(crate::device::unported()),
-        }
-        sweep::<T, T>(s, io, (self.e, self.e), |cpu, b| value_rows(cpu, b, &self.of))
+        check_range::<T>(&s.read(io.target)?, &s.read(io.weight)?, self.e)?;
+        sweep::<T, T>(cpu, s, io, (self.e, self.e), |cpu, b| value_rows(cpu, b, &self.of))
     }
 }
 

@@ -1,8 +1,9 @@
 //! Mean absolute error: ℓ = (1/e)·Σ |y − t| over the e elements of a sample, ∂ℓ/∂y = sign(y − t)/e, 0 where y = t.
 
+use super::cuda::{Gpu, PlainArgs};
 use super::sweep::{Batch, Point, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::per_isa;
+use crate::device::{Device, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Extent, Real, Result, real};
@@ -38,20 +39,27 @@ impl Loss for Mae {
         Target::Values(y)
     }
 
-    fn plan(&self, y: Extent, target: Target, _: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
         same("mae", y, target)?;
-        Ok(Box::new(MaePass { e: y.len() }))
+        Ok(Box::new(MaePass { e: y.len(), gpu: Gpu::new(p, "mae", target, y.len(), 1)? }))
     }
 }
 
 #[derive(Debug)]
 struct MaePass {
     e: usize,
+    gpu: Gpu<PlainArgs>,
 }
 
 impl LossPass for MaePass {
     fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
-        real!(s.dtype(), T => sweep::<T, T>(s, io, (self.e, self.e), |cpu, b| rows(cpu, b, 1.0 / self.e as f64)))
+        let factor = 1.0 / self.e as f64;
+        match s.device() {
+            Device::Cpu(cpu) => {
+                real!(s.dtype(), T => sweep::<T, T>(cpu, s, io, (self.e, self.e), |cpu, b| rows(cpu, b, factor)))
+            }
+            Device::Cuda(cuda) => self.gpu.run(cuda, s, io, factor, |rows| PlainArgs { rows }),
+        }
     }
 
     fn predict(&self, _: &Step<'_>, _: Slot) -> Result<()> {

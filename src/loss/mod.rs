@@ -1,6 +1,7 @@
 //! Losses: value and gradient in one sweep.
 
 mod cross_entropy;
+mod cuda;
 mod gaussian_nll;
 mod huber;
 mod logistic_bce;

@@ -2,9 +2,10 @@
 //!
 //! [`Mse::half`]: ℓ = ½·Σ (y − t)², ∂ℓ/∂y = y − t, the convention of textbooks on backpropagation.
 
+use super::cuda::{Gpu, PlainArgs};
 use super::sweep::{Batch, Point, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::per_isa;
+use crate::device::{Device, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Extent, Real, Result, real};
@@ -51,9 +52,10 @@ impl Loss for Mse {
         Target::Values(y)
     }
 
-    fn plan(&self, y: Extent, target: Target, _: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
         same("mse", y, target)?;
-        Ok(Box::new(MsePass { e: y.len(), factor: if self.half { 0.5 } else { 1.0 / y.len() as f64 } }))
+        let factor = if self.half { 0.5 } else { 1.0 / y.len() as f64 };
+        Ok(Box::new(MsePass { e: y.len(), factor, gpu: Gpu::new(p, "mse", target, y.len(), 1)? }))
     }
 }
 
@@ -61,11 +63,17 @@ impl Loss for Mse {
 struct MsePass {
     e: usize,
     factor: f64,
+    gpu: Gpu<PlainArgs>,
 }
 
 impl LossPass for MsePass {
     fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
-        real!(s.dtype(), T => sweep::<T, T>(s, io, (self.e, self.e), |cpu, b| rows(cpu, b, self.factor)))
+        match s.device() {
+            Device::Cpu(cpu) => {
+                real!(s.dtype(), T => sweep::<T, T>(cpu, s, io, (self.e, self.e), |cpu, b| rows(cpu, b, self.factor)))
+            }
+            Device::Cuda(cuda) => self.gpu.run(cuda, s, io, self.factor, |rows| PlainArgs { rows }),
+        }
     }
 
     fn predict(&self, _: &Step<'_>, _: Slot) -> Result<()> {

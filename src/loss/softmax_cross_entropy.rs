@@ -7,13 +7,15 @@
 //! # Source
 //! Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens & Wojna 2016, "Rethinking the Inception architecture".
 
+use super::cuda::{Constants, Gpu, PredictArgs, RowsArgs, lanes as share, predictor};
 use super::sweep::{Batch, check_labels, check_weights, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::{Device, per_isa};
+use crate::device::{Cpu, Device, Grid, Kernel, Ptr, per_isa};
 use crate::layer::fields;
 use crate::memory::{Element, Planner, Slot, Step};
 use crate::op::activation::{self, Activation, centred_exp, lane_max, lanes};
 use crate::{Error, Extent, Real, Result, real};
+use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
 
 /// Softmax and cross entropy in one: for a network that ends in logits (a layer without activation).
@@ -79,7 +81,7 @@ impl Loss for SoftmaxCrossEntropy {
         Target::Index { classes: y.c, positions: y.area() }
     }
 
-    fn plan(&self, y: Extent, target: Target, _: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
         let place = self.kind();
         if !(0.0..=1.0).contains(&self.smoothing) {
             return Err(Error::value(place, "label smoothing").expected("0 to 1").got(self.smoothing));
@@ -98,7 +100,14 @@ impl Loss for SoftmaxCrossEntropy {
         let weights = if self.weights.is_empty() { vec![1.0; y.c] } else { self.weights.clone() };
         let spread = self.smoothing / y.c as f64;
         let of = Terms { c: y.c, keep: 1.0 - self.smoothing, spread, all: spread * weights.iter().sum::<f64>(), weights };
-        Ok(Box::new(CrossEntropyPass { positions: y.area(), indexed: matches!(target, Target::Index { .. }), of }))
+        Ok(Box::new(CrossEntropyPass {
+            positions: y.area(),
+            indexed: matches!(target, Target::Index { .. }),
+            of,
+            gpu: Gpu::new(p, "softmax_cross_entropy", target, y.area(), share(y.c))?,
+            weights: Constants::new(p, &self.weights)?,
+            predict: predictor(p, "predict_softmax")?,
+        }))
     }
 }
 
@@ -121,11 +130,34 @@ struct CrossEntropyPass {
     positions: usize,
     indexed: bool,
     of: Terms,
+    gpu: Gpu<SoftmaxArgs>,
+    weights: Constants,
+    predict: Kernel<PredictArgs>,
+}
+
+/// As `SoftmaxArgs` in `loss.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+struct SoftmaxArgs {
+    rows: RowsArgs,
+    weights: Ptr,
+    keep: f32,
+    spread: f32,
+    c: u32,
+    lanes: u32,
 }
 
 impl LossPass for CrossEntropyPass {
     fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
-        real!(s.dtype(), T => self.run::<T>(s, io))
+        match s.device() {
+            Device::Cpu(cpu) => real!(s.dtype(), T => self.run::<T>(cpu, s, io)),
+            Device::Cuda(cuda) => {
+                let Terms { c, keep, spread, .. } = self.of;
+                let (weights, keep, spread, lanes) = (self.weights.ptr(), keep as f32, spread as f32, share(c) as u32);
+                let args = |rows| SoftmaxArgs { rows, weights, keep, spread, c: c as u32, lanes };
+                self.gpu.run(cuda, s, io, 1.0 / self.positions as f64, args)
+            }
+        }
     }
 
     fn predict(&self, s: &Step<'_>, y: Slot) -> Result<()> {
@@ -133,20 +165,25 @@ impl LossPass for CrossEntropyPass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 activation::forward_in_place(cpu, Activation::Softmax, &mut s.write::<T>(y)?, self.of.c);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => {
+                let (c, n, lanes) = (self.of.c, s.rows() * self.positions, share(self.of.c));
+                let (y, lowest, highest) = (s.ptr(y)?, 0.0, 0.0);
+                let args = PredictArgs { y, n: n as u64, c: c as u32, lanes: lanes as u32, lowest, highest };
+                self.predict.launch(cuda, Grid::cover(n * lanes), &args)?;
+            }
         }
         Ok(())
     }
 }
 
 impl CrossEntropyPass {
-    fn run<T: Real + Element>(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
+    fn run<T: Real + Element>(&self, cpu: &Cpu, s: &Step<'_>, io: &LossIo) -> Result<()> {
         let e = self.positions * self.of.c;
         if self.indexed {
             check_labels::<T>(s, io, self.of.c, self.positions)?;
-            return sweep::<T, u32>(s, io, (e, self.positions), |cpu, b| index_rows(cpu, b, &self.of));
+            return sweep::<T, u32>(cpu, s, io, (e, self.positions), |cpu, b| index_rows(cpu, b, &self.of));
         }
-        sweep::<T, T>(s, io, (e, e), |cpu, b| value_rows(cpu, b, &self.of))
+        sweep::<T, T>(cpu, s, io, (e, e), |cpu, b| value_rows(cpu, b, &self.of))
     }
 }
 

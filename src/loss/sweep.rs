@@ -1,7 +1,7 @@
 //! What the losses share: one sweep over the rows of a batch, on all threads.
 
 use super::{LossIo, Target};
-use crate::device::{Cpu, Device, Rows};
+use crate::device::{Cpu, Rows};
 use crate::memory::{Element, Step};
 use crate::{Error, Extent, Real, Result};
 
@@ -26,6 +26,7 @@ const CHUNK: usize = 1 << 14;
 
 /// Runs `kernel` on chunks of rows, each of `ey` outputs and `et` targets. The chunks depend on the sizes alone.
 pub(super) fn sweep<T, L>(
+    cpu: &Cpu,
     s: &Step<'_>,
     io: &LossIo,
     (ey, et): (usize, usize),
@@ -35,19 +36,14 @@ where
     T: Real + Element,
     L: Element + Sync,
 {
-    match s.device() {
-        Device::Cpu(cpu) => {
-            let (y, t, w) = (s.read::<T>(io.y)?, s.read::<L>(io.target)?, s.read::<T>(io.weight)?);
-            let mut value = s.write::<T>(io.value)?;
-            let mut dy = io.dy.map(|dy| s.write::<T>(dy)).transpose()?;
-            let dy = dy.as_deref_mut().map(|dy| Rows(dy, ey));
-            let parts = (Rows(&*y, ey), Rows(&*t, et), dy, &*w, &mut *value);
-            cpu.split((CHUNK / ey).max(1), parts, |_, (y, t, dy, w, value)| {
-                kernel(cpu, Batch { y, t, dy, w, value, scale: io.scale });
-            });
-        }
-        Device::Cuda(_) => return Err(crate::device::unported()),
-    }
+    let (y, t, w) = (s.read::<T>(io.y)?, s.read::<L>(io.target)?, s.read::<T>(io.weight)?);
+    let mut value = s.write::<T>(io.value)?;
+    let mut dy = io.dy.map(|dy| s.write::<T>(dy)).transpose()?;
+    let dy = dy.as_deref_mut().map(|dy| Rows(dy, ey));
+    let parts = (Rows(&*y, ey), Rows(&*t, et), dy, &*w, &mut *value);
+    cpu.split((CHUNK / ey).max(1), parts, |_, (y, t, dy, w, value)| {
+        kernel(cpu, Batch { y, t, dy, w, value, scale: io.scale });
+    });
     Ok(())
 }
 
@@ -172,12 +168,9 @@ pub(super) fn check_weights(loss: &str, weights: &[f64], c: usize) -> Result<()>
     Ok(())
 }
 
-/// Refuses labels at or above `classes` in rows that count.
+/// Refuses labels at or above `classes` in rows that count. On a GPU they are looked at on their way there.
 pub(super) fn check_labels<T: Real + Element>(s: &Step<'_>, io: &LossIo, classes: usize, positions: usize) -> Result<()> {
-    match s.device() {
-        Device::Cpu(_) => find_label(&s.read::<u32>(io.target)?, &s.read::<T>(io.weight)?, classes, positions),
-        Device::Cuda(_) => return Err(crate::device::unported()),
-    }
+    find_label(&s.read::<u32>(io.target)?, &s.read::<T>(io.weight)?, classes, positions)
 }
 
 /// Refuses labels out of range in rows whose weight is not 0.

@@ -1,6 +1,7 @@
 //! The machine of [`Norm`](super::Norm): moments of chunks, their sums for each unit, a table of two numbers per channel, one sweep.
 
 use super::Sets;
+use super::cuda::Gpu;
 use crate::device::{Cpu, Device};
 use crate::layer::Pass;
 use crate::memory::{Element, GradMode, Io, Param, Read, Slot, Step};
@@ -54,12 +55,15 @@ pub(super) struct NormPass {
     pub shift: Option<Param>,
     /// Mean and variance.
     pub running: Option<[Slot; 2]>,
-    /// Two sums per channel for each chunk.
+    /// Two sums per channel for each chunk; on a GPU per set.
     pub partial: Slot,
+    /// On a GPU two sums per channel for each chunk of all rows, where `partial` has something else.
+    pub columns: Option<Slot>,
     /// q and r per channel for each unit, see [`Slope`].
     pub slopes: Slot,
-    /// μ and ρ per channel for each unit.
+    /// μ and ρ per channel for each unit; on a GPU pairs per set, as are the slopes.
     pub table: Slot,
+    pub gpu: Gpu,
 }
 
 impl Pass for NormPass {
@@ -76,7 +80,7 @@ impl Pass for NormPass {
                 let (scale, shift) = (read::<T>(s, self.scale)?, read::<T>(s, self.shift)?);
                 self.apply(cpu, &x, &table, [scale.as_deref(), shift.as_deref()], &mut s.write::<T>(io.y)?);
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.gpu.forward(cuda, s, io, self)?,
         }
         Ok(())
     }
@@ -103,7 +107,7 @@ impl Pass for NormPass {
                     self.gradient(cpu, [&dy, &x], [&table, &slopes], scale.as_deref(), mode, &mut s.write::<T>(dx)?);
                 }
             }),
-            Device::Cuda(_) => return Err(crate::device::unported()),
+            Device::Cuda(cuda) => self.gpu.backward(cuda, s, io, self)?,
         }
         Ok(())
     }
