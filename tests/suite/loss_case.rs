@@ -3,6 +3,8 @@
 
 use crate::case::batch;
 use crate::check::{Verdict, close, instruction_sets, text};
+use crate::cuda::{PRECISIONS, gpu, rounded, unit};
+use kamacite::device::{Grid, Kernel, Ptr, Source};
 use kamacite::layer::Fields;
 use kamacite::loss::{LossIo, LossPass};
 use kamacite::memory::{Planner, Slot, Step};
@@ -28,6 +30,10 @@ macro_rules! loss_suite {
         #[test]
         fn every_instruction_set_is_accurate() {
             crate::loss_case::all(&cases(), crate::loss_case::precision);
+        }
+        #[test]
+        fn cuda_is_accurate_in_every_precision() {
+            crate::loss_case::all(&cases(), crate::loss_case::cuda);
         }
         #[test]
         fn bits_do_not_depend_on_threads() {
@@ -80,22 +86,29 @@ pub fn loss_case(
     y: Extent,
     naive: impl Fn(&[f64], &[f64]) -> f64 + Send + Sync + 'static,
 ) -> LossCase {
-    let mut r = Stream::new(7, Purpose::User, y.len() as u64);
-    let ys = f32s(|| r.between(-3.0, 3.0), 3 * y.len());
-    let t = f32s(|| r.between(-2.0, 2.0), 3 * y.len());
-    LossCase {
+    let case = LossCase {
         name: format!("{name} on {y}"),
         loss: Arc::new(loss),
         y,
-        ys,
-        truth: Truth::Values(y, t),
+        ys: Vec::new(),
+        truth: Truth::Values(y, Vec::new()),
         rows: 3,
         naive: Arc::new(naive),
         prediction: Arc::new(<[f64]>::to_vec),
-    }
+    };
+    case.rows(3)
 }
 
 impl LossCase {
+    /// Another number of rows; before targets are drawn.
+    pub fn rows(mut self, rows: usize) -> Self {
+        let (mut r, n) = (Stream::new(7, Purpose::User, self.y.len() as u64), rows * self.y.len());
+        self.ys = f32s(|| r.between(-3.0, 3.0), n);
+        self.truth = Truth::Values(self.y, f32s(|| r.between(-2.0, 2.0), n));
+        self.rows = rows;
+        self
+    }
+
     /// Targets as numbers of this extent.
     pub fn targets(mut self, t: Extent, mut draw: impl FnMut(&mut Stream) -> f64) -> Self {
         let mut r = Stream::new(8, Purpose::User, 0);
@@ -148,6 +161,19 @@ impl LossCase {
         self
     }
 
+    /// The same with NaN for everything but row `n`.
+    fn alone(&self, n: usize) -> Self {
+        let only = |v: &[f64]| {
+            let width = v.len() / self.rows;
+            v.iter().enumerate().map(|(i, v)| if i / width == n { *v } else { f64::NAN }).collect()
+        };
+        let truth = match &self.truth {
+            Truth::Values(e, t) => Truth::Values(*e, only(t)),
+            labels => labels.clone(),
+        };
+        Self { ys: only(&self.ys), truth, ..self.clone() }
+    }
+
     /// Channels of the output.
     pub fn channels(&self) -> usize {
         self.y.c
@@ -174,15 +200,17 @@ impl LossCase {
         let mut net = Network::new(self.y);
         net.push(Activate::new(Linear));
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let loss = Weighed { inner: self.loss.clone(), weights: self.weights(), seen: seen.clone(), factor };
+        let weights = Arc::new(Mutex::new(self.weights()));
+        let loss = Weighed { inner: self.loss.clone(), weights: weights.clone(), seen: seen.clone(), factor };
         let model = Model::builder(net).precision(precision).device(device).loss("output", loss, 1.0).build()?;
-        Ok(LossRig { model, seen })
+        Ok(LossRig { model, seen, weights })
     }
 }
 
 struct LossRig {
     model: Model,
     seen: Arc<Mutex<Vec<f64>>>,
+    weights: Arc<Mutex<Vec<f64>>>,
 }
 
 impl LossRig {
@@ -274,6 +302,52 @@ pub fn precision(case: &LossCase) -> Verdict {
     Ok(())
 }
 
+/// (5) CUDA in every precision against f64: the mean, the gradient, the values of single rows while the others weigh nothing and
+/// hold NaN, the prediction; and equal bits in two runs. Sums are in f32 whatever the outputs are stored in, whose rounding
+/// comes on top.
+pub fn cuda(case: &LossCase) -> Verdict {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    for precision in PRECISIONS {
+        let held = LossCase { ys: case.ys.iter().map(|y| rounded(precision, *y)).collect(), ..case.clone() };
+        on_cuda(&held, precision, &gpu.device).map_err(|e| format!("{precision:?}: {e}"))?;
+    }
+    Ok(())
+}
+
+fn on_cuda(case: &LossCase, precision: Precision, device: &Device) -> Verdict {
+    let mut exact = case.rig(Precision::FP64, cpu(1), 1.0).map_err(text)?;
+    let (mean, rows, dy) = exact.run(case).map_err(text)?;
+    let mut rig = case.rig(precision, device.clone(), 1.0).map_err(text)?;
+    let sums = 8.0 * f64::from(f32::EPSILON) * (case.y.len() as f64).sqrt();
+    let stored = sums + unit(precision);
+    // Against the largest value: those of a mean may cancel.
+    let largest = rows.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    let (got, _, first) = rig.run(case).map_err(text)?;
+    close("mean, largest value", &[got, largest], &[mean, largest], sums)?;
+    close("dy", &first, &dy, stored)?;
+    let again = rig.run(case).map_err(text)?;
+    if (again.0, &again.2) != (got, &first) {
+        return Err("other bits in a second run".into());
+    }
+    for n in [0, case.rows / 2, case.rows - 1] {
+        let alone = case.alone(n);
+        *rig.weights.lock().unwrap() = (0..case.rows).map(|i| if i == n { case.weights()[n] } else { 0.0 }).collect();
+        let (mean, _, dy) = rig.run(&alone).map_err(text)?;
+        close(&format!("value of row {n}, largest value"), &[mean * case.rows as f64, largest], &[rows[n], largest], sums)?;
+        let row = n * case.y.len()..(n + 1) * case.y.len();
+        let here = |i: usize| if row.contains(&i) { first[i] } else { 0.0 };
+        if let Some(i) = (0..dy.len()).find(|&i| dy[i] != here(i)) {
+            return Err(format!("dy[{i}] where only row {n} counts: expected {}, got {}", here(i), dy[i]));
+        }
+    }
+    let mut predict = |rig: &mut LossRig| {
+        rig.forward(case, &case.ys)?;
+        Ok(batch(rig.model.predict()?)?.v)
+    };
+    let (exact, got) = (predict(&mut exact).map_err(text)?, predict(&mut rig).map_err(text)?);
+    close("prediction", &got, &exact, stored)
+}
+
 pub fn threads(case: &LossCase) -> Verdict {
     for precision in [Precision::FP32, Precision::FP64] {
         let run = |threads| case.rig(precision, cpu(threads), 1.0).and_then(|mut r| r.run(case)).map_err(text);
@@ -297,9 +371,29 @@ pub fn saved(case: &LossCase) -> Verdict {
 #[derive(Clone, Debug)]
 struct Weighed {
     inner: Arc<dyn Loss>,
-    weights: Vec<f64>,
+    weights: Arc<Mutex<Vec<f64>>>,
     seen: Arc<Mutex<Vec<f64>>>,
     factor: f64,
+}
+
+/// What puts a weight into device memory.
+const WEIGH: Source = Source::new(
+    "weigh",
+    r#"
+    #include "prelude.cuh"
+    struct WeighArgs { float* w; u32 row; float weight; };
+    KERNEL(32, weigh, WeighArgs) {
+        if (threadIdx.x == 0) a.w[a.row] = a.weight;
+    }
+    "#,
+);
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, bytemuck::Zeroable, bytemuck::Pod)]
+struct WeighArgs {
+    w: Ptr,
+    row: u32,
+    weight: f32,
 }
 
 impl Loss for Weighed {
@@ -316,7 +410,8 @@ impl Loss for Weighed {
     }
 
     fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
-        Ok(Box::new(WeighedPass { inner: self.inner.plan(y, target, p)?, rule: self.clone() }))
+        let weigh = p.kernel(&WEIGH, "weigh")?;
+        Ok(Box::new(WeighedPass { inner: self.inner.plan(y, target, p)?, rule: self.clone(), weigh }))
     }
 }
 
@@ -324,12 +419,21 @@ impl Loss for Weighed {
 struct WeighedPass {
     inner: Box<dyn LossPass>,
     rule: Weighed,
+    weigh: Kernel<WeighArgs>,
 }
 
 impl LossPass for WeighedPass {
     fn value_and_grad(&self, s: &Step<'_>, io: &LossIo) -> Result<()> {
+        let weights = self.rule.weights.lock().unwrap().clone();
+        if let Device::Cuda(cuda) = s.device() {
+            for (row, weight) in weights.iter().enumerate() {
+                let args = WeighArgs { w: s.ptr(io.weight)?, row: row as u32, weight: *weight as f32 };
+                self.weigh.launch(cuda, Grid::blocks(1), &args)?;
+            }
+            return self.inner.value_and_grad(s, io);
+        }
         real!(s.dtype(), T => {
-            s.write::<T>(io.weight)?.iter_mut().zip(&self.rule.weights).for_each(|(w, v)| *w = <T as Real>::of(*v));
+            s.write::<T>(io.weight)?.iter_mut().zip(&weights).for_each(|(w, v)| *w = <T as Real>::of(*v));
             self.inner.value_and_grad(s, io)?;
             *self.rule.seen.lock().unwrap() = s.read::<T>(io.value)?.iter().map(|v| v.to_f64()).collect();
             if let Some(dy) = io.dy {

@@ -79,6 +79,28 @@ fn cases() -> Vec<Case> {
 
 layer_suite!();
 
+/// Units in several chunks, sets of more channels than a block has threads, a part of the channels left out.
+#[test]
+fn cuda_is_accurate_at_all_sizes() {
+    let large = |layer: Norm, x: Extent, values: usize| {
+        let case = case(format!("{layer:?} on {x}"), layer).x(x).terms(values);
+        if values == 0 { case.terms(3 * x.area()).couples_rows().modes_differ() } else { case }
+    };
+    let image = Extent::image;
+    let cases = [
+        large(Norm::batch(), image(41, 40, 3), 0),
+        large(Norm::batch(), Extent::flat(300), 0).rows(70),
+        large(Norm::layer(), Extent::flat(700), 700),
+        large(Norm::layer(), image(61, 60, 5), 61 * 60 * 5),
+        large(Norm::layer(), image(6, 7, 700), 42 * 700),
+        large(Norm::groups(2), image(3, 2, 600), 6 * 300),
+        large(Norm::groups(20), image(3, 3, 520), 9 * 26),
+        large(Norm::instance(), image(101, 90, 2), 101 * 90),
+        large(Norm::cianna(2, 1), image(71, 70, 6), 71 * 70 * 2),
+    ];
+    crate::check::all(&cases, crate::cuda::cuda);
+}
+
 /// r ← 0.7·r + 0.3·statistic over the valid rows, the variance unbiased; only training does it.
 #[test]
 fn running_statistics() -> Result<()> {

@@ -43,3 +43,29 @@ fn large_outputs_do_not_depend_on_threads() {
     ];
     all(&cases, threads);
 }
+
+/// Few and many threads for a row, rows in several chunks, classes in the thousands, more rows than a block has teams.
+#[test]
+fn cuda_is_accurate_at_all_sizes() {
+    use crate::loss_case::{all, cuda, loss_case};
+    use kamacite::Extent;
+    use kamacite::loss::*;
+    let none = |_: &[f64], _: &[f64]| 0.0;
+    let (flat, map) = (Extent::flat, Extent::image(101, 97, 3));
+    let weights = [0.5, 0.0, 2.0];
+    let cases = [
+        loss_case("mse", Mse, flat(1), none).rows(300),
+        loss_case("mse", Mse, flat(33), none).rows(70),
+        loss_case("mae", Mae, flat(1500), none),
+        loss_case("mse", Mse::half(), flat(8193), none),
+        loss_case("labels", SoftmaxCrossEntropy, flat(3), none).rows(300).classes(3),
+        loss_case("labels", SoftmaxCrossEntropy, Extent::line(33, 5), none).classes(5),
+        loss_case("labels", SoftmaxCrossEntropy.label_smoothing(0.1), flat(9000), none).classes(9000),
+        loss_case("labels", SoftmaxCrossEntropy.class_weights(&weights), map, none).classes(3),
+        loss_case("soft", SoftmaxCrossEntropy, Extent::line(70, 40), none).soft(),
+        loss_case("probabilities", CrossEntropy, map, none).probabilities().soft(),
+        loss_case("bce", LogisticBce.pos_weight(2.0).class_weights(&weights), map, none).targets(map, |r| r.uniform()),
+        loss_case("nll", GaussianNll, map.with_channels(4), none).targets(map.with_channels(2), |r| r.between(-2.0, 2.0)),
+    ];
+    all(&cases, cuda);
+}
