@@ -184,8 +184,3 @@ pub fn doctor() -> String {
     lines.push(format!("chosen by Device::auto(): {}", Device::auto()));
     lines.join("\n")
 }
-
-/// What has no kernel yet.
-pub(crate) fn unported() -> Error {
-    Error::unsupported("cuda", "no kernel for this yet").hint("Device::cpu() computes it")
-}

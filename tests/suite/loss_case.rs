@@ -348,7 +348,7 @@ fn on_cuda(case: &LossCase, precision: Precision, device: &Device) -> Verdict {
             return Err(format!("dy[{i}] where only row {n} counts: expected {}, got {}", here(i), dy[i]));
         }
     }
-    let mut predict = |rig: &mut LossRig| {
+    let predict = |rig: &mut LossRig| {
         rig.forward(case, &case.ys)?;
         Ok(batch(rig.model.predict()?)?.v)
     };
