@@ -20,7 +20,8 @@ pub(super) struct Uploads {
 /// A pinned buffer, and the piece of device memory that its copy goes through.
 struct Stage {
     host: *mut u8,
-    device: u64,
+    /// None where the device has no memory left for it: the copy then waits for the step before.
+    device: Option<u64>,
     bytes: usize,
     context: Arc<CudaContext>,
     /// The copy to the device has read the host's side.
@@ -66,13 +67,19 @@ impl Uploads {
         let host = unsafe { std::slice::from_raw_parts_mut(stage.host, bytes) };
         fill(host)?;
         let send = || -> Result<(), DriverError> {
+            let Some(device) = stage.device else {
+                // SAFETY: `to` is a slot of `bytes` bytes; `host` is not touched until `copied`.
+                unsafe { result::memcpy_htod_async(to.0, host, stream.cu_stream())? };
+                stage.taken.record(stream)?;
+                return stage.copied.record(stream);
+            };
             self.copies.wait(&stage.taken)?;
             // SAFETY: both buffers have `bytes`; `host` is not touched until `copied`, nor `device` until `taken`.
-            unsafe { result::memcpy_htod_async(stage.device, host, self.copies.cu_stream())? };
+            unsafe { result::memcpy_htod_async(device, host, self.copies.cu_stream())? };
             stage.copied.record(&self.copies)?;
             stream.wait(&stage.copied)?;
             // SAFETY: `to` is a slot of `bytes` bytes.
-            unsafe { result::memcpy_dtod_async(to.0, stage.device, bytes, stream.cu_stream())? };
+            unsafe { result::memcpy_dtod_async(to.0, device, bytes, stream.cu_stream())? };
             stage.taken.record(stream)
         };
         send().map_err(check)
@@ -86,16 +93,9 @@ impl Stage {
         let (copied, taken) = (context.new_event(None)?, context.new_event(None)?);
         // SAFETY: plain allocations; the host's side is initialised before it is lent out as a slice.
         let (host, device) = unsafe {
-            let device = result::malloc_sync(bytes)?;
-            let host = match result::malloc_host(bytes, 0) {
-                Ok(host) => host.cast::<u8>(),
-                Err(e) => {
-                    let _ = result::free_sync(device);
-                    return Err(e);
-                }
-            };
+            let host = result::malloc_host(bytes, 0)?.cast::<u8>();
             host.write_bytes(0, bytes);
-            (host, device)
+            (host, result::malloc_sync(bytes).ok())
         };
         Ok(Self { host, device, bytes, context: Arc::clone(context), copied, taken })
     }
@@ -106,7 +106,7 @@ impl Drop for Stage {
         // SAFETY: allocated in `new`, freed once; freeing waits for copies under way. A lost device has nothing to free.
         let _ = self.context.bind_to_thread().and_then(|()| unsafe {
             result::free_host(self.host.cast())?;
-            result::free_sync(self.device)
+            self.device.map_or(Ok(()), |device| result::free_sync(device))
         });
     }
 }

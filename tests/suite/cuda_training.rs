@@ -1,7 +1,7 @@
 //! Whole training runs on a GPU (or the emulator): beside the CPU, twice with equal bits, recorded and replayed, and with faults.
 
 use crate::cuda::gpu;
-use kamacite::data::{Samples, synth};
+use kamacite::data::{Missing, Samples, synth};
 use kamacite::optim::{Adam, Clip, Ema, Sgd};
 use kamacite::rng::{Purpose, Stream};
 use kamacite::*;
@@ -205,7 +205,8 @@ fn a_diverging_run_names_the_step_the_layer_and_the_sample() {
     let Some(gpu) = gpu() else { return };
     let mut x = vec![0.5_f32; 40 * 4];
     x[4 * 17 + 2] = f32::NAN;
-    let data = || Samples::new(Extent::flat(4), x.clone()).and_then(|s| s.with_classes(vec![0; 40], 3)).expect("samples");
+    let samples = || Samples::with_missing(Extent::flat(4), x.clone(), Missing::Keep);
+    let data = || samples().and_then(|s| s.with_classes(vec![0; 40], 3)).expect("samples");
     let trainer = |device: &Device| {
         let t = Trainer::builder(iris(), SoftmaxCrossEntropy, Sgd::new(0.1)).batch(5).seed(1).shuffle(false);
         t.device(device.clone()).data(data(), None::<Samples>).build().expect("a legal trainer")
@@ -283,7 +284,8 @@ fn a_replayed_step_copies_allocates_and_waits_for_nothing() {
     assert_eq!(allocations, 0);
     // Once an epoch the order of the samples is sent and the sum of the losses is read.
     assert!(copies <= 4 * 2 && down <= 4 * 3 && waits <= 4 * 5, "{copies} copies to, {down} from, {waits} waits");
-    assert!(launches <= 3 * 20, "{launches} launches besides the graphs");
+    // Each step is one graph and the launch that carries its number.
+    assert!(launches > graphs && launches % graphs == 0, "{launches} launches in {graphs} graphs");
 }
 
 /// Runs a test of this file as a process of its own, since it breaks the device.
@@ -341,7 +343,8 @@ fn out_of_memory_is_an_ordinary_error() {
         assert!(text.contains("conv1") && text.contains("a batch of "), "{text}");
         let fits: usize =
             text.rsplit("a batch of ").next().and_then(|s| s.split(' ').next()).and_then(|n| n.parse().ok()).expect("a number");
-        assert!(build(fits.min(100)).expect("the batch that fits").step().is_ok());
+        let loss = build(fits.min(100)).expect("the batch that fits").step();
+        assert!(loss.as_ref().is_ok_and(|l| l.is_finite()), "{loss:?}");
         println!("FITS {fits}");
         return;
     }
