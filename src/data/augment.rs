@@ -216,6 +216,20 @@ pub struct Augmented {
     extent: Extent,
 }
 
+/// Motions by whole pixels over a set that never changes: what a kernel needs to do them.
+pub(crate) struct Moves<'a> {
+    pub data: &'a dyn Dataset,
+    /// Of the input that moves, and the targets that move with it.
+    pub extent: Extent,
+    pub input: usize,
+    pub targets: &'a [usize],
+    /// Probabilities along d, h, w.
+    pub flips: [f64; 3],
+    pub quarter_turns: bool,
+    pub shift: usize,
+    pub border: Border,
+}
+
 /// Blocks of draws below this one are for single numbers, those from it on for noise.
 const NOISE: u64 = 1 << 16;
 
@@ -245,6 +259,22 @@ impl Augmented {
             }
         }
         Ok(Self { data, augment, extent })
+    }
+
+    /// The motions by whole pixels, where they are all that happens to samples that are otherwise the same in every epoch.
+    pub(crate) fn whole_motions(&self) -> Option<Moves<'_>> {
+        let a = &self.augment;
+        let coloured = [a.brightness, a.gain, a.contrast] != [(1.0, 1.0); 3] || a.noise > 0.0;
+        (a.exact() && !coloured && !self.data.varies()).then(|| Moves {
+            data: &*self.data,
+            extent: self.extent,
+            input: a.input,
+            targets: &a.targets,
+            flips: a.flips,
+            quarter_turns: a.quarter_turns,
+            shift: a.shift,
+            border: a.border,
+        })
     }
 
     fn draws(&self, pick: Pick) -> impl Fn(u64) -> [u32; 4] + use<> {
@@ -367,6 +397,12 @@ impl Dataset for Augmented {
     }
     fn weight(&self, index: usize) -> f32 {
         self.data.weight(index)
+    }
+    fn varies(&self) -> bool {
+        true
+    }
+    fn as_augmented(&self) -> Option<&Augmented> {
+        Some(self)
     }
 
     fn input(&self, pick: Pick, input: usize, x: &mut [f32]) -> Result<()> {

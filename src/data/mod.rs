@@ -92,4 +92,9 @@ pub trait Dataset: Send + Sync {
     fn varies(&self) -> bool {
         true
     }
+
+    /// This set as a view that augments another one, which a GPU may do itself.
+    fn as_augmented(&self) -> Option<&Augmented> {
+        None
+    }
 }

@@ -23,6 +23,11 @@ impl Model {
         self.begin_with(plan, rows, StepParams { update: self.updates, ..StepParams::default() })
     }
 
+    /// A plan by its index.
+    pub(crate) fn planned(&self, plan: usize) -> &Plan {
+        &self.plans[plan].1
+    }
+
     /// As [`Model::begin`], with what else a GPU is to know of the step.
     pub(crate) fn begin_with(&mut self, plan: usize, rows: usize, params: StepParams) -> Result<()> {
         let forward = self.forwards;

@@ -5,7 +5,7 @@ use crate::data::Dataset;
 use crate::device::Device;
 use crate::io::Checkpoint;
 use crate::layer::fields;
-use crate::loss::Loss;
+use crate::loss::{Loss, Target};
 use crate::network::{Model, Network, Registry};
 use crate::optim::{Clip, EarlyStopping, Ema, Optimizer, ReduceOnPlateau, Schedule};
 use crate::{Error, Precision, Result};
@@ -222,11 +222,12 @@ impl TrainerBuilder {
             replay: Replay::default(),
         };
         // The plan is made now, so that impossible targets and too little memory are seen here.
-        trainer.training_plan()?;
+        let plan = trainer.training_plan()?;
         let (device, dtype) = (trainer.model.device().clone(), trainer.model.precision().storage());
-        trainer.train.reside(&device, dtype).map_err(|e| e.at("training data"))?;
+        let wanted: Vec<Target> = trainer.model.planned(plan).losses.iter().map(|l| l.used().kind).collect();
+        trainer.train.reside(&device, dtype, &wanted).map_err(|e| e.at("training data"))?;
         if let Some(valid) = &mut trainer.valid {
-            valid.reside(&device, dtype).map_err(|e| e.at("validation data"))?;
+            valid.reside(&device, dtype, &wanted).map_err(|e| e.at("validation data"))?;
         }
         if let Some(path) = self.resume.filter(|path| path.exists()) {
             trainer.restore(&Checkpoint::load(&path)?).map_err(|e| e.at(path.display()))?

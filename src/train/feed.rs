@@ -59,11 +59,12 @@ impl Feed {
         self.order.len()
     }
 
-    /// Sends the data to a GPU, if they fit and never change; batches are then gathered there.
-    pub fn reside(&mut self, device: &Device, dtype: DType) -> Result<()> {
+    /// Sends the data to a GPU, if they fit and never change; batches are then gathered there, inputs as `dtype` and targets as
+    /// `wanted`.
+    pub fn reside(&mut self, device: &Device, dtype: DType, wanted: &[Target]) -> Result<()> {
         if let Device::Cuda(cuda) = device {
-            self.resident = Resident::upload(&*self.data, cuda, dtype)?;
-            self.resident.iter().try_for_each(|r| r.set_order(&self.order))?;
+            self.resident = Resident::upload(&*self.data, cuda, dtype, wanted)?;
+            self.resident.iter().try_for_each(|r| r.set_order(&self.order, (0, 0)))?;
         }
         Ok(())
     }
@@ -75,10 +76,15 @@ impl Feed {
 
     /// The order of this epoch: a function of the seed and the epoch alone, so that a resumed run finds it again.
     pub fn arrange(&mut self, epoch: u64, seed: u64) -> Result<()> {
-        if self.made_for.replace((epoch, seed)) != Some((epoch, seed)) && self.shuffle {
+        if self.made_for.replace((epoch, seed)) == Some((epoch, seed)) {
+            return Ok(());
+        }
+        if self.shuffle {
             self.order.iter_mut().enumerate().for_each(|(i, o)| *o = i as u32);
             Stream::new(seed, Purpose::Shuffle, epoch).shuffle(&mut self.order);
-            self.resident.iter().try_for_each(|r| r.set_order(&self.order))?;
+        }
+        if let Some(resident) = self.resident.as_ref().filter(|r| self.shuffle || r.moves()) {
+            resident.set_order(&self.order, (epoch, seed))?;
         }
         Ok(())
     }
