@@ -8,11 +8,12 @@ extern "C" {
 KAMACITE_UNARY(exp) KAMACITE_UNARY(exp2) KAMACITE_UNARY(expm1) KAMACITE_UNARY(log) KAMACITE_UNARY(log2)
 KAMACITE_UNARY(log10) KAMACITE_UNARY(log1p) KAMACITE_UNARY(sqrt) KAMACITE_UNARY(cbrt) KAMACITE_UNARY(fabs)
 KAMACITE_UNARY(sin) KAMACITE_UNARY(cos) KAMACITE_UNARY(tan) KAMACITE_UNARY(asin) KAMACITE_UNARY(acos)
-KAMACITE_UNARY(atan) KAMACITE_UNARY(asinh) KAMACITE_UNARY(acosh) KAMACITE_UNARY(atanh) KAMACITE_UNARY(sinh) KAMACITE_UNARY(cosh) KAMACITE_UNARY(tanh) KAMACITE_UNARY(erf)
+KAMACITE_UNARY(atan) KAMACITE_UNARY(sinh) KAMACITE_UNARY(cosh) KAMACITE_UNARY(tanh) KAMACITE_UNARY(erf)
+KAMACITE_UNARY(asinh) KAMACITE_UNARY(acosh) KAMACITE_UNARY(atanh) KAMACITE_UNARY(logb)
 KAMACITE_UNARY(erfc) KAMACITE_UNARY(lgamma) KAMACITE_UNARY(tgamma) KAMACITE_UNARY(floor) KAMACITE_UNARY(ceil)
 KAMACITE_UNARY(trunc) KAMACITE_UNARY(round) KAMACITE_UNARY(rint) KAMACITE_UNARY(nearbyint)
 KAMACITE_BINARY(pow) KAMACITE_BINARY(atan2) KAMACITE_BINARY(fmod) KAMACITE_BINARY(hypot) KAMACITE_BINARY(fmin)
-KAMACITE_BINARY(fmax) KAMACITE_BINARY(copysign) KAMACITE_BINARY(fdim)
+KAMACITE_BINARY(fmax) KAMACITE_BINARY(copysign) KAMACITE_BINARY(fdim) KAMACITE_BINARY(remainder) KAMACITE_BINARY(nextafter)
 float fmaf(float, float, float) noexcept;
 double fma(double, double, double) noexcept;
 float ldexpf(float, int) noexcept;
@@ -53,6 +54,9 @@ inline bool signbit(float v) { return __builtin_signbit(v); }
 // Correctly rounded here; CUDA's are within a few units in the last place.
 inline float rsqrtf(float v) { return 1.0f / sqrtf(v); }
 inline double rsqrt(double v) { return 1.0 / sqrt(v); }
+inline float exp10f(float v) { return (float)pow(10.0, v); }
+inline float rcbrtf(float v) { return 1.0f / cbrtf(v); }
+inline float normcdff(float v) { return (float)(0.5 * erfc(-0.70710678118654752 * v)); }
 inline float __expf(float v) { return expf(v); }
 inline float __logf(float v) { return logf(v); }
 inline float __log2f(float v) { return log2f(v); }
