@@ -104,17 +104,32 @@ fn cuda_is_accurate_at_all_sizes() {
 /// r ← 0.7·r + 0.3·statistic over the valid rows, the variance unbiased; only training does it.
 #[test]
 fn running_statistics() -> Result<()> {
-    let extent = Extent::image(2, 3, 4);
+    running(Precision::FP64, Device::cpu(), Extent::image(2, 3, 4), 1e-13)
+}
+
+/// The same in f32 on a GPU, from one chunk of positions and from several.
+#[test]
+fn running_statistics_on_cuda() -> Result<()> {
+    let Some(gpu) = crate::cuda::gpu() else { return Ok(()) };
+    for extent in [Extent::image(2, 3, 4), Extent::image(41, 40, 4)] {
+        running(Precision::FP32, gpu.device.clone(), extent, 8.0 * f64::from(f32::EPSILON))?;
+    }
+    Ok(())
+}
+
+fn running(precision: Precision, device: Device, extent: Extent, bound: f64) -> Result<()> {
     let mut net = Network::new(extent);
     net.push(Norm::batch().momentum(0.3));
-    let mut model = Model::builder(net).precision(Precision::FP64).build()?;
+    let mut model = Model::builder(net).precision(precision).device(device).build()?;
     let (mut mean, mut variance) = (vec![0.0; 4], vec![1.0; 4]);
     for rows in [3, 5, 2] {
         // Three rows in a plan for four: the fourth must not count.
         let mut r = kamacite::rng::Stream::new(rows as u64, kamacite::rng::Purpose::User, 0);
-        let x = Batch::from_fn(rows, extent, |_| r.between(-2.0, 3.0));
+        let x = Batch::from_fn(rows, extent, |_| f64::from(r.between(-2.0, 3.0) as f32));
+        let narrow: Vec<f32> = x.v.iter().map(|v| *v as f32).collect();
         for mode in [Mode::Train, Mode::Eval, Mode::Infer, Mode::MonteCarlo] {
-            model.forward(mode, View::f64(extent, &x.v)?)?;
+            let wide = precision == Precision::FP64;
+            model.forward(mode, if wide { View::f64(extent, &x.v)? } else { View::new(extent, &narrow)? })?;
         }
         let n = (rows * extent.area()) as f64;
         for c in 0..4 {
@@ -122,8 +137,8 @@ fn running_statistics() -> Result<()> {
             mean[c] += 0.3 * (m - mean[c]);
             variance[c] += 0.3 * (v * n / (n - 1.0) - variance[c]);
         }
-        crate::check::close("mean", &model.array("norm1.running_mean")?, &mean, 1e-13).unwrap();
-        crate::check::close("variance", &model.array("norm1.running_var")?, &variance, 1e-13).unwrap();
+        crate::check::close("mean", &model.array("norm1.running_mean")?, &mean, bound).unwrap();
+        crate::check::close("variance", &model.array("norm1.running_var")?, &variance, bound).unwrap();
     }
     Ok(())
 }
@@ -131,12 +146,21 @@ fn running_statistics() -> Result<()> {
 /// A large mean does not eat the variance: values 10⁴ ± 1 in f32 have variance 1 within the rounding of the inputs.
 #[test]
 fn large_means() -> Result<()> {
+    large_means_on(&Device::cpu())
+}
+
+#[test]
+fn large_means_on_cuda() -> Result<()> {
+    crate::cuda::gpu().map_or(Ok(()), |gpu| large_means_on(&gpu.device))
+}
+
+fn large_means_on(device: &Device) -> Result<()> {
     let extent = Extent::line(64, 2);
     let x: Vec<f32> = (0..2 * extent.len()).map(|i| 1e4 + if i / 2 % 2 == 0 { 1.0 } else { -1.0 }).collect();
     for layer in [Norm::batch(), Norm::instance(), Norm::layer()] {
         let mut net = Network::new(extent);
         net.push(layer.clone());
-        let mut model = Model::builder(net).build()?;
+        let mut model = Model::builder(net).device(device.clone()).build()?;
         let y = model.forward(Mode::Train, View::new(extent, &x)?)?.to_vec();
         // 1e4 ± 1 is exact in f32; a mean off by one unit of 1e4 (1e-3) would show.
         assert!(y.iter().all(|y| (y.abs() - 1.0).abs() < 1e-4), "{layer:?}: {:?}", &y[..4]);

@@ -69,3 +69,21 @@ fn cuda_is_accurate_at_all_sizes() {
     ];
     all(&cases, cuda);
 }
+
+/// A step on a GPU cannot fail for a target it does not like; it shows as a loss that is not a number.
+#[test]
+fn targets_out_of_range_make_cuda_losses_nan() -> kamacite::Result<()> {
+    use kamacite::loss::*;
+    use kamacite::*;
+    let Some(gpu) = crate::cuda::gpu() else { return Ok(()) };
+    let extent = Extent::flat(2);
+    let mut net = Network::new(extent);
+    net.push(Activate::new(Linear));
+    let mut model = Model::builder(net).device(gpu.device.clone()).loss("output", LogisticBce, 1.0).build()?;
+    for (t, good) in [([0.0, 1.0], true), ([0.0, 1.5], false), ([-0.1, 1.0], false), ([f32::NAN, 1.0], false)] {
+        model.forward(Mode::Train, View::new(extent, &[0.3, -0.2])?)?;
+        let loss = model.loss(&[View::new(extent, &t)?.into()])?;
+        assert_eq!(loss.is_finite(), good, "targets {t:?} give {loss}");
+    }
+    Ok(())
+}
