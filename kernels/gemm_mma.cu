@@ -166,6 +166,12 @@ DEVICE void multiply(float (*d)[2 * NJ][4], const A& from_a, const B& from_b, Sh
     }
 }
 
+template <class T, int MI, int NJ, bool THREE, class A, class B>
+DEVICE void multiply_tile(float (*d)[2 * NJ][4], const A& from_a, const B& from_b, SharedAddress tile_a, SharedAddress tile_b) {
+#pragma unroll
+    for (int s = 0; s < 2; s++) multiply<T, A, B, MI, NJ, THREE>(d, from_a, from_b, tile_a, tile_b, s);
+}
+
 // A block of WARPS_M x WARPS_N warps computes a tile of SIZE x SIZE.
 template <class T, Stored L, int SIZE, int WARPS_M, int WARPS_N, int STAGES, bool THREE> DEVICE void gemm(const GemmArgs& a) {
     constexpr int THREADS = 32 * WARPS_M * WARPS_N, WM = SIZE / WARPS_M, WN = SIZE / WARPS_N, MI = WM / 16, NJ = WN / 16;
@@ -197,8 +203,17 @@ template <class T, Stored L, int SIZE, int WARPS_M, int WARPS_N, int STAGES, boo
         k += DEPTH;
         copy_commit();
         SharedAddress tile = shared + now * STAGE;
+        if (THREE) {
+            // The units cut sums off instead of rounding them, so a long sum would drift: each tile's is added here.
+            float part[MI][2 * NJ][4] = {};
+            multiply_tile<T, MI, NJ, true>(part, read_a, read_b, tile, tile + A::BYTES);
 #pragma unroll
-        for (int s = 0; s < 2; s++) multiply<T, decltype(read_a), decltype(read_b), MI, NJ, THREE>(d, read_a, read_b, tile, tile + A::BYTES, s);
+            for (int i = 0; i < MI; i++)
+#pragma unroll
+                for (int j = 0; j < 8 * NJ; j++) d[i][j / 4][j % 4] += part[i][j / 4][j % 4];
+        } else {
+            multiply_tile<T, MI, NJ, false>(d, read_a, read_b, tile, tile + A::BYTES);
+        }
         now = now + 1 == STAGES ? 0 : now + 1, next = next + 1 == STAGES ? 0 : next + 1;
     }
     copy_wait<0>();
