@@ -32,14 +32,13 @@ template <class T, bool ALONG_K, int ROWS, int BK> struct Loader {
     static constexpr int STEP = THREADS / ACROSS; // rows as stored, from quad to quad of a thread
 
     const T* p;
-    u64 step, advance;
-    u32 row, end, k, k_end;
+    u32 ld, row, end, k, k_end;
     bool aligned;
     float4 v[QUADS];
 
     // From row `first` (below `end`) and product k on.
     DEVICE Loader(const T* data, u32 ld, u32 first, u32 end, u32 k, u32 k_end, bool aligned)
-        : step((u64)STEP * ld), advance(ALONG_K ? BK : (u64)BK * ld), end(end), k_end(k_end), aligned(aligned) {
+        : ld(ld), end(end), k_end(k_end), aligned(aligned) {
         u32 line = threadIdx.x / ACROSS, place = threadIdx.x % ACROSS * 4;
         row = first + (ALONG_K ? line : place);
         this->k = k + (ALONG_K ? place : line);
@@ -49,9 +48,9 @@ template <class T, bool ALONG_K, int ROWS, int BK> struct Loader {
 #pragma unroll
         for (int q = 0; q < QUADS; q++) {
             u32 valid = ALONG_K ? (row + q * STEP < end ? left(k_end, k) : 0) : (k + q * STEP < k_end ? left(end, row) : 0);
-            v[q] = fetch4(p + q * step, valid, aligned);
+            v[q] = fetch4(p + (u64)(q * STEP) * ld, valid, aligned);
         }
-        p += advance, k += BK;
+        p += ALONG_K ? BK : (u64)BK * ld, k += BK;
     }
     DEVICE void put(float* tile) const {
         u32 line = threadIdx.x / ACROSS, place = threadIdx.x % ACROSS * 4;
