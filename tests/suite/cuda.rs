@@ -103,6 +103,23 @@ pub fn cuda(case: &Case) -> Verdict {
     Ok(())
 }
 
+/// As [`cuda`], once and without kinks: for cases whose kernels have more to do than threads, also on the two multiprocessors of
+/// the emulator.
+pub fn large(case: &Case) -> Verdict {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    for precision in [Precision::FP32, Precision::BF16] {
+        let data = Data::new(case, precision).map_err(text)?;
+        let run = |precision, device: &Device| data.pass(&mut data.rig(case, precision, device)?, case.modes[0], Grads::Write);
+        let exact = run(Precision::FP64, &Device::cpu()).map_err(text)?;
+        let got = run(precision, &gpu.device).map_err(text)?;
+        for ((name, terms, e), (_, _, g)) in exact.iter().zip(&got) {
+            let bound = K * unit(precision) * terms.sqrt();
+            near(name, g, e, &vec![true; e.len()], bound).map_err(|e| format!("{precision:?}: {e}"))?;
+        }
+    }
+    Ok(())
+}
+
 /// As for instruction sets, see `check::precision`; a 16-bit result adds a rounding of its own.
 const K: f64 = 8.0;
 
@@ -157,12 +174,8 @@ impl Data {
         let mut list = Vec::new();
         for &mode in &case.modes {
             let mut rig = self.rig(case, precision, device)?;
-            for (how, grads, dy) in [("", Grads::Write, &self.dy), (" added", Grads::Add, &self.other)] {
-                let out = rig.run(mode, &self.x, dy, grads)?;
-                list.push((format!("{mode:?} y{how}"), self.terms, out.y.v));
-                list.extend(out.dx.into_iter().enumerate().map(|(i, b)| (format!("{mode:?} dx{i}{how}"), self.terms, b.v)));
-                list.extend(out.dw.into_iter().map(|(name, v)| (format!("{mode:?} d{name}{how}"), self.reduced, v)));
-            }
+            list.extend(self.pass(&mut rig, mode, Grads::Write)?);
+            list.extend(self.pass(&mut rig, mode, Grads::Add)?);
             if case.graph.is_none() {
                 list.extend(self.fan_out(case, &rig, mode, precision, device)?);
             }
@@ -171,6 +184,16 @@ impl Data {
             let mut rig = self.rig(case, precision, device)?;
             list.push((format!("{mode:?} y"), self.terms, rig.forward(mode, &self.x)?.v));
         }
+        Ok(list)
+    }
+
+    /// y, dx and dw, written or added to.
+    fn pass(&self, rig: &mut Rig, mode: Mode, grads: Grads) -> Result<Arrays> {
+        let out = rig.run(mode, &self.x, if grads == Grads::Add { &self.other } else { &self.dy }, grads)?;
+        let named = |what: String| format!("{mode:?} {grads:?}: {what}");
+        let mut list = vec![(named("y".into()), self.terms, out.y.v)];
+        list.extend(out.dx.into_iter().enumerate().map(|(i, b)| (named(format!("dx{i}")), self.terms, b.v)));
+        list.extend(out.dw.into_iter().map(|(name, v)| (named(format!("d{name}")), self.reduced, v)));
         Ok(list)
     }
 

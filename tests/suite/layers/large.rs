@@ -60,3 +60,8 @@ fn rows_stand_alone() {
     let few: Vec<Case> = cases().into_iter().filter(|c| c.rows == 5).collect();
     all(&few, rows);
 }
+
+#[test]
+fn cuda_is_accurate() {
+    all(&cases(), crate::cuda::large);
+}
