@@ -34,7 +34,7 @@ fn main() -> Result<()> {
         at_98 += u64::from(valid.accuracy == Some(0.98));
         (lowest, highest) = (lowest.min(valid.loss), highest.max(valid.loss));
         if o.seeds == 1 {
-            println!("{}", t.model().network().report(Mode::Train, 1)?);
+            t.model().plans().for_each(|plan| println!("{plan}"));
             valid.confusion.iter().for_each(|c| println!("{c}"));
         }
     }

@@ -67,6 +67,8 @@ impl Cuda {
         pub fn free_memory(&self) -> Option<usize>;
         /// Names of the kernels loaded so far.
         pub fn kernels(&self) -> Vec<String>;
+        /// What compiles its kernels, in words.
+        pub fn compiler(&self) -> String;
         /// A kernel by its full name.
         pub fn kernel[A: Pod + Debug](&self, source: &Source, name: &str) -> Result<Kernel<A>>;
         /// Waits until everything in the stream is done.

@@ -124,6 +124,14 @@ impl Device {
         }
     }
 
+    /// The device, and on a GPU the architecture of its kernels and what compiles them.
+    pub(crate) fn summary(&self) -> String {
+        match self {
+            Self::Cpu(_) => self.to_string(),
+            Self::Cuda(cuda) => format!("{cuda}, kernels for {}", cuda.compiler()),
+        }
+    }
+
     /// Waits until all work given to the device is done. The CPU has no work left when a call returns.
     ///
     /// # Errors

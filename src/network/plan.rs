@@ -120,7 +120,7 @@ impl Plan {
 
     /// Takes memory for a draft. The store must be sealed by now.
     pub fn allocate(draft: Draft, net: &Network, setup: Setup<'_>, store: &Store) -> Result<Self> {
-        let report = draft.report(net, store);
+        let report = PlanReport { device: Some(setup.device.summary()), ..draft.report(net, store) };
         let (offsets, total) = pack(&draft.requests, setup.capacity, GUARD);
         let free = || setup.device.free_memory().unwrap_or(0);
         if setup.device.free_memory().is_some_and(|free| total > free) {
@@ -296,6 +296,7 @@ impl Draft {
         let entries = store.params.iter().map(|p| 2 * p.len).chain(store.states.iter().map(|s| s.len));
         PlanReport {
             nodes: net.nodes.iter().enumerate().map(node).collect(),
+            device: None,
             mode: self.mode,
             capacity: self.capacity,
             store_bytes: entries.sum::<usize>() * store.dtype.bytes(),

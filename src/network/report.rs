@@ -28,6 +28,8 @@ pub struct NodeReport {
 pub struct PlanReport {
     /// The nodes, in order.
     pub nodes: Vec<NodeReport>,
+    /// What the plan computes on, and on a GPU what compiled its kernels; nothing for a network that is not planned for a device.
+    pub device: Option<String>,
     /// What the plan is for.
     pub mode: Mode,
     /// The most rows a batch may have.
@@ -91,7 +93,8 @@ impl fmt::Display for PlanReport {
         }
         let (local, store) = (human(self.local_bytes), human(self.store_bytes));
         let (parameters, capacity) = (grouped(self.parameters()), self.capacity);
-        write!(f, "{parameters} parameters ({store} with gradients); {local} for a batch of {capacity}")
+        write!(f, "{parameters} parameters ({store} with gradients); {local} for a batch of {capacity}")?;
+        self.device.as_ref().map_or(Ok(()), |device| write!(f, "\non {device}"))
     }
 }
 
