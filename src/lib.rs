@@ -25,6 +25,8 @@
 //! [`Network`] describes, [`Trainer`] trains, [`Model`] runs; [`Checkpoint`] saves. Layers are in [`layer`], losses in [`loss`],
 //! optimizers and schedules in [`optim`], data sets, readers and generators in [`data`], scores in [`metrics`], what a person sees in
 //! [`monitor`]. How it is built, and why, is in [`design`].
+// Nothing behind a `Cuda` can be reached in builds without GPUs.
+#![cfg_attr(not(feature = "cuda"), allow(unreachable_code, unused_variables, dead_code))]
 
 pub mod data;
 /// The design, as a chapter.
