@@ -134,9 +134,9 @@ fn near(what: &str, got: &[f64], expected: &[f64], free: &[bool], bound: f64) ->
     }
     let scale = expected.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
     for (i, ((g, e), _)) in got.iter().zip(expected).zip(free).enumerate().filter(|(_, (_, free))| **free) {
-        // Not below: a NaN is far off.
-        if !((g - e).abs() <= bound * scale) {
-            return Err(format!("{what}[{i}]: expected {e}, got {g}: error {:.3e}, bound {:.3e}", (g - e).abs(), bound * scale));
+        let off = (g - e).abs();
+        if off.is_nan() || off > bound * scale {
+            return Err(format!("{what}[{i}]: expected {e}, got {g}: error {off:.3e}, bound {:.3e}", bound * scale));
         }
     }
     Ok(())
