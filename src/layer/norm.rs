@@ -207,7 +207,8 @@ impl Layer for Norm {
         };
         let (dtype, batch) = (p.master(), sets.batch);
         let scratch = |p: &mut Planner<'_>, dtype, n| if batch { p.scratch(dtype, n) } else { p.scratch_rows(dtype, n) };
-        let columns = (on_gpu && !batch).then(|| p.scratch(DType::F64, gpu.cut.columns(x, sets, p.capacity())));
+        let backward = self.affine && p.mode().differentiable();
+        let columns = (on_gpu && !batch && backward).then(|| p.scratch(DType::F64, gpu.cut.columns(x, sets, p.capacity())));
         let pass = NormPass {
             x,
             sets,
