@@ -5,7 +5,10 @@
 mod cuda;
 #[cfg(feature = "cuda")]
 mod cuda;
-#[cfg(feature = "cuda")]
+#[cfg(feature = "prebuilt")]
+mod image;
+#[cfg(all(feature = "cuda", not(feature = "prebuilt")))]
+#[path = "no_image.rs"]
 mod image;
 #[cfg(feature = "cuda")]
 mod nvrtc;
@@ -19,6 +22,14 @@ mod kernel;
 mod split;
 #[cfg(test)]
 pub(crate) mod testing;
+
+/// Compiling kernels without a GPU: for the project's own tools.
+#[cfg(feature = "prebuilt")]
+#[doc(hidden)]
+pub mod offline {
+    pub use super::image::build;
+    pub use super::nvrtc::{HEADERS, Nvrtc, texts};
+}
 
 pub use cpu::Cpu;
 pub use cuda::Cuda;

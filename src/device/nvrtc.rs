@@ -15,7 +15,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// What kernels may include.
-pub(super) const HEADERS: &[(&str, &str)] = &[
+pub const HEADERS: &[(&str, &str)] = &[
     ("prelude.cuh", include_str!("../../kernels/prelude.cuh")),
     ("activation.cuh", include_str!("../../kernels/activation.cuh")),
     ("conv.cuh", include_str!("../../kernels/conv.cuh")),
@@ -26,11 +26,13 @@ pub(super) const HEADERS: &[(&str, &str)] = &[
 ];
 
 /// The compiler.
-pub(super) struct Nvrtc {
+pub struct Nvrtc {
     library: Library,
     /// NVRTC opens its own second library by a bare name, so it is kept open under its full one.
     _builtins: Option<Library>,
+    /// Major and minor.
     pub version: (i32, i32),
+    /// The library.
     pub path: PathBuf,
 }
 
@@ -46,11 +48,9 @@ const NAMES: [&str; 4] = ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2"
 fn candidates() -> Vec<PathBuf> {
     let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
     let mut folders = Vec::new();
+    // Whoever names one means this one.
     if let Some(path) = variable("KAMACITE_NVRTC") {
-        if path.is_file() {
-            return vec![path];
-        }
-        folders.push(path);
+        return if path.is_dir() { NAMES.map(|name| path.join(name)).into() } else { vec![path] };
     }
     for root in ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"].into_iter().filter_map(variable) {
         folders.extend([root.join("lib64"), root.join("lib")]);
@@ -92,7 +92,8 @@ impl Nvrtc {
         Err(if got.is_empty() { e } else { e.got(got) }.hint(hint))
     }
 
-    fn load(path: &Path) -> Option<Self> {
+    /// The compiler in this library.
+    pub fn load(path: &Path) -> Option<Self> {
         // SAFETY: loading NVIDIA's library runs its initialisers, which have no preconditions.
         let library = unsafe { Library::new(path) }.ok()?;
         let mut version = (0, 0);
@@ -116,7 +117,10 @@ impl Nvrtc {
             .map_err(|e| Error::device("NVRTC", format!("{} lacks a function", self.path.display())).source(e))
     }
 
-    /// Compiles to machine code for an architecture (`sm_90a`); the compiler's log comes along.
+    /// Compiles to machine code for an architecture (`sm_90a`) or to PTX (`compute_90`); the compiler's log comes along.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Device`](crate::ErrorKind::Device) with the log.
     pub fn compile(&self, source: &Source, architecture: &str) -> Result<(Vec<u8>, String)> {
         let place = format!("kernels of {}.cu for {architecture}", source.name);
         let text = |s: &str| CString::new(s).map_err(|e| Error::device(&place, "a zero byte in the text").source(e));
@@ -142,8 +146,10 @@ impl Nvrtc {
         let destroy: Symbol<'_, unsafe extern "C" fn(*mut Program) -> c_int> = self.symbol(b"nvrtcDestroyProgram\0")?;
         let (log_size, log): (Symbol<'_, Size>, Symbol<'_, Get>) =
             (self.symbol(b"nvrtcGetProgramLogSize\0")?, self.symbol(b"nvrtcGetProgramLog\0")?);
-        let (code_size, get_code): (Symbol<'_, Size>, Symbol<'_, Get>) =
-            (self.symbol(b"nvrtcGetCUBINSize\0")?, self.symbol(b"nvrtcGetCUBIN\0")?);
+        let (code_size, get_code): (Symbol<'_, Size>, Symbol<'_, Get>) = match architecture.starts_with("compute_") {
+            true => (self.symbol(b"nvrtcGetPTXSize\0")?, self.symbol(b"nvrtcGetPTX\0")?),
+            false => (self.symbol(b"nvrtcGetCUBINSize\0")?, self.symbol(b"nvrtcGetCUBIN\0")?),
+        };
         // SAFETY: the documented protocol of NVRTC; all strings live until the program is destroyed, and each buffer has
         // the size that NVRTC named for it.
         unsafe {
@@ -206,11 +212,8 @@ impl Compiler {
 
     /// Where machine code comes from, in words.
     pub fn describe(&self) -> String {
-        let embedded = if image::holds(&self.architecture) { "the embedded image, " } else { "" };
-        match &self.nvrtc {
-            Ok(nvrtc) => format!("{embedded}{nvrtc:?}"),
-            Err(_) => format!("{embedded}no NVRTC"),
-        }
+        let nvrtc = self.nvrtc.as_ref().map_or_else(|_| "no NVRTC".into(), |nvrtc| format!("{nvrtc:?}"));
+        image::describe(&self.architecture).map_or(nvrtc.clone(), |image| format!("{image}, {nvrtc}"))
     }
 
     /// An image that the driver can load.
@@ -218,6 +221,11 @@ impl Compiler {
         if let Some(code) = image::find(source, &self.architecture) {
             return Ok(code);
         }
+        // What was made for an older card comes last: NVRTC knows this one, if it is not older itself.
+        self.compiled(source).or_else(|e| image::related(source, &self.architecture).ok_or(e))
+    }
+
+    fn compiled(&self, source: &Source) -> Result<Vec<u8>> {
         let nvrtc = self.nvrtc.as_ref().map_err(|e| Error::device(format!("kernels of {}.cu", source.name), e))?;
         let key = key(source, nvrtc, &self.architecture);
         let file = cache_folder().map(|folder| folder.join(format!("{}-{:016x}.bin", source.name, hash(key.as_bytes()))));
@@ -243,10 +251,16 @@ fn architecture((major, minor): (i32, i32)) -> String {
 
 /// Everything that the machine code depends on.
 fn key(source: &Source, nvrtc: &Nvrtc, architecture: &str) -> String {
-    let texts = HEADERS.iter().map(|(_, text)| *text).chain([source.text]);
-    let sum = texts.fold(String::new(), |sum, text| format!("{sum} {:016x}.{}", hash(text.as_bytes()), text.len()));
     let (compiler, options) = (nvrtc.path.display(), options(architecture).join(" "));
-    format!("kamacite kernels 1\n{}\n{:?} {compiler}\n{options}\n{sum}\n", source.name, nvrtc.version)
+    let texts = texts(source);
+    format!("kamacite kernels 2\n{}\n{:?} {compiler}\n{options}\n{texts:016x}\n", source.name, nvrtc.version)
+}
+
+/// A hash of a source and of all headers.
+pub fn texts(source: &Source) -> u64 {
+    let all = HEADERS.iter().map(|(_, text)| *text).chain([source.text]);
+    let sums = all.map(|text| [hash(text.as_bytes()), text.len() as u64].map(u64::to_le_bytes));
+    hash(sums.collect::<Vec<_>>().as_flattened().as_flattened())
 }
 
 /// `KAMACITE_CACHE`, or the user's cache folder; none where it is set to nothing.
