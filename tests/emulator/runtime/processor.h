@@ -63,7 +63,7 @@ struct Meeting {
 };
 
 struct Kernel {
-    std::string name;
+    std::string name, file;
     unsigned threads;
     size_t argument_bytes;
     void (*run)(const void*);
