@@ -1,7 +1,7 @@
 # The short names of what one does here. `make demo` and `make test` are the README's two commands.
 FEATURES = progress,plot
 
-.PHONY: demo test bench docs check
+.PHONY: demo test bench docs check nvrtc gpu-status prebuilt
 
 demo:
 	cargo run --release --features $(FEATURES) --example galaxies
@@ -21,3 +21,16 @@ check:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+# Every kernel for every architecture, without a GPU; fetches NVIDIA's compilers when called for the first time.
+nvrtc:
+	sh tests/nvrtc.sh
+
+# docs/gpu-status.md. What the emulator runs is recorded by `make test`.
+gpu-status:
+	sh tests/nvrtc.sh status
+
+# Every kernel in one file, for users who have a driver but no NVRTC.
+prebuilt:
+	sh tests/nvrtc.sh image target/prebuilt/kernels.image
+	@echo 'KAMACITE_PREBUILT=$(CURDIR)/target/prebuilt/kernels.image cargo build --release --features prebuilt'

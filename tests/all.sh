@@ -20,6 +20,12 @@ install c++ g++ "the emulated GPU"
 # Tests choose their devices; what they leave open is the CPU, also on a machine with a GPU.
 export KAMACITE_DEVICE=cpu
 
+# Kernels that ran on the emulator, for docs/gpu-status.md.
+mkdir -p "${CARGO_TARGET_DIR:-target}"
+KAMACITE_EMULATED_RECORD=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/emulated
+rm -f "$KAMACITE_EMULATED_RECORD"
+export KAMACITE_EMULATED_RECORD
+
 say() { printf '\n== %s\n' "$1"; }
 
 say "unit tests, the suite, doctests, examples (optimised, with debug assertions and overflow checks)"
@@ -49,3 +55,6 @@ for file in examples/*.rs; do
   printf '%-12s %s\n' "$name" "$last"
   case "$last" in RESULT\ *) ;; *) echo "example $name did not end with a RESULT line" >&2; exit 1 ;; esac
 done
+
+say "every kernel with NVIDIA's compiler, for every architecture"
+sh tests/nvrtc.sh
