@@ -493,4 +493,4 @@ const MMA_TF32: Source = part!("conv_mma_tf32", "CONV_TF32", "conv_mma.cu");
 const MMA_TF32X3: Source = part!("conv_mma_tf32x3", "CONV_TF32X3", "conv_mma.cu");
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -12,7 +12,7 @@ use crate::{DType, Error, Result};
 #[derive(Debug)]
 pub(crate) enum Engine {
     /// Loops over slices.
-    Cpu(Conv),
+    Cpu(Box<Conv>),
     /// Kernels.
     Cuda(Box<OnCuda>),
 }
@@ -26,7 +26,7 @@ impl Engine {
     /// [`Planner::kernel`] returns.
     pub fn plan(g: Geometry, flip: bool, w: Slot, p: &mut Planner<'_>) -> Result<Self> {
         match p.device() {
-            Device::Cpu(cpu) => Conv::plan(g, flip, (cpu.isa(), cpu.threads()), p).map(Self::Cpu),
+            Device::Cpu(cpu) => Conv::plan(g, flip, (cpu.isa(), cpu.threads()), p).map(|conv| Self::Cpu(Box::new(conv))),
             Device::Cuda(_) => OnCuda::plan(&g, flip, w, p).map(|on| Self::Cuda(Box::new(on))),
         }
     }
@@ -67,9 +67,9 @@ pub(crate) struct OnCuda {
 
 #[derive(Debug)]
 enum Kernels {
-    Windows(CudaConv),
+    Windows(Box<CudaConv>),
     /// Every input meets one tap of one output: plain products of matrices.
-    Product(Product),
+    Product(Box<Product>),
 }
 
 impl OnCuda {
@@ -78,7 +78,7 @@ impl OnCuda {
         let (kernels, narrow, work) = if Product::suits(g, flip) {
             let product = Product::plan(g, only, p)?;
             let work = product.work();
-            (Kernels::Product(product), true, work)
+            (Kernels::Product(Box::new(product)), true, work)
         } else {
             let Device::Cuda(cuda) = p.device() else { return Err(Error::order("convolution", "planned for a CPU")) };
             let conv = CudaConv::new(g, p.capacity(), p.precision(), only, cuda)?;
@@ -86,7 +86,7 @@ impl OnCuda {
                 p.kernels.borrow_mut().push((p.node, name.to_string()));
             }
             let (narrow, work) = (conv.narrow(), conv.work());
-            (Kernels::Windows(conv), narrow, work)
+            (Kernels::Windows(Box::new(conv)), narrow, work)
         };
         let narrowed = narrow.then(|| Narrowed::plan(w, g.weight_len()?, p)).transpose()?;
         let work = (work > 0).then(|| p.scratch(DType::F32, work));

@@ -6,7 +6,10 @@
 //! Output p and tap t meet input q on an axis where p·stride + t·dilation = before + q·(gap + 1).
 
 use super::conv::Geometry;
-use crate::Real;
+use super::conv_args::DeviceExtent;
+use crate::device::{Cuda, Grid, Kernel, Ptr, Source};
+use crate::{DType, Error, Real, Result, Window};
+use bytemuck::{Pod, Zeroable};
 
 impl Geometry {
     /// Calls `f(p, t, q)` for every output position p, tap t and input position q of one sample that meet, in the order
@@ -57,10 +60,85 @@ pub fn col2im<T: Real>(g: &Geometry, columns: &[T], x: &mut [T]) {
     });
 }
 
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+struct Args {
+    x: Ptr,
+    y: Ptr,
+    input: DeviceExtent,
+    output: DeviceExtent,
+    size: [u32; 3],
+    stride: [u32; 3],
+    dilation: [u32; 3],
+    gap: [u32; 3],
+    before: [u32; 3],
+    rows: u32,
+}
+
+/// [`im2col`] and [`col2im`] on a GPU, for layers that multiply the patches themselves: whole batches in device memory.
+#[derive(Clone, Debug)]
+pub struct Patches {
+    args: Args,
+    im2col: Kernel<Args>,
+    col2im: Kernel<Args>,
+    /// Elements of a sample, and of its patches.
+    len: (usize, usize),
+}
+
+impl Patches {
+    /// The kernels for one geometry and type.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for sizes of 2³² and more, and what [`Cuda::kernel`] returns.
+    pub fn new(g: &Geometry, dtype: DType, cuda: &Cuda) -> Result<Self> {
+        let Window { size, stride, dilation, gap, before, .. } = g.window;
+        let spaces = [size, stride, dilation, gap, before, g.x.space(), g.y.space(), [g.x.c, g.y.c, 1]];
+        let patches = g.y.area().checked_mul(g.window.taps()).and_then(|n| n.checked_mul(g.x.c)).filter(|&n| n < 1 << 40);
+        let Some(patches) = patches.filter(|_| spaces.iter().flatten().all(|&n| n < 1 << 32)) else {
+            return Err(Error::shape("im2col", "too large for a GPU kernel").expected("sizes below 2^32, patches below 2^40"));
+        };
+        let words = |v: [usize; 3]| v.map(|n| n as u32);
+        let args = Args {
+            input: g.x.into(),
+            output: g.y.into(),
+            size: words(size),
+            stride: words(stride),
+            dilation: words(dilation),
+            gap: words(gap),
+            before: words(before),
+            ..Args::zeroed()
+        };
+        let kernel = |name: &str| cuda.kernel(&IM2COL, &format!("{name}_{}", dtype.suffix()));
+        Ok(Self { args, im2col: kernel("im2col")?, col2im: kernel("col2im")?, len: (g.x.len(), patches) })
+    }
+
+    /// Writes the patches of `rows` samples of x.
+    ///
+    /// # Errors
+    /// As [`Kernel::launch`].
+    pub fn im2col(&self, cuda: &Cuda, rows: usize, x: Ptr, columns: Ptr) -> Result<()> {
+        let args = Args { x, y: columns, rows: rows as u32, ..self.args };
+        self.im2col.launch(cuda, Grid::cover(rows * self.len.1), &args)
+    }
+
+    /// Writes the sums of all patch elements that came from each input of `rows` samples.
+    ///
+    /// # Errors
+    /// As [`Kernel::launch`].
+    pub fn col2im(&self, cuda: &Cuda, rows: usize, columns: Ptr, x: Ptr) -> Result<()> {
+        let args = Args { x: columns, y: x, rows: rows as u32, ..self.args };
+        self.col2im.launch(cuda, Grid::cover(rows * self.len.0), &args)
+    }
+}
+
+const IM2COL: Source = Source::new("im2col", include_str!("../../kernels/im2col.cu"));
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::{Device, testing};
     use crate::op::conv::tests::geometries;
+    use crate::op::conv_cuda::tests::Array;
     use crate::rng::{Purpose, Stream};
 
     #[test]
@@ -76,6 +154,30 @@ mod tests {
             let size = dot(&ax, &ax).sqrt() * dot(&columns, &columns).sqrt() + 1.0;
             let (left, right) = (dot(&ax, &columns), dot(&x, &aty));
             assert!((left - right).abs() < 1e-12 * size, "{g:?}: {left} and {right}");
+        }
+    }
+
+    #[test]
+    fn a_gpu_writes_the_same_patches_and_sums() {
+        let Some(Device::Cuda(cuda)) = testing::gpu() else { return };
+        for (i, g) in geometries().into_iter().enumerate().step_by(3) {
+            let (rows, dtype) = (1 + i % 3, [DType::F32, DType::Bf16, DType::F16][i % 3]);
+            let mut r = Stream::new(4, Purpose::User, i as u64);
+            // Integers: sums of a few taps are exact in 16 bits too.
+            let mut draw = |n: usize| (0..n).map(|_| r.below(7) as f64 - 3.0).collect::<Vec<f64>>();
+            let len = g.y.area() * g.window.taps() * g.x.c;
+            let (x, columns) = (draw(rows * g.x.len()), draw(rows * len));
+            let (mut ax, mut aty) = (vec![0.0; columns.len()], vec![0.0; x.len()]);
+            for n in 0..rows {
+                im2col(&g, &x[n * g.x.len()..][..g.x.len()], &mut ax[n * len..][..len]);
+                col2im(&g, &columns[n * len..][..len], &mut aty[n * g.x.len()..][..g.x.len()]);
+            }
+            let patches = Patches::new(&g, dtype, &cuda).unwrap();
+            let [on_x, on_columns] = [&x, &columns].map(|v| Array::new(&cuda, v, dtype));
+            let [got_ax, got_aty] = [&ax, &aty].map(|v| Array::new(&cuda, &vec![f64::NAN; v.len()], dtype));
+            patches.im2col(&cuda, rows, on_x.ptr(), got_ax.ptr()).unwrap();
+            patches.col2im(&cuda, rows, on_columns.ptr(), got_aty.ptr()).unwrap();
+            assert!(got_ax.read(&cuda) == ax && got_aty.read(&cuda) == aty, "{g:?} {dtype:?}");
         }
     }
 

@@ -4,7 +4,7 @@
 //! have the very bits of the rounded exact value.
 
 use super::*;
-use crate::device::{Buffer, Device};
+use crate::device::{Buffer, Device, testing};
 use crate::op::activation::Activation;
 use crate::op::conv::tests::geometries;
 use crate::rng::{Purpose, Stream};
@@ -13,17 +13,10 @@ use std::collections::BTreeSet;
 
 const PRECISIONS: [Precision; 5] = [Precision::FP32, Precision::TF32, Precision::FP32x3, Precision::BF16, Precision::FP16];
 
-/// The GPU, or what poses as one; without any, tests say so, and fail where `KAMACITE_REQUIRE` asks for a gpu.
 fn gpu() -> Option<Cuda> {
-    match Device::cuda(0) {
-        Ok(Device::Cuda(cuda)) => Some(cuda),
-        Ok(Device::Cpu(_)) => None,
-        Err(e) => {
-            let required = std::env::var("KAMACITE_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|r| r == "gpu"), "KAMACITE_REQUIRE asks for a gpu: {e}");
-            println!("SKIPPED: {e}");
-            None
-        }
+    match testing::gpu()? {
+        Device::Cuda(cuda) => Some(cuda),
+        Device::Cpu(_) => None,
     }
 }
 
@@ -46,14 +39,14 @@ fn decode(bytes: &[u8], dtype: DType) -> Vec<f64> {
 }
 
 /// An array on the device.
-struct Array {
+pub(in crate::op) struct Array {
     buffer: Buffer,
     len: usize,
     dtype: DType,
 }
 
 impl Array {
-    fn new(cuda: &Cuda, v: &[f64], dtype: DType) -> Self {
+    pub fn new(cuda: &Cuda, v: &[f64], dtype: DType) -> Self {
         let bytes = encode(v, dtype);
         let buffer = cuda.allocate(bytes.len()).unwrap();
         let mut fill = |to: &mut [u8]| {
@@ -66,11 +59,11 @@ impl Array {
         Self { buffer, len: v.len(), dtype }
     }
 
-    fn ptr(&self) -> Ptr {
+    pub fn ptr(&self) -> Ptr {
         self.buffer.ptr()
     }
 
-    fn read(&self, cuda: &Cuda) -> Vec<f64> {
+    pub fn read(&self, cuda: &Cuda) -> Vec<f64> {
         let mut bytes = vec![0; self.len * self.dtype.bytes()];
         cuda.download(self.ptr(), &mut bytes).unwrap();
         decode(&bytes, self.dtype)
