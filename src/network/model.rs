@@ -5,7 +5,7 @@ use super::plan::{Draft, LossSpec, Setup};
 use super::view::{Inputs, Seed, Targets, View};
 use super::{Network, NodeId, Plan, PlanReport};
 use crate::device::Device;
-use crate::device::control::StepParams;
+use crate::device::control::{StepParams, StepState};
 use crate::loss::Target;
 use crate::memory::{Arena, Grads, Mode, ParamKind, Slot, Space, Store};
 use crate::optim::{Clip, Ema, Optimizer, Run};
@@ -274,12 +274,26 @@ impl Model {
 
     /// Bounds the gradients; returns the factor to hand to [`Model::step_at`] as `grad_scale`.
     ///
-    /// On a GPU nothing waits for the norm: the factor stays there for the next update, and 1 comes back. A norm that is not finite
-    /// then makes this and all later updates no-ops, as a loss that is not finite does.
+    /// On a GPU the factor stays there for the next update, and 1 comes back.
     ///
     /// # Errors
-    /// On the CPU [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a gradient whose norm is NaN or infinite.
+    /// [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a gradient whose norm is NaN or infinite; in FP16, where the loss
+    /// scale takes the blame at first, the next update is left out instead.
     pub fn clip(&mut self, clip: &Clip) -> Result<f64> {
+        let factor = self.bound_gradients(clip)?;
+        if self.clipped {
+            let kept = self.step_state()?;
+            if kept.diverged != 0 {
+                self.set_step_state(StepState { diverged: 0, ..kept })?;
+                return Err(Error::diverged("clip", "the norm of the gradients is not finite"));
+            }
+        }
+        Ok(factor)
+    }
+
+    /// As [`Model::clip`], but on a GPU without waiting: a norm that is not finite makes this and all later updates no-ops, as a
+    /// loss that is not finite does.
+    pub(crate) fn bound_gradients(&mut self, clip: &Clip) -> Result<f64> {
         let s = self.step_view(&self.store.words, 0, Mode::Train, Grads::Skip, self.forwards);
         let factor = clip.apply(&s, self.store.flat(Space::Grad), &self.ranges, self.scaled)?;
         self.clipped = self.device.is_cuda() && matches!(clip, Clip::Norm(_));

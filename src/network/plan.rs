@@ -405,7 +405,7 @@ fn plan_loss(
 fn planner<'a>(
     setup: Setup<'a>,
     store: &'a mut Store,
-    (requests, kernels): (&'a mut Vec<Request>, &'a RefCell<Vec<(u32, String)>>),
+    (requests, kernels): Asked<'a>,
     node: usize,
     name: &'a str,
     axes: Axes,

@@ -10,6 +10,8 @@ use crate::{DType, Error, Result};
 
 /// A convolution planned for the device of a network.
 #[derive(Debug)]
+// One for each layer, made once and never moved.
+#[allow(clippy::large_enum_variant)]
 pub(crate) enum Engine {
     /// Loops over slices.
     Cpu(Box<Conv>),
@@ -66,6 +68,7 @@ pub(crate) struct OnCuda {
 }
 
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)]
 enum Kernels {
     Windows(Box<CudaConv>),
     /// Every input meets one tap of one output: plain products of matrices.

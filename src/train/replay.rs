@@ -129,7 +129,7 @@ impl Trainer {
     fn update_on_gpu(&mut self, rate: f64) -> Result<()> {
         self.model.check_overflow()?;
         if let Some(clip) = &self.rules.clip {
-            self.model.clip(clip)?;
+            self.model.bound_gradients(clip)?;
         }
         self.model.update_parameters(&*self.optimizer, rate, 1.0)?;
         self.model.adapt_loss_scale()?;
