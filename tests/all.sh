@@ -22,9 +22,9 @@ export KAMACITE_DEVICE=cpu
 
 # Kernels that ran on the emulator, for docs/gpu-status.md.
 mkdir -p "${CARGO_TARGET_DIR:-target}"
-KAMACITE_EMULATED_RECORD=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/emulated
-rm -f "$KAMACITE_EMULATED_RECORD"
-export KAMACITE_EMULATED_RECORD
+KAMACITE_RECORD=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)/emulated
+rm -f "$KAMACITE_RECORD"
+export KAMACITE_RECORD
 
 say() { printf '\n== %s\n' "$1"; }
 

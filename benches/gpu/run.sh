@@ -6,7 +6,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-${OUT:-$here/out}}
 mkdir -p "$out"
-export KAMACITE_REQUIRE=gpu KAMACITE_DEVICE=cpu KAMACITE_LIST_KERNELS=1 KAMACITE_CACHE="$out/../kernel-cache-$$" RUST_BACKTRACE=1
+export KAMACITE_REQUIRE=gpu KAMACITE_DEVICE=cpu KAMACITE_CACHE="$out/../kernel-cache-$$" RUST_BACKTRACE=1
 [ -x "$here/kamacite" ] || chmod +x "$here/kamacite" "$here/suite" "$here/gpu"
 
 # NVRTC as Python packages carry it, where no toolkit is installed.
@@ -26,7 +26,8 @@ nvidia-smi --query-gpu=name,driver_version --format=csv,noheader >"$out/card.txt
 limited() { timeout --kill-after=5 "$@"; }
 
 echo "== correctness: every case on the GPU"
-limited 200 "$here/suite" --test-threads=4 --show-output cuda own_layer >"$out/suite.log" 2>&1
+rm -f "$out/kernels.txt"
+limited 200 env KAMACITE_RECORD="$out/kernels.txt" "$here/suite" --test-threads=4 cuda own_layer >"$out/suite.log" 2>&1
 suite=$?
 grep -E "^test .*FAILED|^test result" "$out/suite.log"
 limited 60 "$here/kamacite" --test-threads=4 cuda >"$out/unit.log" 2>&1

@@ -17,8 +17,9 @@ ours, theirs = lines("kamacite.jsonl"), lines("torch.jsonl")
 log = (folder / "suite.log").read_text() if (folder / "suite.log").exists() else ""
 tests = [{"name": name, "ok": verdict == "ok"} for name, verdict in re.findall(r"^test (\S+) \.\.\. (ok|FAILED)", log, re.M)]
 card, _, driver = (folder / "card.txt").read_text().strip().partition(", ")
-# Kernels that ran on this card, one line `KERNEL name` each, from the suite.
-kernels = sorted(set(re.findall(r"^KERNEL (\S+)$", log, re.M)))
+# Kernels that ran on this card: lines `gemm_f32.cu gemm_nn_64_f32` from the suite.
+record = folder / "kernels.txt"
+kernels = sorted(set(record.read_text().splitlines())) if record.exists() else []
 passed = exits.get("suite") == "0"
 result = {
     "date": datetime.date.today().isoformat(), "card": card, "driver": driver, "commit": commit, "exits": exits,

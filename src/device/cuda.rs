@@ -6,6 +6,7 @@
 
 use super::kernel::{Blocks, Grid, Kernel, Ptr, Source};
 use super::nvrtc::{self, Compiler};
+use super::record::Record;
 use super::upload::Uploads;
 use crate::{Error, Result};
 use bytemuck::Pod;
@@ -229,7 +230,8 @@ impl Cuda {
         // Without this a block gets no more than 48 KiB.
         let attribute = FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         function.set_attribute(attribute, dynamic as i32).map_err(|e| failed(&place, what, e))?;
-        Ok(Function(Arc::new(Loaded { function, name: name.into(), threads, argument: size[0] as usize, dynamic })))
+        let (name, argument, source, record) = (name.into(), size[0] as usize, source.name, Record::default());
+        Ok(Function(Arc::new(Loaded { function, name, threads, argument, dynamic, source, record })))
     }
 
     fn module(&self, source: &Source) -> Result<Arc<CudaModule>> {
@@ -269,6 +271,7 @@ impl Cuda {
             unsafe { result::launch_kernel(raw, (x, y, z), (f.threads, 1, 1), shared, stream, &mut parameters) }
         });
         launched.map_err(|e| failed(format!("kernel {}", f.name), "launch failed", e))?;
+        f.record.launched(f.source, &f.name);
         if synchronous() && !self.capturing() {
             self.0.stream.synchronize().map_err(|e| failed(format!("kernel {}", f.name), "failed", e))?;
         }
@@ -374,6 +377,8 @@ struct Loaded {
     argument: usize,
     /// The most dynamic shared memory.
     dynamic: usize,
+    source: &'static str,
+    record: Record,
 }
 
 impl Function {

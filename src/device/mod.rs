@@ -13,6 +13,8 @@ mod image;
 #[cfg(feature = "cuda")]
 mod nvrtc;
 #[cfg(feature = "cuda")]
+mod record;
+#[cfg(feature = "cuda")]
 mod upload;
 
 pub(crate) mod control;

@@ -39,15 +39,6 @@ pub struct Gpu {
     _turn: MutexGuard<'static, ()>,
 }
 
-/// `KAMACITE_LIST_KERNELS=1` names the kernels that were loaded so far, for the record of what a card has run.
-impl Drop for Gpu {
-    fn drop(&mut self) {
-        if let (Device::Cuda(cuda), Some(_)) = (&self.device, std::env::var_os("KAMACITE_LIST_KERNELS")) {
-            cuda.kernels().iter().for_each(|name| println!("KERNEL {name}"));
-        }
-    }
-}
-
 /// The GPU or the emulated one; `None` after a line that says why not.
 pub fn gpu() -> Option<Gpu> {
     static FOUND: LazyLock<std::result::Result<Device, String>> = LazyLock::new(find);

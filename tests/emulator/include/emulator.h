@@ -80,13 +80,12 @@ struct Announcement {
     void (*run)(const void* arguments);
     Here* here;
     char *shared_begin, *shared_end;
-    const char* file;
 };
 void announce(const Announcement& kernel);
 extern "C" __attribute__((visibility("hidden"))) char __bss_start[], _end[];
 struct Registration {
-    Registration(const char* name, unsigned threads, size_t argument_bytes, void (*run)(const void*), const char* file = __builtin_FILE()) {
-        announce({name, threads, argument_bytes, run, &here, __bss_start, _end, file});
+    Registration(const char* name, unsigned threads, size_t argument_bytes, void (*run)(const void*)) {
+        announce({name, threads, argument_bytes, run, &here, __bss_start, _end});
     }
 };
 

@@ -14,7 +14,7 @@ static std::mutex load_mutex;
 void announce(const Announcement& k) {
     if (!announced) return;
     Kernel& kernel = (*announced)[k.name];
-    kernel = {k.name, k.file, k.threads, k.argument_bytes, k.run, k.here, k.shared_begin, k.shared_end};
+    kernel = {k.name, k.threads, k.argument_bytes, k.run, k.here, k.shared_begin, k.shared_end};
 }
 
 bool Module::load(Loaded& copy, std::string& error) {

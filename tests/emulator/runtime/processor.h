@@ -63,7 +63,7 @@ struct Meeting {
 };
 
 struct Kernel {
-    std::string name, file;
+    std::string name;
     unsigned threads;
     size_t argument_bytes;
     void (*run)(const void*);

@@ -1,11 +1,7 @@
 // Launches, with the checks of the driver.
 #include "device.h"
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
-#include <fcntl.h>
-#include <set>
-#include <unistd.h>
 
 namespace emulator {
 
@@ -37,20 +33,6 @@ static Result refuse(const Request& r, const std::string& why) {
     return INVALID_VALUE;
 }
 
-// Which kernels ever ran to their end: lines `gemm.cu gemm_sum_f32` in the file KAMACITE_EMULATED_RECORD, over many processes.
-static void record(const Kernel& kernel) {
-    static std::mutex mutex;
-    static std::set<std::string> seen;
-    static const char* path = getenv("KAMACITE_EMULATED_RECORD");
-    if (!path || !*path) return;
-    std::string line = kernel.file + " " + kernel.name + "\n";
-    std::lock_guard<std::mutex> lock(mutex);
-    if (!seen.insert(line).second) return;
-    int file = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0644);
-    if (file < 0 || write(file, line.data(), line.size()) != (ssize_t)line.size()) fprintf(stderr, "KAMACITE_EMULATED_RECORD: cannot write %s\n", path);
-    if (file >= 0) close(file);
-}
-
 static Result execute(Function* f, const Launch& proto, const std::vector<char>& arguments) {
     if (Result b = broken) return b;
     counts.launches++;
@@ -60,7 +42,6 @@ static Result execute(Function* f, const Launch& proto, const std::vector<char>&
     if (Result r = run_everywhere(*f, l)) return r;
     std::string behind = written_behind();
     if (!behind.empty()) return break_device(ILLEGAL_ADDRESS, "kernel " + f->kernel.name + ": " + behind);
-    record(f->kernel);
     return SUCCESS;
 }
 

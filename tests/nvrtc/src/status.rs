@@ -109,7 +109,7 @@ fn cell(usage: &Usage) -> String {
 /// What kernels have been run on.
 #[derive(Debug, Default)]
 struct States {
-    /// Lines `gemm.cu gemm_sum_f32` from the emulator's record.
+    /// Lines `gemm.cu gemm_sum_f32` that ran in the tests.
     emulated: HashSet<String>,
     /// The same, or a kernel's name alone: where it was right, or not.
     silicon: HashMap<String, String>,
@@ -177,7 +177,7 @@ impl States {
 
 /// Which kernels the emulator ran: `tests/all.sh` has it written there.
 fn record() -> PathBuf {
-    env::var_os("KAMACITE_EMULATED_RECORD").map_or_else(|| target().join("emulated"), PathBuf::from)
+    env::var_os("KAMACITE_RECORD").map_or_else(|| target().join("emulated"), PathBuf::from)
 }
 
 /// The states in a document: `gemm.cu gemm_sum_f32` and its word.

@@ -62,10 +62,11 @@ fn a_program_without_nvrtc_trains_from_an_image() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = |name: &str| folder.path().join(name);
     let (cache, image, stale, none) = (file("cache"), file("kernels.image"), file("stale.image"), Path::new(""));
+    let record = file("record");
     let driver = ("KAMACITE_CUDA_DRIVER", library);
 
     // What it takes is what the compiling program has in its cache afterwards.
-    let compiling = run(&[driver, ("KAMACITE_NVRTC", library), ("KAMACITE_CACHE", &cache)]);
+    let compiling = run(&[driver, ("KAMACITE_NVRTC", library), ("KAMACITE_CACHE", &cache), ("KAMACITE_RECORD", &record)]);
     let numbers: Vec<f64> = losses(&compiling).trim_start_matches('[').split(", ").map(|n| n.parse().expect("a loss")).collect();
     assert!(numbers.len() == 3 && numbers.is_sorted_by(|a, b| a > b), "{compiling}");
     let used: Vec<String> =
@@ -73,6 +74,11 @@ fn a_program_without_nvrtc_trains_from_an_image() {
     let sources = sources().expect("sources").into_iter();
     let sources: Vec<_> = sources.filter(|s| used.iter().any(|file| file.starts_with(&format!("{}-", s.name)))).collect();
     assert!(sources.len() >= 4, "{used:?}");
+    // The record names what was launched, and nothing else.
+    let launched = fs::read_to_string(&record).expect("a record");
+    assert!(launched.lines().any(|line| line == "control.cu set_step"), "{launched}");
+    let known = |line: &str| sources.iter().any(|s| line.starts_with(&format!("{}.cu ", s.name)));
+    assert!(launched.lines().all(known), "{launched}");
     let nvrtc = Nvrtc::load(library).expect("the emulator's NVRTC");
     let bytes = build(&sources, &["sm_80", "sm_90a"], &mut |source, architecture| match architecture {
         // Code that does not load: a program that takes another architecture's is found out.
