@@ -12,6 +12,7 @@ if [ ! -e "$folder/fetched" ] && [ ! -e "$folder/lib" ]; then
       "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --retries 1 --timeout 20 \
         nvidia-cuda-nvrtc==13.0.88 nvidia-cuda-nvrtc-cu12==12.9.86
   }
+  mkdir -p "$folder"
   # What is missing is said by the program below.
   if fetch >"$folder.log" 2>&1; then touch "$folder/fetched"; else tail -n 2 "$folder.log"; rm -rf "$folder/lib"; fi
 fi
