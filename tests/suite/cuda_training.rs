@@ -5,6 +5,7 @@ use kamacite::data::{Missing, Samples, synth};
 use kamacite::optim::{Adam, Clip, Ema, Sgd};
 use kamacite::rng::{Purpose, Stream};
 use kamacite::*;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const STEPS: usize = 20;
@@ -355,7 +356,16 @@ fn out_of_memory_is_an_ordinary_error() {
     assert!(fine && text.contains("FITS "), "{text}");
 }
 
-/// No driver, and no compiler: a sentence, and the CPU.
+/// A library that passes for a driver, from C; none without a compiler.
+fn driver(folder: &Path, name: &str, code: &str) -> Option<PathBuf> {
+    let (source, library) = (folder.join(format!("{name}.c")), folder.join(format!("{name}.so")));
+    std::fs::write(&source, code).expect("a file");
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-w", "-Wl,-soname,libcuda.so", "-o"]).arg(&library).arg(&source);
+    cc.status().is_ok_and(|s| s.success()).then_some(library)
+}
+
+/// No driver, one that is too old, one without a GPU, no compiler: a sentence, and the CPU.
 #[test]
 fn without_a_driver_or_a_compiler_there_is_a_reason_and_the_cpu() {
     const NAME: &str = "without_a_driver_or_a_compiler_there_is_a_reason_and_the_cpu";
@@ -368,6 +378,16 @@ fn without_a_driver_or_a_compiler_there_is_a_reason_and_the_cpu() {
     let nowhere = ("KAMACITE_CUDA_DRIVER", "/nonexistent/libcuda.so.1");
     let (fine, text) = alone(NAME, "child", &[nowhere, ("KAMACITE_DEVICE", "")]).expect("a child");
     assert!(fine && text.contains("CUDA cuda: no NVIDIA driver") && text.contains("AUTO cpu"), "{text}");
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let rest = "int cuMemAlloc_v2(){return 1;} int cuModuleLoadData(){return 1;} int cuLaunchKernel(){return 1;} \
+                int cuStreamBeginCapture_v2(){return 1;} int cuGraphInstantiateWithFlags(){return 1;}";
+    for (name, rest, expected) in [("old", "", "lacks cuMemAlloc_v2"), ("empty", rest, "a GPU")] {
+        // cuInit: CUDA_ERROR_NO_DEVICE.
+        let Some(driver) = driver(dir.path(), name, &format!("int cuInit(unsigned f){{return 100;}} {rest}")) else { break };
+        let driver = ("KAMACITE_CUDA_DRIVER", driver.to_str().expect("a path"));
+        let (fine, text) = alone(NAME, "child", &[driver, ("KAMACITE_DEVICE", "")]).expect("a child");
+        assert!(fine && text.contains(expected) && text.contains("AUTO cpu"), "{name} driver: {text}");
+    }
     let (Ok([driver, ..]), true) = (kamacite_emulator::environment(), Emulator::get().is_some() || gpu().is_some()) else {
         return;
     };
