@@ -2,6 +2,7 @@
 # Everything on a machine with a GPU, in under ten minutes: correctness first, then compute-sanitizer, then speed beside PyTorch.
 #
 #   run.sh [OUT]      OUT (a folder) gets the logs and results.json; the last lines are the table
+#   SMOKE=--smoke run.sh [OUT]   the same in small, for an emulated GPU
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-${OUT:-$here/out}}
@@ -46,7 +47,7 @@ else
 fi
 
 echo "== speed"
-limited 150 "$here/gpu" >"$out/kamacite.jsonl" 2>"$out/bench.err"
-limited 100 python3 "$here/gpu.py" >"$out/torch.jsonl" 2>"$out/torch.err"
+limited 150 "$here/gpu" ${SMOKE:-} >"$out/kamacite.jsonl" 2>"$out/bench.err"
+limited 100 python3 "$here/gpu.py" ${SMOKE:-} >"$out/torch.jsonl" 2>"$out/torch.err"
 tail -n 3 "$out/bench.err" "$out/torch.err"
 python3 "$here/table.py" "$out" "$(cat "$here/commit")" "suite=$suite unit=$unit memcheck=$memcheck racecheck=$racecheck"
