@@ -28,18 +28,18 @@ limited() { timeout --kill-after=5 "$@"; }
 
 echo "== correctness: every case on the GPU"
 rm -f "$out/kernels.txt"
-limited 200 env KAMACITE_RECORD="$out/kernels.txt" "$here/suite" --test-threads=4 cuda own_layer >"$out/suite.log" 2>&1
+limited 180 env KAMACITE_RECORD="$out/kernels.txt" "$here/suite" --test-threads=4 cuda own_layer >"$out/suite.log" 2>&1
 suite=$?
 grep -E "^test .*FAILED|^test result" "$out/suite.log"
-limited 60 "$here/kamacite" --test-threads=4 cuda >"$out/unit.log" 2>&1
+limited 60 "$here/kamacite" --test-threads=4 >"$out/unit.log" 2>&1
 unit=$?
 grep -E "^test .*FAILED|^test result" "$out/unit.log"
 
 echo "== compute-sanitizer"
 if command -v compute-sanitizer >/dev/null 2>&1; then
-  limited 60 compute-sanitizer --tool memcheck --error-exitcode 9 "$here/suite" --test-threads=1 layers::dense::cuda layers::pool::cuda >"$out/memcheck.log" 2>&1
+  limited 45 compute-sanitizer --tool memcheck --error-exitcode 9 "$here/suite" --test-threads=1 layers::dense::cuda layers::pool::cuda >"$out/memcheck.log" 2>&1
   memcheck=$?
-  limited 60 compute-sanitizer --tool racecheck --error-exitcode 9 "$here/suite" --test-threads=1 layers::dense::cuda >"$out/racecheck.log" 2>&1
+  limited 45 compute-sanitizer --tool racecheck --error-exitcode 9 "$here/suite" --test-threads=1 layers::dense::cuda >"$out/racecheck.log" 2>&1
   racecheck=$?
   tail -n 3 "$out/memcheck.log" "$out/racecheck.log"
 else
@@ -47,7 +47,7 @@ else
 fi
 
 echo "== speed"
-limited 150 "$here/gpu" ${SMOKE:-} >"$out/kamacite.jsonl" 2>"$out/bench.err"
-limited 100 python3 "$here/gpu.py" ${SMOKE:-} >"$out/torch.jsonl" 2>"$out/torch.err"
+limited 140 "$here/gpu" ${SMOKE:-} >"$out/kamacite.jsonl" 2>"$out/bench.err"
+limited 90 python3 "$here/gpu.py" ${SMOKE:-} >"$out/torch.jsonl" 2>"$out/torch.err"
 tail -n 3 "$out/bench.err" "$out/torch.err"
 python3 "$here/table.py" "$out" "$(cat "$here/commit")" "suite=$suite unit=$unit memcheck=$memcheck racecheck=$racecheck"

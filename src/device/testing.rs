@@ -1,17 +1,18 @@
-//! A GPU for unit tests: the emulator, on any machine with a C++ compiler.
+//! A GPU for unit tests: a real one, or the emulator on any machine with a C++ compiler.
 #![allow(unsafe_code)]
 
 use super::Device;
 use std::sync::OnceLock;
 
-/// The emulated GPU, or the one that `KAMACITE_CUDA_DRIVER` leads to. Without either the test is left out, and says so.
+/// The GPU of this machine, or what `KAMACITE_CUDA_DRIVER` leads to, or the emulated one. Without any the test is left out, and says so.
 pub fn gpu() -> Option<Device> {
     static OPENED: OnceLock<Result<Device, String>> = OnceLock::new();
     let open = || -> Result<Device, String> {
         if !cfg!(feature = "cuda") {
             return Err("built without the feature cuda".into());
         }
-        if std::env::var_os("KAMACITE_CUDA_DRIVER").is_none() {
+        let real = ["/dev/nvidiactl", "/dev/dxg"].iter().any(|file| std::path::Path::new(file).exists());
+        if !real && std::env::var_os("KAMACITE_CUDA_DRIVER").is_none() {
             // First of all the choice of the other tests, which want the CPU.
             let chosen = std::env::var_os("KAMACITE_DEVICE").unwrap_or_else(|| "cpu".into());
             // SAFETY: these three are read by this crate alone, under the lock of the standard library.
