@@ -37,8 +37,8 @@ if [ "$(uname -m)" = x86_64 ]; then
 fi
 
 if command -v c++ >/dev/null 2>&1; then
-  say "every case on the emulated GPU in two more orders of threads"
-  KAMACITE_EMULATED_ORDER=reverse cargo test --workspace --all-features --test suite -- --quiet cuda &
+  say "every case on the emulated GPU in two more orders of threads, once with a device that is late with everything"
+  KAMACITE_EMULATED_ORDER=reverse KAMACITE_EMULATED_LATE=1 cargo test --workspace --all-features --test suite -- --quiet cuda &
   first=$!
   KAMACITE_EMULATED_ORDER=random cargo test --workspace --all-features --test suite -- --quiet cuda
   wait $first
