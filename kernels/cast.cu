@@ -20,7 +20,3 @@ template <class A, class B> DEVICE void cast(const CastArgs<A, B>& a) {
 }
 KERNEL(256, cast_f32_bf16, CastArgs<float, bf16>) { cast(a); }
 KERNEL(256, cast_f32_f16, CastArgs<float, f16>) { cast(a); }
-KERNEL(256, cast_bf16_f32, CastArgs<bf16, float>) { cast(a); }
-KERNEL(256, cast_f16_f32, CastArgs<f16, float>) { cast(a); }
-KERNEL(256, cast_bf16_f16, CastArgs<bf16, f16>) { cast(a); }
-KERNEL(256, cast_f16_bf16, CastArgs<f16, bf16>) { cast(a); }

@@ -65,8 +65,6 @@ impl Cuda {
         pub fn shared_memory(&self) -> usize;
         /// Bytes of device memory that are free.
         pub fn free_memory(&self) -> Option<usize>;
-        /// Names of the kernels loaded so far.
-        pub fn kernels(&self) -> Vec<String>;
         /// What compiles its kernels, in words.
         pub fn compiler(&self) -> String;
         /// A kernel by its full name.

@@ -204,14 +204,6 @@ impl Cuda {
         Kernel::new(function)
     }
 
-    /// Names of the kernels loaded so far, in order.
-    pub fn kernels(&self) -> Vec<String> {
-        let mut names: Vec<String> = lock(&self.0.functions).keys().map(|(_, name)| name.clone()).collect();
-        names.sort();
-        names.dedup();
-        names
-    }
-
     fn load(&self, source: &Source, name: &str) -> Result<Function> {
         let place = format!("kernel {name} of {}.cu", source.name);
         // The module may have been loaded by another thread.

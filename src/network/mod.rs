@@ -7,6 +7,7 @@ mod registry;
 mod report;
 mod run;
 mod steer;
+mod update;
 mod view;
 mod wiring;
 
