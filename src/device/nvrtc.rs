@@ -74,7 +74,7 @@ fn candidates() -> Vec<PathBuf> {
 }
 
 impl Nvrtc {
-    /// The first compiler whose machine code this driver (12 or 13, say) can load; a newer one if there is no other.
+    /// The first compiler whose machine code this driver (12 or 13, say) can load: one of the same major version or an older one.
     pub fn open(driver: i32) -> Result<Self> {
         let mut found: Vec<Self> = Vec::new();
         for path in candidates() {

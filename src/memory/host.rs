@@ -39,14 +39,13 @@ impl Arena {
         Ok(f(&x))
     }
 
-    /// Lets `f` write all elements of region `index`. What it leaves alone is zero on a GPU and as it was on the CPU.
+    /// Lets `f` write all elements of region `index`. What it leaves alone holds anything.
     pub fn host_write<T: Element>(&self, index: usize, rows: usize, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
         let Some(cuda) = self.cuda() else { return f(&mut self.write::<T>(index, rows)?) };
         let (dtype, len) = self.host_region::<T>(index, rows)?;
         let mut f = Some(f);
         let mut fill = |bytes: &mut [u8]| -> Result<()> {
             let Some(f) = f.take() else { return Ok(()) };
-            bytes.fill(0);
             if dtype == T::ELEMENT {
                 return f(bytemuck::cast_slice_mut(bytes));
             }

@@ -125,11 +125,13 @@ impl Store {
     }
 
     /// Makes room for `count` optimizer words per parameter; keeps what is there when the count is right already.
-    pub fn reserve_words(&mut self, count: usize) -> Result<()> {
-        if self.words.regions.len() != count {
+    /// Whether memory was taken, so that addresses have changed.
+    pub fn reserve_words(&mut self, count: usize) -> Result<bool> {
+        let wanted = self.words.regions.len() != count;
+        if wanted {
             self.words = self.copies(count)?;
         }
-        Ok(())
+        Ok(wanted)
     }
 
     /// Begins a moving average, equal to the weights at first; keeps one that is there.

@@ -63,7 +63,10 @@ impl Model {
             let e = Error::unsupported(optimizer.kind(), "words of state");
             return Err(e.expected(format!("at most {MAX_WORDS}")).got(optimizer.words()));
         }
-        self.store.reserve_words(optimizer.words())?;
+        if self.store.reserve_words(optimizer.words())? {
+            // A recorded step holds the addresses of the old words.
+            self.generation += 1;
+        }
         let words: [Slot; MAX_WORDS] = std::array::from_fn(|i| Slot { space: Space::Word, index: i as u32 });
         let words = &words[..optimizer.words()];
         let (w, dw) = (self.store.flat(Space::Weight), self.store.flat(Space::Grad));

@@ -18,7 +18,7 @@ use crate::loss::{Loss, Target};
 use crate::memory::{Grads, Mode};
 use crate::network::{Model, Network, Seed};
 use crate::optim::{Clip, EarlyStopping, EarlyStoppingState, Ema, Optimizer, PlateauState, ReduceOnPlateau, Schedule};
-use crate::{Error, Extent, Result};
+use crate::{Error, Extent, Precision, Result};
 use feed::Feed;
 use replay::Replay;
 use serde::{Deserialize, Serialize};
@@ -112,6 +112,9 @@ struct State {
     /// Early stopping has spoken.
     stopped: bool,
     history: Vec<Record>,
+    /// In f16, at the time of a checkpoint: the loss scale, and the steps since it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    loss_scale: Option<(f32, u32)>,
 }
 
 /// One epoch of the history.
@@ -325,6 +328,11 @@ impl Trainer {
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         let mut state = self.state.clone();
         state.sum += self.unsettled()?;
+        state.loss_scale = None;
+        if self.model.precision() == Precision::FP16 {
+            let kept = self.model.step_state()?;
+            state.loss_scale = Some((kept.loss_scale, kept.good));
+        }
         let mut checkpoint = self.model.checkpoint()?;
         checkpoint.meta.trainer = Some(fields(&state));
         checkpoint.set_optimizer(self.optimizer.kind(), self.optimizer.save());
@@ -350,6 +358,9 @@ impl Trainer {
             Some(saved) => State::deserialize(saved).map_err(|e| Error::format("trainer", "state not understood").got(e))?,
             None => State::default(),
         };
+        if let Some((scale, _)) = state.loss_scale.filter(|(scale, _)| !(scale.is_finite() && *scale >= 1.0)) {
+            return Err(Error::format("trainer", "loss scale").expected("a finite number, 1 or more").got(scale));
+        }
         if state.cursor > self.train.len() {
             let e = Error::format("trainer", "the checkpoint belongs to another data set");
             return Err(e.expected(format!("a cursor up to {}", self.train.len())).got(state.cursor));
@@ -358,7 +369,7 @@ impl Trainer {
         self.model.restore(from)?;
         self.rules.seed = self.model.seed;
         self.state = state;
-        self.replay.restart(&self.model)
+        self.replay.restart(&self.model, self.state.loss_scale)
     }
 }
 

@@ -37,12 +37,15 @@ struct Key {
 }
 
 impl Replay {
-    /// Forgets what was seen: the weights are those of another moment.
-    pub fn restart(&mut self, model: &Model) -> Result<()> {
+    /// Forgets what was seen: the weights are those of another moment. In f16 the loss scale of that moment, and the steps since it
+    /// changed, come back; without them it begins anew.
+    pub fn restart(&mut self, model: &Model, scale: Option<(f32, u32)>) -> Result<()> {
         (self.unseen, self.glance) = (0, None);
         if model.device().is_cuda() {
             self.seen = 0.0;
-            model.set_step_state(StepState { loss: 0.0, last: 0.0, diverged: 0, skip: 0, ..model.step_state()? })?;
+            let (loss_scale, good) = scale.unwrap_or((model.store.loss_scale, 0));
+            let state = model.step_state()?;
+            model.set_step_state(StepState { loss: 0.0, last: 0.0, diverged: 0, skip: 0, loss_scale, good, ..state })?;
         }
         Ok(())
     }
@@ -94,7 +97,8 @@ impl Trainer {
                 // The first time kernels are loaded and memory is taken, which cannot be recorded.
                 self.gradients_on_gpu(cuda, scale, Grads::Write)?;
                 self.update_on_gpu(rate)?;
-                self.replay.steps.push((key, None));
+                let generation = self.model.generation();
+                self.replay.steps.push((Key { generation, ..key }, None));
                 Ok(())
             }
             Some(i) => {

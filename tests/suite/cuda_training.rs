@@ -200,6 +200,54 @@ fn a_run_with_everything_resumes_with_the_same_bits() {
     }
 }
 
+/// The loss scale of f16 is part of the run: one that overflows at first is saved in the middle, and goes on with the same bits.
+#[test]
+fn a_run_in_f16_resumes_with_its_loss_scale() {
+    let Some(gpu) = gpu() else { return };
+    let build = || {
+        // 2^16·2^6 of scale overflow f16; after some skipped updates the scale is small enough.
+        let t = runs()[0].trainer(&gpu.device, Precision::FP16).batch(5).loss_factor(64.0);
+        t.build().expect("a legal trainer")
+    };
+    let weights = |t: &Trainer| t.model().array("dense1.weight").expect("weights");
+    let (mut whole, mut halves, mut resumed) = (build(), build(), build());
+    let drawn = weights(&whole);
+    whole.step().expect("a step");
+    assert_eq!(weights(&whole), drawn, "nothing overflows: this run shows nothing");
+    for _ in 1..16 {
+        whole.step().expect("a step");
+    }
+    for _ in 0..8 {
+        halves.step().expect("a step");
+    }
+    resumed.restore(&halves.checkpoint().expect("a state")).expect("the same run");
+    for _ in 0..8 {
+        resumed.step().expect("a step");
+    }
+    assert_ne!(weights(&whole), drawn, "every update was skipped");
+    assert_eq!(weights(&whole), weights(&resumed));
+}
+
+/// Another optimizer in between takes other memory: a recorded step must not write to the old.
+#[test]
+fn another_optimizer_in_between_is_noticed() {
+    let Some(gpu) = gpu() else { return };
+    let run = |device: &Device| {
+        let mut t = runs()[0].trainer(device, Precision::FP32).batch(5).build().expect("a legal trainer");
+        let mut losses = Vec::new();
+        for i in 0..9 {
+            losses.push(t.step().expect("a step"));
+            if i == 4 {
+                t.model_mut().step(&Adam::new(1e-3)).expect("an update by hand");
+            }
+        }
+        losses
+    };
+    for (a, b) in run(&Device::cpu()).iter().zip(run(&gpu.device)) {
+        assert!((a - b).abs() <= 1e-4 * a.abs().max(1e-3), "{a} on the CPU, {b}");
+    }
+}
+
 /// The first loss that is not finite stops the run at a later look, with the weights of the step before it.
 #[test]
 fn a_diverging_run_names_the_step_the_layer_and_the_sample() {
