@@ -233,7 +233,8 @@ fn a_run_in_f16_resumes_with_its_loss_scale() {
 fn another_optimizer_in_between_is_noticed() {
     let Some(gpu) = gpu() else { return };
     let run = |device: &Device| {
-        let mut t = runs()[0].trainer(device, Precision::FP32).batch(5).build().expect("a legal trainer");
+        let t = Trainer::builder(iris(), Mse::half(), Sgd::new(0.1).momentum(0.9)).batch(5).seed(5).device(device.clone());
+        let mut t = t.data(flowers(), None::<Samples>).build().expect("a legal trainer");
         let mut losses = Vec::new();
         for i in 0..9 {
             losses.push(t.step().expect("a step"));
