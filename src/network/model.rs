@@ -7,6 +7,7 @@ use super::{Network, NodeId, Plan, PlanReport};
 use crate::device::Device;
 use crate::loss::Target;
 use crate::memory::{Arena, Grads, Mode, ParamKind, Store};
+use crate::optim::Optimizer;
 use crate::{Error, Extent, Precision, Real, Result, real};
 use std::ops::Range;
 
@@ -138,17 +139,16 @@ impl Model {
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for inputs that do not fit; whatever a new plan may meet.
     pub fn forward<'a>(&mut self, mode: Mode, x: impl Into<Inputs<'a>>) -> Result<View<'_>> {
-        self.forward_all(mode, x.into())?;
+        self.forward_all(mode, self.input_gradients, x.into().as_slice())?;
         self.output(0)
     }
 
-    fn forward_all(&mut self, mode: Mode, x: Inputs<'_>) -> Result<()> {
-        let x = x.as_slice();
+    fn forward_all(&mut self, mode: Mode, input_gradients: bool, x: &[View<'_>]) -> Result<()> {
         let rows = x.first().map_or(0, View::rows);
         if let Some(other) = x.iter().find(|v| v.rows() != rows) {
             return Err(Error::shape("inputs", "different numbers of rows").expected(rows).got(other.rows()));
         }
-        let (capacity, input_grad) = (rows.next_power_of_two(), mode.differentiable() && self.input_gradients);
+        let (capacity, input_grad) = (rows.next_power_of_two(), mode.differentiable() && input_gradients);
         // Looked up without making a key, which would allocate in each step.
         let known = |(k, p): &(PlanKey, Plan)| {
             let extents = k.extents.iter().copied().eq(x.iter().map(View::extent));
@@ -166,7 +166,7 @@ impl Model {
             }
         };
         self.begin(plan, rows)?;
-        let done = self.run_on(plan, x, rows);
+        let done = self.put_inputs(plan, x, rows).and_then(|()| self.run_forward());
         if done.is_err() {
             // Nothing may be read from a pass that did not happen.
             self.current = None;
@@ -174,12 +174,12 @@ impl Model {
         done
     }
 
-    fn run_on(&mut self, plan: usize, x: &[View<'_>], rows: usize) -> Result<()> {
+    fn put_inputs(&mut self, plan: usize, x: &[View<'_>], rows: usize) -> Result<()> {
         for (i, view) in x.iter().enumerate() {
             let slot = self.plans[plan].1.inputs[i].y;
             self.put(slot, *view, rows).map_err(|e| e.at(format!("input {i}")))?;
         }
-        self.run_forward()
+        Ok(())
     }
 
     /// Output `index` of the last forward pass.
@@ -240,6 +240,64 @@ impl Model {
         self.put_targets(targets)?;
         self.run_losses(1.0 / rows as f64)?;
         Ok(self.loss_total()? / rows as f64)
+    }
+
+    /// One training step on a batch: forward in [`Mode::Train`], losses, backward, update. Returns the mean loss, as
+    /// [`Model::loss`] does. The same bits as these four calls, without the gradient wrt the inputs.
+    ///
+    /// # Errors
+    /// As the four calls; [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a loss that is NaN or infinite, naming the first
+    /// layer whose output is: the weights are then those before the step.
+    ///
+    /// # Examples
+    /// ```
+    /// use kamacite::*;
+    /// let mut net = Network::new(Extent::flat(2));
+    /// net.push(Dense::new(3));
+    /// let mut model = Model::builder(net).loss("output", SoftmaxCrossEntropy, 1.0).build()?;
+    /// let x = [0.5_f32, -1.0, 1.5, 0.0];
+    /// let mut loss = || model.train_batch(View::new(Extent::flat(2), &x)?, &[Targets::Classes(&[2, 0])], &Sgd::new(0.1));
+    /// let first = loss()?;
+    /// assert!(loss()? < first);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn train_batch<'a>(
+        &mut self,
+        x: impl Into<Inputs<'a>>,
+        targets: &[Targets<'_>],
+        optimizer: &dyn Optimizer,
+    ) -> Result<f64> {
+        let x = x.into();
+        self.forward_all(Mode::Train, false, x.as_slice())?;
+        let loss = self.loss(targets)?;
+        if !loss.is_finite() {
+            return Err(self.diverged(x.as_slice(), loss));
+        }
+        self.backward_parameters(Seed::Loss, Grads::Write)?;
+        self.step(optimizer)?;
+        Ok(loss)
+    }
+
+    /// Runs the forward pass of a batch again with every node kept, and names the first whose output is not finite.
+    #[cold]
+    fn diverged(&mut self, x: &[View<'_>], loss: f64) -> Error {
+        let e = Error::diverged(format!("step {}", self.updates), format!("the loss is {loss}"));
+        let e = e.hint("lower the learning rate, clip the gradients, or look at this batch");
+        if let Some(name) = self.first_broken_parameter() {
+            return e.got(format!("a parameter, {name}, that is not finite: its gradient was not in the step before"));
+        }
+        let rows = x.first().map_or(0, View::rows);
+        let found = self.first_non_finite(rows, &mut |model, plan| {
+            model.begin_again(plan, rows)?;
+            model.put_inputs(plan, x, rows)
+        });
+        match found {
+            Ok(Some((node, rows))) => {
+                e.got(format!("the first values that are not finite in {node}, row {}", rows.first().copied().unwrap_or(0)))
+            }
+            Ok(None) => e.got("finite outputs of all layers"),
+            Err(e) => e,
+        }
     }
 
     /// Turns the outputs of the last forward pass into predictions, in place: probabilities for logits.

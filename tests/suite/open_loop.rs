@@ -171,3 +171,54 @@ fn a_gradient_passes_through_another_model() -> Result<()> {
     }
     Ok(())
 }
+
+/// One call is the four calls: the same losses and the same bits in every array, dropout and a shorter last batch included.
+#[test]
+fn a_training_batch_is_the_four_calls() -> Result<()> {
+    let (x, t) = data(13);
+    let extent = Extent::image(5, 4, 2);
+    let build = || Model::builder(network()).seed(4).loss("output", SoftmaxCrossEntropy, 1.0).build();
+    let (mut one, mut four) = (build()?, build()?);
+    let rule = Sgd::new(0.05).momentum(0.9).weight_decay(1e-3);
+    for step in 0..6 {
+        let rows = if step % 2 == 0 { 0..8 } else { 8..13 };
+        let (x, t) = (View::new(extent, &x[rows.start * 40..rows.end * 40])?, Targets::Classes(&t[rows]));
+        four.forward(Mode::Train, x)?;
+        let loss = four.loss(&[t])?;
+        four.backward(Seed::Loss, Grads::Write)?;
+        four.step(&rule)?;
+        assert_eq!(one.train_batch(x, &[t], &rule)?, loss, "step {step}");
+    }
+    let names: Vec<String> = one.arrays().map(|(n, _)| n.to_string()).collect();
+    for name in names {
+        assert_eq!(one.array(&name)?, four.array(&name)?, "{name}");
+    }
+    assert_eq!((one.updates(), four.updates()), (6, 6));
+    assert_eq!(one.input_gradient(0).unwrap_err().kind(), ErrorKind::Order, "nobody asked for it");
+    Ok(())
+}
+
+/// A loss that is not finite names the layer and leaves the weights alone; the model goes on with good data.
+#[test]
+fn a_training_batch_that_diverges_changes_nothing() -> Result<()> {
+    let (mut x, t) = data(4);
+    let extent = Extent::image(5, 4, 2);
+    let mut model = Model::builder(network()).seed(4).loss("output", SoftmaxCrossEntropy, 1.0).build()?;
+    let rule = Sgd::new(0.05).momentum(0.9);
+    model.train_batch(View::new(extent, &x)?, &[Targets::Classes(&t)], &rule)?;
+    let before = model.array("conv1.weight")?;
+    let good = std::mem::replace(&mut x[85], f32::NAN);
+    let e = model.train_batch(View::new(extent, &x)?, &[Targets::Classes(&t)], &rule).unwrap_err();
+    assert_eq!(e.kind(), ErrorKind::Diverged);
+    assert!(
+        e.to_string().starts_with("step 1: the loss is NaN; got the first values that are not finite in node 0 (input), row 2"),
+        "{e}"
+    );
+    assert_eq!((model.array("conv1.weight")?, model.updates()), (before, 1));
+    x[85] = good;
+    assert!(model.train_batch(View::new(extent, &x)?, &[Targets::Classes(&t)], &rule)?.is_finite());
+    model.set_array("dense1.bias", &[0.0, f64::INFINITY, 0.0])?;
+    let e = model.train_batch(View::new(extent, &x)?, &[Targets::Classes(&t)], &rule).unwrap_err();
+    assert!(e.to_string().contains("a parameter, dense1.bias, that is not finite"), "{e}");
+    Ok(())
+}
