@@ -1,0 +1,55 @@
+/* The steps before training: what is done to the columns of a table. */
+#ifndef CHECK_DATA_H
+#define CHECK_DATA_H
+
+#include "check.h"
+
+/* What the student's program defines; prepare() only for the Pima data. */
+void normalise(float *x, int64_t n, int m);
+void prepare(float *x, int64_t n);
+
+/* Pregnancies and age of the Pima data; `most` pregnancies are kept. */
+static inline void check_prepare(float most)
+{
+    enum { ROWS = 6, COLUMNS = 8 };
+    const float pregnancies[ROWS] = { 0, 5, 6, 7, 8, 13 }, ages[ROWS] = { 30, 33, 36, 52, 25, 21 };
+    const double expected[ROWS] = { 0, 3, 5, 2, -5, -9 };
+    float *x = some_numbers(ROWS * COLUMNS, 12);
+    double truth[ROWS * COLUMNS];
+    for (int r = 0; r < ROWS; r++) {
+        x[r * COLUMNS] = pregnancies[r];
+        x[r * COLUMNS + 7] = ages[r];
+        for (int c = 0; c < COLUMNS; c++)
+            truth[r * COLUMNS + c] = x[r * COLUMNS + c];
+        truth[r * COLUMNS] = fmin(pregnancies[r], most);
+        truth[r * COLUMNS + 7] = expected[r];
+    }
+    prepare(x, ROWS);
+    compare("pregnancies and age", "x", x, truth, ROWS, COLUMNS, -1, "expected", 1e-6);
+    free(x);
+}
+
+static inline void check_normalise(void)
+{
+    enum { ROWS = 6, COLUMNS = 3 };
+    float *x = some_numbers(ROWS * COLUMNS, 11);
+    double truth[ROWS * COLUMNS];
+    for (int r = 0; r < ROWS; r++) {
+        x[r * COLUMNS] = x[r * COLUMNS] * 100.0f + 7.0f;
+        x[r * COLUMNS + 2] = r == 0 ? -50.0f : x[r * COLUMNS + 2]; /* the largest deviation is below the mean */
+    }
+    for (int c = 0; c < COLUMNS; c++) {
+        double mean = 0.0, largest = 0.0;
+        for (int r = 0; r < ROWS; r++)
+            mean += x[r * COLUMNS + c] / (double)ROWS;
+        for (int r = 0; r < ROWS; r++)
+            largest = fmax(largest, fabs(x[r * COLUMNS + c] - mean));
+        for (int r = 0; r < ROWS; r++)
+            truth[r * COLUMNS + c] = (x[r * COLUMNS + c] - mean) / largest;
+    }
+    normalise(x, ROWS, COLUMNS);
+    compare("normalisation", "x", x, truth, ROWS, COLUMNS, -1, "expected", 1e-5);
+    free(x);
+}
+
+#endif

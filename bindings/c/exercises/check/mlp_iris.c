@@ -1,0 +1,8 @@
+#include "mlp.h"
+
+int main(void)
+{
+    check_normalise();
+    check_mlp();
+    return EXIT_SUCCESS;
+}

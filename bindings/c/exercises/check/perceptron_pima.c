@@ -1,0 +1,9 @@
+#include "perceptron.h"
+
+int main(void)
+{
+    check_prepare(8.0f);
+    check_normalise();
+    check_perceptron();
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,36 @@
+#!/bin/sh
+# Compares a student's program with the reference, step by step: its functions, then its final numbers.
+#   make check-exercise FILE=path/of/mlp_iris.c      the file keeps its exercise's name, or that name with something behind a dash
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+file=$1 build=$2
+say() { printf '\n== %s\n' "$1"; }
+[ -f "$file" ] || { echo "no such file: '$file'. Call: make check-exercise FILE=bindings/c/exercises/starter/mlp_iris.c" >&2; exit 1; }
+kind=${file##*.}
+name=$(basename "$file" ".$kind")
+name=${name%%-*}
+mkdir -p "$build/check"
+exe=$build/check/$name
+
+case "$kind" in
+  c)
+    exercises=$here/../c/exercises
+    [ -f "$exercises/$name.c" ] || { echo "no exercise '$name'; there are: $(cd "$exercises" && ls ./*.c | sed 's|./||; s|\.c$||' | tr '\n' ' ')" >&2; exit 1; }
+    say "compiling $file"
+    # Its own folder comes first, so that both "exercise.h" and "../exercise.h" are found wherever the file lies.
+    $COMPILE -I"$exercises" -I"$exercises/starter" "$file" -o "$exe" $LIBS
+    if [ -f "$exercises/check/$name.c" ]; then
+      say "step by step"
+      $COMPILE -I"$exercises" -I"$exercises/starter" -Dmain=student_main -c "$file" -o "$exe.o"
+      $COMPILE "$exercises/check/$name.c" "$exe.o" -o "$exe.check" $LIBS || {
+        echo "the functions that the checker calls are missing or have another form: keep the starter's names and arguments" >&2
+        exit 1
+      }
+      (cd "$build/check" && "$exe.check")
+    fi
+    ;;
+  *) echo "$file: no checker for '.$kind' files" >&2; exit 1 ;;
+esac
+
+say "final numbers"
+sh "$here/run.sh" "$build" "$name" "$exe" && printf '\nAll right.\n'

@@ -1,0 +1,32 @@
+#!/bin/sh
+# The checker finds nothing in the solutions, and in every wrong program of wrong.txt what is wrong with it.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+build=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+bad=0 n=0
+for file in "$here"/../c/exercises/*.c; do
+  n=$((n + 1))
+  sh "$here/check.sh" "$file" "$build" > "$work/answer" 2>&1 || { echo "the solution $file is refused:"; cat "$work/answer"; bad=1; }
+done
+while IFS= read -r line; do
+  case "$line" in ''|\#*) continue ;; esac
+  file=${line%% ;; *}
+  rest=${line#* ;; }
+  change=${rest%% ;; *}
+  expected=${rest#* ;; }
+  n=$((n + 1))
+  wrong=$work/$(basename "$file")
+  sed "$change" "$here/../$file" > "$wrong"
+  if cmp -s "$wrong" "$here/../$file"; then
+    echo "$change changes nothing in $file"; bad=1
+  elif sh "$here/check.sh" "$wrong" "$build" > "$work/answer" 2>&1; then
+    echo "$file with $change: not refused, expected '$expected'"; bad=1
+  elif ! tr '\n' ' ' < "$work/answer" | grep -q -e "$expected"; then
+    echo "$file with $change: expected '$expected', got:"; tail -n 4 "$work/answer"; bad=1
+  fi
+done < "$here/wrong.txt"
+[ "$n" -gt 0 ] || bad=1
+[ $bad = 0 ] && echo "$n programs, right and wrong, are told apart"
+exit $bad
