@@ -44,6 +44,8 @@ pub mod monitor;
 pub mod network;
 pub mod op;
 pub mod optim;
+#[cfg(feature = "plot")]
+pub mod plot;
 pub mod rng;
 pub mod shape;
 pub mod train;

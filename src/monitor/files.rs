@@ -186,7 +186,7 @@ fn read(path: &Path) -> Result<String> {
 }
 
 /// Writes a file as a whole: whoever reads it sees the old or the new one.
-pub(super) fn replace(path: &Path, contents: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, contents: &[u8]) -> Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_os_string();
     name.push(".tmp");
     let temporary = path.with_file_name(name);

@@ -8,6 +8,8 @@ mod plot;
 mod progress;
 mod tee;
 
+#[cfg(feature = "plot")]
+pub(crate) use files::replace;
 pub use files::{CsvLog, JsonLines};
 pub use lines::Lines;
 /// Without the feature `progress` there is no bar: plain lines.
@@ -15,6 +17,8 @@ pub use lines::Lines;
 pub use lines::Lines as Progress;
 #[cfg(feature = "plot")]
 pub use plot::Plot;
+#[cfg(feature = "plot")]
+pub(crate) use plot::{GRID, INK, failed, tick};
 #[cfg(feature = "progress")]
 pub use progress::Progress;
 pub use tee::Tee;

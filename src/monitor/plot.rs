@@ -110,8 +110,8 @@ impl Monitor for Plot {
     }
 }
 
-const INK: RGBColor = RGBColor(40, 40, 40);
-const GRID: RGBColor = RGBColor(225, 225, 225);
+pub(crate) const INK: RGBColor = RGBColor(40, 40, 40);
+pub(crate) const GRID: RGBColor = RGBColor(225, 225, 225);
 /// Blue and orange, told apart by the colour-blind.
 const TRAIN: RGBColor = RGBColor(31, 119, 180);
 const VALID: RGBColor = RGBColor(230, 110, 20);
@@ -218,7 +218,7 @@ fn whole(x: &f64) -> String {
 }
 
 /// Without the zeros at the end.
-fn tick(y: &f64) -> String {
+pub(crate) fn tick(y: &f64) -> String {
     let trimmed = |text: &str| text.trim_end_matches('0').trim_end_matches('.').to_string();
     if *y == 0.0 || (1e-3..1e5).contains(&y.abs()) {
         return trimmed(&format!("{y:.6}"));
@@ -291,7 +291,7 @@ fn short(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { ' ' } else { c }).take(24).collect()
 }
 
-fn failed(e: impl std::fmt::Display) -> Error {
+pub(crate) fn failed(e: impl std::fmt::Display) -> Error {
     Error::unsupported("plot", e)
 }
 
