@@ -165,13 +165,22 @@ impl Samples {
     ///
     /// # Errors
     /// As [`Samples::new`], and if the number of samples differs.
-    pub fn with_input(mut self, extent: Extent, mut x: Vec<f32>) -> Result<Self> {
+    pub fn with_input(mut self, extent: Extent, x: Vec<f32>) -> Result<Self> {
+        self.add_input(extent, x)?;
+        Ok(self)
+    }
+
+    /// As [`Samples::with_input`], in place: refused values leave the samples as they were.
+    ///
+    /// # Errors
+    /// As [`Samples::with_input`].
+    pub fn add_input(&mut self, extent: Extent, mut x: Vec<f32>) -> Result<()> {
         let place = format!("input {}", self.x.len());
         self.fits(&place, x.len(), extent.check()?.len())?;
         Missing::Error.treat(place, &mut x, extent.len())?;
         self.inputs.push(extent);
         self.x.push(x);
-        Ok(self)
+        Ok(())
     }
 
     /// Adds a target of class indices below `classes`: one for each sample, or a map of them.
@@ -180,6 +189,15 @@ impl Samples {
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the labels are no whole number for each sample,
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a label out of range.
     pub fn with_classes(mut self, labels: Vec<u32>, classes: usize) -> Result<Self> {
+        self.add_classes(labels, classes)?;
+        Ok(self)
+    }
+
+    /// As [`Samples::with_classes`], in place.
+    ///
+    /// # Errors
+    /// As [`Samples::with_classes`].
+    pub fn add_classes(&mut self, labels: Vec<u32>, classes: usize) -> Result<()> {
         let place = format!("target {}", self.t.len());
         if classes > MOST_CLASSES {
             let hint = "labels count from 0; is this the right column?";
@@ -198,20 +216,29 @@ impl Samples {
         }
         self.targets.push(Target::Index { classes, positions });
         self.t.push(Column::Index(labels));
-        Ok(self)
+        Ok(())
     }
 
     /// Adds a target of numbers: regression values, one-hot or soft classes, an image.
     ///
     /// # Errors
     /// As [`Samples::with_input`].
-    pub fn with_values(mut self, extent: Extent, mut t: Vec<f32>) -> Result<Self> {
+    pub fn with_values(mut self, extent: Extent, t: Vec<f32>) -> Result<Self> {
+        self.add_values(extent, t)?;
+        Ok(self)
+    }
+
+    /// As [`Samples::with_values`], in place.
+    ///
+    /// # Errors
+    /// As [`Samples::with_values`].
+    pub fn add_values(&mut self, extent: Extent, mut t: Vec<f32>) -> Result<()> {
         let place = format!("target {}", self.t.len());
         self.fits(&place, t.len(), extent.check()?.len())?;
         Missing::Error.treat(place, &mut t, extent.len())?;
         self.targets.push(Target::Values(extent));
         self.t.push(Column::Values(t));
-        Ok(self)
+        Ok(())
     }
 
     /// Adds the weight of each sample in the loss; 0 leaves a sample out.
@@ -219,13 +246,22 @@ impl Samples {
     /// # Errors
     /// Another number than one for each sample; a weight that is negative or not finite.
     pub fn with_weights(mut self, weights: Vec<f32>) -> Result<Self> {
+        self.set_weights(weights)?;
+        Ok(self)
+    }
+
+    /// As [`Samples::with_weights`], in place.
+    ///
+    /// # Errors
+    /// As [`Samples::with_weights`].
+    pub fn set_weights(&mut self, weights: Vec<f32>) -> Result<()> {
         self.fits("weights", weights.len(), 1)?;
         if let Some(i) = weights.iter().position(|w| !(w.is_finite() && *w >= 0.0)) {
             let what = format!("weight of sample {i}");
             return Err(Error::value("weights", what).expected("a finite number of at least 0").got(weights[i]));
         }
         self.weights = Some(weights);
-        Ok(self)
+        Ok(())
     }
 
     /// Adds a name for each sample: a file, an identifier in a catalogue.
@@ -241,8 +277,39 @@ impl Samples {
     /// Adds the names of the classes.
     #[must_use]
     pub fn with_class_names(mut self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.class_names = names.into_iter().map(Into::into).collect();
+        self.set_class_names(names);
         self
+    }
+
+    /// As [`Samples::with_class_names`], in place.
+    pub fn set_class_names(&mut self, names: impl IntoIterator<Item = impl Into<String>>) {
+        self.class_names = names.into_iter().map(Into::into).collect();
+    }
+
+    /// Replaces a target of classes by one row of values for each label: 1 at the label, 0 elsewhere.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if the target is not one label for each sample.
+    ///
+    /// # Examples
+    /// ```
+    /// use kamacite::data::Samples;
+    /// use kamacite::Extent;
+    /// let mut or = Samples::new(Extent::flat(1), vec![0., 1.])?.with_classes(vec![0, 1], 2)?;
+    /// or.one_hot(0)?;
+    /// assert_eq!(or.t(0), Some(&[1., 0., 0., 1.][..]));
+    /// # Ok::<(), kamacite::Error>(())
+    /// ```
+    pub fn one_hot(&mut self, target: usize) -> Result<()> {
+        let (Some(Target::Index { classes, positions: 1 }), Some(Column::Index(labels))) =
+            (self.targets.get(target).copied(), self.t.get(target))
+        else {
+            let got = self.targets.get(target).map_or_else(|| "none".to_string(), |t| format!("{t:?}"));
+            return Err(Error::value(format!("target {target}"), "kind").expected("one label for each sample").got(got));
+        };
+        self.t[target] = Column::Values(super::classes::one_hot(labels, classes)?);
+        self.targets[target] = Target::Values(Extent::flat(classes));
+        Ok(())
     }
 
     /// The values of an input, (n, d, h, w, c); empty if there is no such input.
@@ -351,6 +418,15 @@ impl Samples {
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the new extent is smaller on an axis.
     pub fn padded(mut self, to: Extent, value: f32) -> Result<Self> {
+        self.pad(to, value)?;
+        Ok(self)
+    }
+
+    /// As [`Samples::padded`], in place.
+    ///
+    /// # Errors
+    /// As [`Samples::padded`].
+    pub fn pad(&mut self, to: Extent, value: f32) -> Result<()> {
         let from = self.inputs[0];
         if to.check()?.c < from.c || to.d < from.d || to.h < from.h || to.w < from.w {
             return Err(Error::shape("padded", "smaller than the samples").expected(format!("at least {from}")).got(to));
@@ -369,7 +445,7 @@ impl Samples {
         }
         self.inputs[0] = to;
         self.x[0] = y;
-        Ok(self)
+        Ok(())
     }
 
     /// Input 0 seen as another extent of as many values: rows of a table as spectra or images.
@@ -377,12 +453,21 @@ impl Samples {
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the number of values differs.
     pub fn reshaped(mut self, to: Extent) -> Result<Self> {
+        self.reshape(to)?;
+        Ok(self)
+    }
+
+    /// As [`Samples::reshaped`], in place.
+    ///
+    /// # Errors
+    /// As [`Samples::reshaped`].
+    pub fn reshape(&mut self, to: Extent) -> Result<()> {
         let from = self.inputs[0];
         if to.check()?.len() != from.len() {
             return Err(Error::shape("reshaped", "another number of values").expected(from).got(to));
         }
         self.inputs[0] = to;
-        Ok(self)
+        Ok(())
     }
 
     fn row<'a, T>(&self, x: Option<&'a [T]>, what: &str, k: usize, pick: Pick, out: usize) -> Result<&'a [T]> {

@@ -24,6 +24,7 @@ use crate::memory::{Planner, Slot, Step};
 use crate::{Extent, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// The target that a data set offers for one output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -70,6 +71,25 @@ pub trait Loss: fmt::Debug + Send + Sync {
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) when they do not.
     fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>>;
+}
+
+/// A loss that is chosen when the program runs.
+impl Loss for Arc<dyn Loss> {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+
+    fn save(&self) -> Fields {
+        (**self).save()
+    }
+
+    fn target(&self, y: Extent) -> Target {
+        (**self).target(y)
+    }
+
+    fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
+        (**self).plan(y, target, p)
+    }
 }
 
 /// A planned loss.

@@ -72,6 +72,22 @@ impl Confusion {
         Ok(m)
     }
 
+    /// The matrix of these counts, n(t, p) at t·classes + p.
+    ///
+    /// # Errors
+    /// As [`Confusion::new`]; [`ErrorKind::Shape`](crate::ErrorKind::Shape) for another number of counts,
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) if their sum is beyond 64 bits.
+    pub fn from_counts(classes: usize, counts: Vec<u64>) -> Result<Self> {
+        let empty = Self::new(classes)?;
+        if counts.len() != empty.counts.len() {
+            return Err(Error::shape("confusion matrix", "number of counts").expected(empty.counts.len()).got(counts.len()));
+        }
+        if counts.iter().try_fold(0_u64, |sum, &n| sum.checked_add(n)).is_none() {
+            return Err(Error::value("confusion matrix", "the sum of the counts").expected("below 2^64").got("more"));
+        }
+        Ok(Self { counts, ..empty })
+    }
+
     /// Names the classes.
     ///
     /// # Errors

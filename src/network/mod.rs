@@ -128,6 +128,11 @@ impl Network {
         self.nodes.iter().position(|n| n.name == name).map(|i| NodeId(i as u32))
     }
 
+    /// The nodes in their order, inputs included.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeId> + use<> {
+        (0..self.nodes.len() as u32).map(NodeId)
+    }
+
     /// The name of a node.
     pub fn name_of(&self, node: NodeId) -> &str {
         self.nodes.get(node.0 as usize).map_or("", |n| &n.name)

@@ -30,6 +30,7 @@ use crate::memory::{Slot, Step, Write};
 use crate::{Error, Real, Result};
 use std::fmt;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The rule by which gradients change parameters.
 ///
@@ -58,6 +59,33 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// # Errors
     /// Device failures only.
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()>;
+}
+
+/// A rule that is chosen when the program runs.
+impl Optimizer for Arc<dyn Optimizer> {
+    fn kind(&self) -> &'static str {
+        (**self).kind()
+    }
+
+    fn save(&self) -> Fields {
+        (**self).save()
+    }
+
+    fn check(&self) -> Result<()> {
+        (**self).check()
+    }
+
+    fn learning_rate(&self) -> f64 {
+        (**self).learning_rate()
+    }
+
+    fn words(&self) -> usize {
+        (**self).words()
+    }
+
+    fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
+        (**self).update(s, run)
+    }
 }
 
 /// A run of neighbouring parameters that are treated alike.

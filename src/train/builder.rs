@@ -136,6 +136,13 @@ impl TrainerBuilder {
         self
     }
 
+    /// The output of the first loss; the network's first by default.
+    #[must_use]
+    pub fn loss_output(mut self, output: &str) -> Self {
+        self.losses[0].0 = output.to_string();
+        self
+    }
+
     /// Spares biases and norms from weight decay.
     #[must_use]
     pub fn spare_biases(mut self) -> Self {

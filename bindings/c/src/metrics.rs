@@ -1,0 +1,226 @@
+//! Scores of predictions that the caller holds.
+
+use crate::entry::{Answer, Fault, count, entry, give_text, output, results, sized32, slice, slice_mut, texts};
+use crate::status::kmc_status;
+use kamacite::metrics::{Confusion, Reliability, Residuals, Roc, brier, r2, top_k};
+use std::ffi::c_char;
+
+/// Class indices as the engine wants them.
+pub(crate) fn classes(values: &[i32], what: &str) -> Answer<Vec<u32>> {
+    let class = |(i, &c): (usize, &i32)| u32::try_from(c).map_err(|_| Fault::value(&format!("{what}[{i}]"), "0 or more", c));
+    values.iter().enumerate().map(class).collect()
+}
+
+/// Counts how often class t was predicted as p: `counts` has classes x classes numbers, [true][predicted], and is overwritten.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_confusion_count(
+    counts: *mut i64,
+    n_classes: i64,
+    truth: *const i32,
+    predicted: *const i32,
+    n: i64,
+) -> kmc_status {
+    entry("kmc_confusion_count", || {
+        // SAFETY: the crate's contract.
+        let (truth, predicted) = unsafe { (slice(truth, n, "truth")?, slice(predicted, n, "predicted")?) };
+        // SAFETY: as above.
+        let counts = unsafe { slice_mut(counts, square(n_classes)?, "counts") }?;
+        let (truth, predicted) = (classes(truth, "truth")?, classes(predicted, "predicted")?);
+        let found = Confusion::of(&predicted, &truth, count(n_classes, "n_classes")?)?;
+        counts.iter_mut().zip(found.rows().flatten()).for_each(|(to, &n)| *to = n as i64);
+        Ok(())
+    })
+}
+
+fn square(n: i64) -> Answer<i64> {
+    n.checked_mul(n).filter(|_| n > 0).ok_or_else(|| Fault::value("n_classes", "1 or more", n))
+}
+
+/// # Safety
+/// The crate's contract.
+unsafe fn confusion(counts: *const i64, n_classes: i64) -> Answer<Confusion> {
+    // SAFETY: the caller's promise.
+    let counts = unsafe { slice(counts, square(n_classes)?, "counts") }?;
+    let rows = counts.iter().map(|&n| u64::try_from(n).map_err(|_| Fault::value("counts", "0 or more", n)));
+    Ok(Confusion::from_counts(n_classes as usize, rows.collect::<Answer<Vec<_>>>()?)?)
+}
+
+/// # Safety
+/// The crate's contract.
+unsafe fn table(counts: *const i64, n_classes: i64, names: *const *const c_char) -> Answer<String> {
+    // SAFETY: the caller's promise.
+    let table = unsafe { confusion(counts, n_classes) }?;
+    if names.is_null() {
+        return Ok(table.to_string());
+    }
+    // SAFETY: as above.
+    Ok(table.names(&unsafe { texts(names, n_classes, "names") }?)?.to_string())
+}
+
+/// A table of counts with recall, precision and accuracy. `names` (of the classes) may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_confusion_text(
+    out: *mut *const c_char,
+    counts: *const i64,
+    n_classes: i64,
+    names: *const *const c_char,
+) -> kmc_status {
+    // SAFETY: the crate's contract.
+    entry("kmc_confusion_text", || unsafe { give_text(out, &table(counts, n_classes, names)?) })
+}
+
+/// Prints what `kmc_confusion_text` gives on standard output.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_confusion_print(counts: *const i64, n_classes: i64, names: *const *const c_char) -> kmc_status {
+    entry("kmc_confusion_print", || {
+        use std::io::Write;
+        // SAFETY: the crate's contract.
+        let text = unsafe { table(counts, n_classes, names) }?;
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| kamacite::Error::io("standard output", e).into())
+    })
+}
+
+/// Recall, precision and F1 of each class, and the accuracy. Each may be NULL; NaN where there is nothing to divide by.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_confusion_scores(
+    recall: *mut f64,
+    precision: *mut f64,
+    f1: *mut f64,
+    accuracy: *mut f64,
+    counts: *const i64,
+    n_classes: i64,
+) -> kmc_status {
+    entry("kmc_confusion_scores", || {
+        // SAFETY: the crate's contract.
+        let table = unsafe { confusion(counts, n_classes) }?;
+        let room = |p: *mut f64, n: i64, what: &str| {
+            // SAFETY: as above.
+            if p.is_null() { Ok(&mut [][..]) } else { unsafe { slice_mut(p, n, what) } }
+        };
+        let (recall, precision) = (room(recall, n_classes, "recall")?, room(precision, n_classes, "precision")?);
+        let (f1, accuracy) = (room(f1, n_classes, "f1")?, room(accuracy, 1, "accuracy")?);
+        let nan = |x: Option<f64>| x.unwrap_or(f64::NAN);
+        recall.iter_mut().enumerate().for_each(|(i, x)| *x = nan(table.recall(i)));
+        precision.iter_mut().enumerate().for_each(|(i, x)| *x = nan(table.precision(i)));
+        f1.iter_mut().enumerate().for_each(|(i, x)| *x = nan(table.f1(i)));
+        accuracy.iter_mut().for_each(|x| *x = nan(table.accuracy()));
+        Ok(())
+    })
+}
+
+/// The area under the curve of true against false positives; `positive` is 0 or 1 for each score.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_roc_auc(out: *mut f64, scores: *const f64, positive: *const i32, n: i64) -> kmc_status {
+    entry("kmc_roc_auc", || {
+        // SAFETY: the crate's contract.
+        let (out, scores) = unsafe { (output(out, "out")?, slice(scores, n, "scores")?) };
+        // SAFETY: as above.
+        let positive: Vec<bool> = unsafe { slice(positive, n, "positive") }?.iter().map(|&p| p != 0).collect();
+        *out = Roc::of(scores, &positive)?.auc();
+        Ok(())
+    })
+}
+
+/// The share of samples whose class is among the k largest of their scores, [sample][class].
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_top_k(
+    out: *mut f64,
+    scores: *const f32,
+    n_classes: i64,
+    truth: *const i32,
+    n: i64,
+    k: i64,
+) -> kmc_status {
+    entry("kmc_top_k", || {
+        // SAFETY: the crate's contract.
+        let (out, scores, truth) = unsafe {
+            (output(out, "out")?, slice(scores, area(n, n_classes)?, "scores")?, classes(slice(truth, n, "truth")?, "truth")?)
+        };
+        *out = top_k(scores, count(n_classes, "n_classes")?, &truth, count(k, "k")?)?;
+        Ok(())
+    })
+}
+
+fn area(n: i64, m: i64) -> Answer<i64> {
+    n.checked_mul(m).filter(|_| n >= 0 && m >= 0).ok_or_else(|| Fault::value("lengths", "0 or more", format!("{n} and {m}")))
+}
+
+/// Scores of a regression; initialise it with `KMC_RESIDUALS_INIT`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kmc_residuals {
+    /// sizeof(kmc_residuals)
+    pub size: u32,
+    /// 0
+    pub reserved: i32,
+    /// Mean of the differences, predicted - true.
+    pub bias: f64,
+    /// Mean of their squares.
+    pub mse: f64,
+    /// Root of that.
+    pub rmse: f64,
+    /// Mean of their absolute values.
+    pub mae: f64,
+    /// Median of the distances from their median.
+    pub mad: f64,
+    /// 1.4826 times that: sigma of a normal distribution.
+    pub normalised_mad: f64,
+    /// Coefficient of determination.
+    pub r2: f64,
+    /// The share whose absolute value is above the limit.
+    pub outliers: f64,
+}
+
+sized32!(kmc_residuals);
+
+/// Scores of predicted values; with `redshift` 1 of (z' - z) / (1 + z). `limit` is that of outliers.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_residuals_of(
+    out: *mut kmc_residuals,
+    predicted: *const f64,
+    truth: *const f64,
+    n: i64,
+    redshift: i32,
+    limit: f64,
+) -> kmc_status {
+    entry("kmc_residuals_of", || {
+        // SAFETY: the crate's contract.
+        let (out, y, t) = unsafe { (results(out, "out")?, slice(predicted, n, "predicted")?, slice(truth, n, "truth")?) };
+        let r = if crate::entry::flag(redshift, "redshift")? { Residuals::redshift(y, t)? } else { Residuals::of(y, t)? };
+        (out.bias, out.mse, out.rmse, out.mae) = (r.bias(), r.mse(), r.rmse(), r.mae());
+        (out.mad, out.normalised_mad, out.outliers) = (r.mad(), r.normalised_mad(), r.outliers(limit));
+        out.r2 = r2(y, t)?;
+        Ok(())
+    })
+}
+
+/// How far probabilities can be trusted: the expected calibration error over `bins` bins, and the Brier score. Probabilities are
+/// [sample][class]; each result may be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_calibration(
+    out_ece: *mut f64,
+    out_brier: *mut f64,
+    probabilities: *const f32,
+    n_classes: i64,
+    truth: *const i32,
+    n: i64,
+    bins: i64,
+) -> kmc_status {
+    entry("kmc_calibration", || {
+        // SAFETY: the crate's contract.
+        let (p, truth) = unsafe {
+            (slice(probabilities, area(n, n_classes)?, "probabilities")?, classes(slice(truth, n, "truth")?, "truth")?)
+        };
+        let (k, bins) = (count(n_classes, "n_classes")?, count(bins, "bins")?);
+        if !out_ece.is_null() {
+            // SAFETY: as above.
+            *unsafe { output(out_ece, "out_ece") }? = Reliability::of(p, k, &truth, bins)?.ece();
+        }
+        if !out_brier.is_null() {
+            // SAFETY: as above.
+            *unsafe { output(out_brier, "out_brier") }? = brier(p, k, &truth)?;
+        }
+        Ok(())
+    })
+}
