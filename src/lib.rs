@@ -36,6 +36,7 @@ pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod io;
+pub mod kmeans;
 pub mod layer;
 pub mod loss;
 pub mod memory;

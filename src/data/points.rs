@@ -97,6 +97,27 @@ pub fn write(path: impl AsRef<Path>, samples: &Samples) -> Result<()> {
     file::write(path.as_ref(), &[text.as_bytes()])
 }
 
+/// Writes centres in the layout of the course's `kmeans_output` files: `dimensions k`, then one line for each centre, where a file of
+/// points has one for each dimension. [`TableReader`](super::TableReader) reads it back without its first line.
+///
+/// # Shapes
+/// `centres`: k rows of `dimensions`.
+///
+/// # Errors
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for no whole number of centres, [`ErrorKind::Io`](crate::ErrorKind::Io).
+pub fn write_centres<T: crate::Real>(path: impl AsRef<Path>, centres: &[T], dimensions: usize) -> Result<()> {
+    if dimensions == 0 || centres.is_empty() || !centres.len().is_multiple_of(dimensions) {
+        let expected = format!("a multiple of {dimensions}, above 0");
+        return Err(Error::shape("centres", "no whole number of them").expected(expected).got(format!("{} values", centres.len())));
+    }
+    let mut text = format!("{dimensions} {}\n", centres.len() / dimensions);
+    for centre in centres.chunks_exact(dimensions) {
+        centre.iter().for_each(|x| _ = write!(text, "{x} "));
+        text.push('\n');
+    }
+    file::write(path.as_ref(), &[text.as_bytes()])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -11,7 +11,7 @@ fn root() -> &'static Path {
 }
 
 /// A file of the course, from `KAMACITE_COURSE_DATA` or `shared/course-data`; a loud skip where there is none.
-fn course(name: &str) -> Option<PathBuf> {
+pub fn course(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("KAMACITE_COURSE_DATA").map_or_else(|| root().join("shared/course-data"), PathBuf::from);
     let path = folder.join(name);
     if path.exists() {

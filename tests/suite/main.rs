@@ -18,6 +18,7 @@ mod golden_cianna;
 mod golden_torch;
 mod gradient;
 mod kill;
+mod kmeans;
 mod layers;
 mod learn;
 mod loss_case;
