@@ -141,11 +141,15 @@ impl KMeans {
     fn check<T: Real>(&self, samples: &[T], dims: usize) -> Result<()> {
         if dims == 0 || samples.is_empty() || !samples.len().is_multiple_of(dims) {
             let expected = format!("n rows of {} coordinates", dims.max(1));
-            return Err(Error::shape(PLACE, "no whole number of samples").expected(expected).got(format!("{} values", samples.len())));
+            return Err(Error::shape(PLACE, "no whole number of samples")
+                .expected(expected)
+                .got(format!("{} values", samples.len())));
         }
         let n = samples.len() / dims;
         if self.k == 0 || self.k > n || u32::try_from(self.k).is_err() {
-            return Err(Error::value(PLACE, "number of clusters").expected(format!("1 to {n}, the number of samples")).got(self.k));
+            return Err(Error::value(PLACE, "number of clusters")
+                .expected(format!("1 to {n}, the number of samples"))
+                .got(self.k));
         }
         for (what, value) in [("number of starts", self.restarts), ("number of iterations", self.max_iterations)] {
             if value == 0 {
@@ -157,7 +161,9 @@ impl KMeans {
         }
         if let Some(i) = samples.iter().position(|x| !x.is_finite()) {
             let place = format!("{PLACE}: sample {}, coordinate {}", i / dims, i % dims);
-            return Err(Error::value(place, "not a number to measure distances from").expected("a finite number").got(samples[i]));
+            return Err(Error::value(place, "not a number to measure distances from")
+                .expected("a finite number")
+                .got(samples[i]));
         }
         let largest = samples.iter().fold(T::ZERO, |largest, x| largest.max(x.abs())).to_f64();
         if !T::of(4.0 * largest * largest * dims as f64).is_finite() {

@@ -35,6 +35,7 @@ pub mod design {}
 pub mod device;
 pub mod dtype;
 pub mod error;
+pub mod gradcheck;
 pub mod io;
 pub mod kmeans;
 pub mod layer;

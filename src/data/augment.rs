@@ -401,6 +401,9 @@ impl Dataset for Augmented {
     fn varies(&self) -> bool {
         true
     }
+    fn class_names(&self) -> &[String] {
+        self.data.class_names()
+    }
     fn as_augmented(&self) -> Option<&Augmented> {
         Some(self)
     }

@@ -2,7 +2,7 @@
 
 use super::{Dataset, Pick};
 use crate::loss::Target;
-use crate::{Error, Result};
+use crate::{Error, Real, Result};
 
 /// One row of `classes` values for each label: 1 at the label, 0 elsewhere.
 ///
@@ -40,12 +40,12 @@ fn out_of_range(sample: usize, label: u32, classes: usize) -> Error {
 ///
 /// # Errors
 /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for no whole number of rows, [`ErrorKind::Value`](crate::ErrorKind::Value) for NaN.
-pub fn argmax(t: &[f32], classes: usize) -> Result<Vec<u32>> {
+pub fn argmax<T: Real>(t: &[T], classes: usize) -> Result<Vec<u32>> {
     if classes == 0 || !t.len().is_multiple_of(classes) || u32::try_from(classes).is_err() {
         return Err(Error::shape("argmax", "no whole number of rows").expected(format!("a multiple of {classes}")).got(t.len()));
     }
-    let row = |(i, row): (usize, &[f32])| {
-        if row.iter().any(|t| t.is_nan()) {
+    let row = |(i, row): (usize, &[T])| {
+        if row.iter().any(|t| t.to_f64().is_nan()) {
             return Err(Error::value(format!("row {i}"), "NaN has no order"));
         }
         Ok((1..classes).fold(0, |best, c| if row[c] > row[best] { c } else { best }) as u32)

@@ -534,6 +534,10 @@ impl Dataset for Samples {
     fn varies(&self) -> bool {
         false
     }
+
+    fn class_names(&self) -> &[String] {
+        &self.class_names
+    }
 }
 
 impl From<Samples> for Arc<dyn Dataset> {

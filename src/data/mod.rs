@@ -93,6 +93,11 @@ pub trait Dataset: Send + Sync {
         true
     }
 
+    /// The names of the classes; none, or as many as there are.
+    fn class_names(&self) -> &[String] {
+        &[]
+    }
+
     /// This set as a view that augments another one, which a GPU may do itself.
     fn as_augmented(&self) -> Option<&Augmented> {
         None

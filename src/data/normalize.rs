@@ -425,6 +425,9 @@ impl Dataset for Normalized {
     fn varies(&self) -> bool {
         self.data.varies()
     }
+    fn class_names(&self) -> &[String] {
+        self.data.class_names()
+    }
 }
 
 impl From<Normalized> for Arc<dyn Dataset> {

@@ -108,7 +108,9 @@ pub fn write(path: impl AsRef<Path>, samples: &Samples) -> Result<()> {
 pub fn write_centres<T: crate::Real>(path: impl AsRef<Path>, centres: &[T], dimensions: usize) -> Result<()> {
     if dimensions == 0 || centres.is_empty() || !centres.len().is_multiple_of(dimensions) {
         let expected = format!("a multiple of {dimensions}, above 0");
-        return Err(Error::shape("centres", "no whole number of them").expected(expected).got(format!("{} values", centres.len())));
+        return Err(Error::shape("centres", "no whole number of them")
+            .expected(expected)
+            .got(format!("{} values", centres.len())));
     }
     let mut text = format!("{dimensions} {}\n", centres.len() / dimensions);
     for centre in centres.chunks_exact(dimensions) {

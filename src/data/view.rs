@@ -144,6 +144,9 @@ macro_rules! redirected {
             fn varies(&self) -> bool {
                 $varies(self)
             }
+            fn class_names(&self) -> &[String] {
+                self.data.class_names()
+            }
         }
 
         impl From<$name> for Arc<dyn Dataset> {

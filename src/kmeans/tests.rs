@@ -49,7 +49,9 @@ fn one_start_is_the_plain_iteration() {
     for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
         let cpu = Cpu::with_isa(2, isa).unwrap();
         for (i, (n, dims, k)) in
-            [(1, 1, 1), (17, 1, 3), (200, 2, 4), (333, 3, 5), (100, 4, 7), (64, 5, 3), (5000, 6, 4), (9001, 3, 40)].into_iter().enumerate()
+            [(1, 1, 1), (17, 1, 3), (200, 2, 4), (333, 3, 5), (100, 4, 7), (64, 5, 3), (5000, 6, 4), (9001, 3, 40)]
+                .into_iter()
+                .enumerate()
         {
             let x = numbers::<f64>(n * dims, i as u64);
             for most in [1, 3, 1000] {
@@ -145,7 +147,8 @@ fn bad_input_is_an_error() {
     for (x, dims) in [(&x[..], 0), (&x[..3], 2), (&[][..], 2)] {
         assert_eq!(kind(two, x, dims), Err(ErrorKind::Shape));
     }
-    let bad = [KMeans::new(0), KMeans::new(3), two.restarts(0), two.max_iterations(0), two.tolerance(-1.0), two.tolerance(f64::NAN)];
+    let bad =
+        [KMeans::new(0), KMeans::new(3), two.restarts(0), two.max_iterations(0), two.tolerance(-1.0), two.tolerance(f64::NAN)];
     assert!(bad.into_iter().all(|plan| kind(plan, &x, 2) == Err(ErrorKind::Value)));
     for bad in [f32::NAN, f32::INFINITY, 1e19, -1e19] {
         assert_eq!(kind(two, &[1.0, 2.0, bad, 4.0], 2), Err(ErrorKind::Value), "{bad}");

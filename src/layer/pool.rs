@@ -10,18 +10,15 @@
 //! LeCun et al. 1998 (average), Ranzato et al. 2007 (maximum).
 
 mod cuda;
-mod loops;
-
-pub(super) use loops::blocks;
 
 use super::{Fields, Layer, Pass, Planned, fields, one};
 use crate::device::Device;
 use crate::memory::{Io, Planner, Slot, Step};
+use crate::op::pool::Geometry;
+use crate::op::pool_cpu::{average, average_gradient, max, max_gradient, max_only};
 use crate::{Axes, DType, Error, Extent, Padding, Result, Sizes, Window, real};
 use cuda::{AverageKernels, MaxKernels};
-use loops::{average, average_gradient, max, max_gradient, max_only};
 use serde::{Deserialize, Serialize};
-use std::ops::Range;
 
 /// Maximum or average over windows, channel by channel.
 ///
@@ -156,69 +153,6 @@ impl Layer for Pool {
             }
             Over::Average => Planned::new(g.y, AveragePass { g, full: self.count_padding, kernels: AverageKernels::new(p, &g)? }),
         })
-    }
-}
-
-/// The window over one input. Every window holds at least one input cell.
-#[derive(Clone, Copy, Debug)]
-struct Geometry {
-    x: Extent,
-    y: Extent,
-    window: Window,
-}
-
-impl Geometry {
-    fn new(x: Extent, window: Window) -> Result<Self> {
-        let y = x.with_space(window.output(x.space())?).check()?;
-        for (i, axis) in ["d", "h", "w"].into_iter().enumerate() {
-            // Windows move one way, so the first and the last are the ones that may miss the input.
-            let last = (y.space()[i] - 1) * window.stride[i];
-            if window.size[i] <= window.before[i] || last >= window.before[i] + x.space()[i] {
-                return Err(Error::shape("", format!("a window lies wholly in the padding of axis {axis}"))
-                    .expected("padding smaller than the window on both sides")
-                    .got(format!("{} before and {} after", window.before[i], window.after[i])));
-            }
-        }
-        Ok(Self { x, y, window })
-    }
-
-    /// The input cells under output `o` of an axis.
-    #[inline(always)]
-    fn cells(&self, axis: usize, o: usize) -> Range<usize> {
-        let w = &self.window;
-        let start = o * w.stride[axis];
-        start.saturating_sub(w.before[axis])..(start + w.size[axis] - w.before[axis]).min(self.x.space()[axis])
-    }
-
-    /// The outputs of an axis whose window holds input `i`; empty where the stride skips it.
-    #[inline(always)]
-    fn windows(&self, axis: usize, i: usize) -> Range<usize> {
-        let w = &self.window;
-        let at = i + w.before[axis];
-        (at + 1).saturating_sub(w.size[axis]).div_ceil(w.stride[axis])..(at / w.stride[axis] + 1).min(self.y.space()[axis])
-    }
-
-    /// The outputs of the axis w whose window holds each input in turn; as [`Geometry::windows`], without divisions.
-    #[inline(always)]
-    fn along(&self) -> impl Iterator<Item = Range<usize>> {
-        let (size, stride, before) = (self.window.size[2], self.window.stride[2], self.window.before[2]);
-        let (mut low, mut high) = (0, 0);
-        (before..before + self.x.w).map(move |at| {
-            while low * stride + size <= at {
-                low += 1;
-            }
-            while high < self.y.w && high * stride <= at {
-                high += 1;
-            }
-            low..high
-        })
-    }
-
-    /// 1/n(o).
-    #[inline(always)]
-    fn share(&self, o: [usize; 3], full: bool, whole: f64) -> f64 {
-        let n: usize = (0..3).map(|axis| self.cells(axis, o[axis]).len()).product();
-        if full || n == self.window.taps() { whole } else { 1.0 / n as f64 }
     }
 }
 

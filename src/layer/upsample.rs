@@ -7,11 +7,11 @@
 //!
 //! The transposed matrices are tabled too, so that the backward pass gathers with the same code.
 
-use super::pool::blocks;
 use super::{Fields, Layer, Pass, Planned, fields, one};
 use crate::device::{Cpu, Cuda, Device, Divisor, Grid, Kernel, Layout, Ptr, Source, per_isa};
 use crate::memory::{GradMode, Io, Planner, Slot, Step};
 use crate::op::packs;
+use crate::op::pool_cpu::blocks;
 use crate::{Error, Extent, Real, Result, Sizes, real};
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};

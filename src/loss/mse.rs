@@ -3,12 +3,12 @@
 //! [`Mse::half`]: ℓ = ½·Σ (y − t)², ∂ℓ/∂y = y − t, the convention of textbooks on backpropagation.
 
 use super::cuda::{Gpu, PlainArgs};
-use super::sweep::{Batch, Point, pointwise, same, sweep};
+use super::sweep::{Batch, Point, check_slices, mean, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
 use crate::device::{Device, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
-use crate::{Extent, Real, Result, real};
+use crate::{Cpu, Extent, Real, Result, real};
 use serde::{Deserialize, Serialize};
 
 /// The squared error, averaged over the elements of a sample: ℓ = (1/e)·Σ (y − t)².
@@ -37,6 +37,29 @@ impl Mse {
     pub const fn half() -> Self {
         Self { half: true }
     }
+
+    fn factor(&self, elements: usize) -> f64 {
+        if self.half { 0.5 } else { 1.0 / elements as f64 }
+    }
+
+    /// The mean of ℓ over rows of `elements` values on slices; `dy` takes its gradient wrt y.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for slices of unequal lengths, and for no whole number of rows.
+    ///
+    /// # Examples
+    /// ```
+    /// use kamacite::{Cpu, Mse};
+    /// let (y, t, mut dy) = ([1.0_f32, 2.0, 3.0, 4.0], [1.0, 0.0, 3.0, 1.0], [0.0; 4]);
+    /// let l = Mse::half().on_values(&Cpu::new(1)?, &y, &t, 2, Some(&mut dy))?;
+    /// assert_eq!((l, dy), ((2.0 + 4.5) / 2.0, [0.0, 1.0, 0.0, 1.5]));
+    /// # Ok::<(), kamacite::Error>(())
+    /// ```
+    pub fn on_values<T: Real>(&self, cpu: &Cpu, y: &[T], t: &[T], elements: usize, dy: Option<&mut [T]>) -> Result<f64> {
+        let e = (elements, elements);
+        check_slices("mse", e, (y.len(), t.len(), dy.as_ref().map(|dy| dy.len())))?;
+        Ok(mean(cpu, e, (y, t), dy, |cpu, b| rows(cpu, b, self.factor(elements))))
+    }
 }
 
 impl Loss for Mse {
@@ -54,8 +77,7 @@ impl Loss for Mse {
 
     fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
         same("mse", y, target)?;
-        let factor = if self.half { 0.5 } else { 1.0 / y.len() as f64 };
-        Ok(Box::new(MsePass { e: y.len(), factor, gpu: Gpu::new(p, "mse", target, y.len(), 1)? }))
+        Ok(Box::new(MsePass { e: y.len(), factor: self.factor(y.len()), gpu: Gpu::new(p, "mse", target, y.len(), 1)? }))
     }
 }
 
@@ -102,7 +124,30 @@ per_isa! {
 mod tests {
     use super::super::sweep::check;
     use super::*;
-    use crate::Cpu;
+
+    /// Few rows and many, one thread and two: the mean of the rows' values, and its gradient.
+    #[test]
+    fn slices_are_rows_of_a_batch() -> Result<()> {
+        for (n, e, threads) in [(1, 1, 1), (3, 5, 2), (64, 2, 1), (65, 2, 2), (3000, 30, 2)] {
+            let cpu = Cpu::new(threads)?;
+            let (y, t) = (check::numbers(n * e, -3.0, 3.0, 1), check::numbers(n * e, -3.0, 3.0, 2));
+            for (loss, factor) in [(Mse, 1.0 / e as f64), (Mse::half(), 0.5)] {
+                let mut dy = vec![f64::NAN; n * e];
+                let value = loss.on_values(&cpu, &y, &t, e, Some(&mut dy))?;
+                assert_eq!(value, loss.on_values(&cpu, &y, &t, e, None)?);
+                let naive = y.iter().zip(&t).map(|(y, t)| factor * (y - t) * (y - t)).sum::<f64>() / n as f64;
+                approx::assert_relative_eq!(value, naive, max_relative = 1e-12);
+                for ((dy, y), t) in dy.iter().zip(&y).zip(&t) {
+                    approx::assert_relative_eq!(*dy, 2.0 * factor * (y - t) / n as f64, max_relative = 1e-14);
+                }
+            }
+        }
+        let (cpu, y) = (Cpu::new(1)?, [1.0_f32; 6]);
+        assert!(Mse.on_values(&cpu, &y, &y[..5], 2, None).is_err() && Mse.on_values(&cpu, &y, &y, 4, None).is_err());
+        assert!(Mse.on_values(&cpu, &y, &y, 2, Some(&mut [0.0; 5])).is_err() && Mse.on_values(&cpu, &y, &y, 0, None).is_err());
+        assert!(Mse.on_values::<f32>(&cpu, &[], &[], 1, None).is_err());
+        Ok(())
+    }
 
     #[test]
     fn value_and_gradient() {

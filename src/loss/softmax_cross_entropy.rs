@@ -8,7 +8,7 @@
 //! Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens & Wojna 2016, "Rethinking the Inception architecture".
 
 use super::cuda::{Constants, Gpu, PredictArgs, RowsArgs, lanes as share, predictor};
-use super::sweep::{Batch, check_labels, check_weights, same, sweep};
+use super::sweep::{Batch, check_labels, check_slices, check_weights, find_label, mean, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
 use crate::device::{Cpu, Device, Grid, Kernel, Ptr, per_isa};
 use crate::layer::fields;
@@ -66,6 +66,49 @@ impl SoftmaxCrossEntropy {
         self.weights = weights.to_vec();
         self
     }
+
+    /// The mean of ℓ over rows of `classes` logits on slices, each with one label; `dy` takes its gradient wrt the logits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for lengths that do not fit together,
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for a label out of range, and for options that planning would refuse.
+    ///
+    /// # Examples
+    /// ```
+    /// use kamacite::{Cpu, SoftmaxCrossEntropy};
+    /// let mut dy = [0.0; 4];
+    /// let l = SoftmaxCrossEntropy.on_labels(&Cpu::new(1)?, &[0.0_f64; 4], 2, &[0, 1], Some(&mut dy))?;
+    /// assert!((l - 2.0_f64.ln()).abs() < 1e-15);
+    /// assert_eq!(dy, [-0.25, 0.25, 0.25, -0.25]); // (p - 1)/rows at the label, p/rows elsewhere
+    /// # Ok::<(), kamacite::Error>(())
+    /// ```
+    pub fn on_labels<T: Real>(&self, cpu: &Cpu, y: &[T], classes: usize, labels: &[u32], dy: Option<&mut [T]>) -> Result<f64> {
+        let of = self.terms(classes)?;
+        check_slices(self.kind(), (classes, 1), (y.len(), labels.len(), dy.as_ref().map(|dy| dy.len())))?;
+        find_label(labels, &[T::ONE], classes, labels.len())?;
+        Ok(mean(cpu, (classes, 1), (y, labels), dy, |cpu, b| index_rows(cpu, b, &of)))
+    }
+
+    /// As [`SoftmaxCrossEntropy::on_labels`], with `classes` numbers for each row as targets: one-hot, or any distribution.
+    ///
+    /// # Errors
+    /// As [`SoftmaxCrossEntropy::on_labels`].
+    pub fn on_values<T: Real>(&self, cpu: &Cpu, y: &[T], classes: usize, t: &[T], dy: Option<&mut [T]>) -> Result<f64> {
+        let of = self.terms(classes)?;
+        check_slices(self.kind(), (classes, classes), (y.len(), t.len(), dy.as_ref().map(|dy| dy.len())))?;
+        Ok(mean(cpu, (classes, classes), (y, t), dy, |cpu, b| value_rows(cpu, b, &of)))
+    }
+
+    /// The constants for `c` classes.
+    fn terms(&self, c: usize) -> Result<Terms> {
+        if !(0.0..=1.0).contains(&self.smoothing) {
+            return Err(Error::value(self.kind(), "label smoothing").expected("0 to 1").got(self.smoothing));
+        }
+        check_weights(self.kind(), &self.weights, c)?;
+        let weights = if self.weights.is_empty() { vec![1.0; c] } else { self.weights.clone() };
+        let spread = self.smoothing / c as f64;
+        Ok(Terms { c, keep: 1.0 - self.smoothing, spread, all: spread * weights.iter().sum::<f64>(), weights })
+    }
 }
 
 impl Loss for SoftmaxCrossEntropy {
@@ -83,10 +126,7 @@ impl Loss for SoftmaxCrossEntropy {
 
     fn plan(&self, y: Extent, target: Target, p: &mut Planner<'_>) -> Result<Box<dyn LossPass>> {
         let place = self.kind();
-        if !(0.0..=1.0).contains(&self.smoothing) {
-            return Err(Error::value(place, "label smoothing").expected("0 to 1").got(self.smoothing));
-        }
-        check_weights(place, &self.weights, y.c)?;
+        let of = self.terms(y.c)?;
         match target {
             Target::Values(_) => same(place, y, target)?,
             Target::Index { classes, positions } if classes == y.c && positions == y.area() => {}
@@ -97,9 +137,6 @@ impl Loss for SoftmaxCrossEntropy {
                     .hint("the last layer has one channel per class"));
             }
         }
-        let weights = if self.weights.is_empty() { vec![1.0; y.c] } else { self.weights.clone() };
-        let spread = self.smoothing / y.c as f64;
-        let of = Terms { c: y.c, keep: 1.0 - self.smoothing, spread, all: spread * weights.iter().sum::<f64>(), weights };
         Ok(Box::new(CrossEntropyPass {
             positions: y.area(),
             indexed: matches!(target, Target::Index { .. }),
@@ -337,6 +374,46 @@ mod tests {
                 approx::assert_abs_diff_eq!(a, b, epsilon = 8.0 * c as f64 * f64::EPSILON);
             }
         }
+    }
+
+    #[test]
+    fn slices_are_rows_of_a_batch() -> Result<()> {
+        for (n, c, threads) in [(1, 3, 1), (70, 5, 2), (4000, 11, 2)] {
+            let cpu = Cpu::new(threads)?;
+            let (y, labels) = (check::numbers(n * c, -4.0, 4.0, 1), (0..n).map(|i| (i * 7 % c) as u32).collect::<Vec<_>>());
+            let hot: Vec<f64> = labels.iter().flat_map(|l| (0..c as u32).map(move |k| f64::from(u8::from(k == *l)))).collect();
+            let loss = SoftmaxCrossEntropy.label_smoothing(0.1).class_weights(&check::numbers(c, 0.5, 2.0, 3));
+            let (mut dy, mut dv) = (vec![f64::NAN; n * c], vec![f64::NAN; n * c]);
+            let value = loss.on_labels(&cpu, &y, c, &labels, Some(&mut dy))?;
+            assert_eq!(value, loss.on_labels(&cpu, &y, c, &labels, None)?);
+            let of = terms(c, 0.1, loss.weights.clone());
+            let sum: f64 = y.chunks(c).zip(hot.chunks(c)).map(|(y, t)| naive(y, t, &of)).sum();
+            approx::assert_relative_eq!(value, sum / n as f64, max_relative = 1e-12);
+            approx::assert_relative_eq!(loss.on_values(&cpu, &y, c, &hot, Some(&mut dv))?, value, max_relative = 1e-12);
+            for (row, (y, t)) in y.chunks(c).zip(hot.chunks(c)).enumerate() {
+                let z: f64 = y.iter().map(|y| y.exp()).sum();
+                let q: Vec<f64> = (0..c).map(|k| of.weights[k] * (0.9 * t[k] + 0.1 / c as f64)).collect();
+                for k in 0..c {
+                    let expected = (q.iter().sum::<f64>() * y[k].exp() / z - q[k]) / n as f64;
+                    approx::assert_abs_diff_eq!(dy[row * c + k], expected, epsilon = 1e-14);
+                    approx::assert_abs_diff_eq!(dv[row * c + k], expected, epsilon = 1e-14);
+                }
+            }
+        }
+        let (cpu, y, loss) = (Cpu::new(1)?, [0.0_f32; 6], SoftmaxCrossEntropy);
+        assert!(loss.on_labels(&cpu, &y, 3, &[2, 2], None).is_ok());
+        let bad = [
+            loss.on_labels(&cpu, &y, 3, &[0, 3], None),
+            loss.on_labels(&cpu, &y, 3, &[0, 1, 2], None),
+            loss.on_labels(&cpu, &y, 4, &[0], None),
+            loss.on_labels(&cpu, &y, 3, &[0, 1], Some(&mut [0.0; 5])),
+            loss.on_labels(&cpu, &y, 0, &[], None),
+            loss.on_values(&cpu, &y, 3, &y[..5], None),
+            loss.clone().class_weights(&[1.0]).on_values(&cpu, &y, 3, &y, None),
+            loss.label_smoothing(2.0).on_labels(&cpu, &y, 3, &[0, 0], None),
+        ];
+        assert!(bad.iter().all(Result::is_err), "{bad:?}");
+        Ok(())
     }
 
     #[test]

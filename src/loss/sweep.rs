@@ -39,12 +39,58 @@ where
     let (y, t, w) = (s.read::<T>(io.y)?, s.read::<L>(io.target)?, s.read::<T>(io.weight)?);
     let mut value = s.write::<T>(io.value)?;
     let mut dy = io.dy.map(|dy| s.write::<T>(dy)).transpose()?;
-    let dy = dy.as_deref_mut().map(|dy| Rows(dy, ey));
-    let parts = (Rows(&*y, ey), Rows(&*t, et), dy, &*w, &mut *value);
-    cpu.split((CHUNK / ey).max(1), parts, |_, (y, t, dy, w, value)| {
-        kernel(cpu, Batch { y, t, dy, w, value, scale: io.scale });
-    });
+    let batch = Batch { y: &y, t: &t, dy: dy.as_deref_mut(), w: &w, value: &mut value, scale: io.scale };
+    in_chunks(cpu, batch, (ey, et), kernel);
     Ok(())
+}
+
+fn in_chunks<T: Real, L: Sync>(
+    cpu: &Cpu,
+    b: Batch<'_, T, L>,
+    (ey, et): (usize, usize),
+    kernel: impl Fn(&Cpu, Batch<'_, T, L>) + Sync,
+) {
+    let Batch { y, t, dy, w, value, scale } = b;
+    let parts = (Rows(y, ey), Rows(t, et), dy.map(|dy| Rows(dy, ey)), w, value);
+    cpu.split((CHUNK / ey).max(1), parts, |_, (y, t, dy, w, value)| kernel(cpu, Batch { y, t, dy, w, value, scale }));
+}
+
+/// Rows whose weights and values need no allocation.
+const FEW: usize = 64;
+
+/// The mean of a loss over rows of `ey` outputs and `et` targets on slices, and where wanted its gradient.
+pub(super) fn mean<T: Real, L: Sync>(
+    cpu: &Cpu,
+    (ey, et): (usize, usize),
+    (y, t): (&[T], &[L]),
+    dy: Option<&mut [T]>,
+    kernel: impl Fn(&Cpu, Batch<'_, T, L>) + Sync,
+) -> f64 {
+    let n = y.len() / ey;
+    let (mut few, mut many) = ([T::ONE; 2 * FEW], Vec::new());
+    let buffer = if n <= FEW {
+        &mut few[..2 * n]
+    } else {
+        many.resize(2 * n, T::ONE);
+        &mut many
+    };
+    let (w, value) = buffer.split_at_mut(n);
+    in_chunks(cpu, Batch { y, t, dy, w, value, scale: 1.0 / n as f64 }, (ey, et), kernel);
+    value.iter().map(|value| value.to_f64()).sum::<f64>() / n as f64
+}
+
+/// Refuses slices that hold no whole number of rows of `ey` outputs, or not as many rows of `et` targets and of gradients.
+pub(super) fn check_slices(loss: &str, (ey, et): (usize, usize), (y, t, dy): (usize, usize, Option<usize>)) -> Result<()> {
+    if ey == 0 || y == 0 || !y.is_multiple_of(ey) {
+        return Err(Error::shape(loss, "no whole number of rows").expected(format!("rows of {ey}, at least one each")).got(y));
+    }
+    if (y / ey).checked_mul(et) != Some(t) {
+        return Err(Error::shape(loss, "targets").expected(format!("{et} for each of {} rows", y / ey)).got(t));
+    }
+    match dy {
+        Some(dy) if dy != y => Err(Error::shape(loss, "gradient and output differ in length").expected(y).got(dy)),
+        _ => Ok(()),
+    }
 }
 
 impl<T: Real, L> Batch<'_, T, L> {
@@ -70,7 +116,7 @@ impl<T: Real, L> Batch<'_, T, L> {
 }
 
 /// A target read as a number.
-pub(super) trait Label: Copy {
+pub(super) trait Label: Copy + Sync {
     /// The number.
     fn real<T: Real>(self) -> T;
 }

@@ -216,6 +216,73 @@ macro_rules! with_curve {
     }};
 }
 
+/// y = f(x).
+///
+/// # Shapes
+/// x and y: any number of values, [`Activation::Softmax`] in groups of `channels`; the others do not look at `channels`.
+///
+/// # Errors
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for unequal lengths, and for a softmax over no whole number of groups;
+/// [`ErrorKind::Value`](crate::ErrorKind::Value) for what [`Activation::check`] refuses.
+///
+/// # Examples
+/// ```
+/// use kamacite::op::activation::{apply, gradient_in_place};
+/// use kamacite::{Cpu, Tanh};
+/// let cpu = Cpu::new(1)?;
+/// let (x, mut y, mut d) = ([-1.0_f64, 0.0, 2.0], [0.0; 3], [1.0; 3]);
+/// apply(&cpu, Tanh, &x, &mut y, 1)?;
+/// gradient_in_place(&cpu, Tanh, &y, &mut d, 1)?; // from dy = 1: the derivative, 1 - y²
+/// assert!((0..3).all(|i| (y[i] - x[i].tanh()).abs() < 1e-12 && d[i] == 1.0 - y[i] * y[i]));
+/// # Ok::<(), kamacite::Error>(())
+/// ```
+pub fn apply<T: Real>(cpu: &Cpu, act: Activation, x: &[T], y: &mut [T], channels: usize) -> Result<()> {
+    let c = act.groups(x.len(), y.len(), channels)?;
+    forward(cpu, act, x, y, c);
+    Ok(())
+}
+
+/// y ← f(y), as [`apply`].
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_in_place<T: Real>(cpu: &Cpu, act: Activation, y: &mut [T], channels: usize) -> Result<()> {
+    let c = act.groups(y.len(), y.len(), channels)?;
+    forward_in_place(cpu, act, y, c);
+    Ok(())
+}
+
+/// dy ← dy·f′: the gradient wrt y becomes the one wrt x. `saved` is x or y, as [`Activation::reads`] says.
+///
+/// # Shapes
+/// As [`apply`].
+///
+/// # Errors
+/// As [`apply`].
+pub fn gradient_in_place<T: Real>(cpu: &Cpu, act: Activation, saved: &[T], dy: &mut [T], channels: usize) -> Result<()> {
+    let c = act.groups(saved.len(), dy.len(), channels)?;
+    backward_in_place(cpu, act, saved, dy, c);
+    Ok(())
+}
+
+impl Activation {
+    /// The size of groups that these lengths may be cut into.
+    fn groups(self, x: usize, y: usize, channels: usize) -> Result<usize> {
+        self.check()?;
+        if x != y {
+            return Err(Error::shape("activation", "input and output differ in length").expected(x).got(y));
+        }
+        if self != Self::Softmax {
+            return Ok(1);
+        }
+        if channels == 0 || !x.is_multiple_of(channels) {
+            let expected = format!("groups of {channels} channels, at least one each");
+            return Err(Error::shape("softmax", "no whole number of groups").expected(expected).got(format!("{x} values")));
+        }
+        Ok(channels)
+    }
+}
+
 /// Elements of one task, about: some microseconds of work even for the ReLU.
 const CHUNK: usize = 1 << 15;
 
@@ -336,140 +403,4 @@ fn softmax_backward<T: Real>(y: &[T], dy: &mut [T], c: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::device::Isa;
-
-    const ALL: [Activation; 14] = [
-        Activation::Linear,
-        Activation::Relu,
-        Activation::LeakyRelu { slope: 0.05, saturation: Some(2.0) },
-        Activation::LeakyRelu { slope: 0.0, saturation: Some(1.5) },
-        Activation::leaky_relu(0.1),
-        Activation::Elu { alpha: 0.7 },
-        Activation::Selu,
-        Activation::Gelu,
-        Activation::Silu,
-        Activation::Tanh,
-        Activation::Logistic,
-        Activation::ScaledLogistic { slope: 1.5, saturation: Some(40.0) },
-        Activation::Softplus,
-        Activation::Softmax,
-    ];
-
-    /// Σ_i g_i·f(x)_i, whose gradient the backward pass computes for dy = g.
-    fn probe(cpu: &Cpu, act: Activation, x: &[f64], g: &[f64], c: usize) -> f64 {
-        let mut y = vec![0.0; x.len()];
-        forward(cpu, act, x, &mut y, c);
-        y.iter().zip(g).map(|(y, g)| y * g).sum()
-    }
-
-    #[test]
-    fn backward_is_the_derivative_of_forward() {
-        let cpu = Cpu::new(1).unwrap();
-        let c = 5;
-        // No kink (0, 1.5, 2) within a step of a point.
-        let x: Vec<f64> = (0..60).map(|i| f64::from(i) * 0.19 - 5.63).collect();
-        let g: Vec<f64> = (0..60).map(|i| (f64::from(i) * 1.7).sin()).collect();
-        for act in ALL {
-            let mut y = vec![0.0; x.len()];
-            forward(&cpu, act, &x, &mut y, c);
-            let mut dx = g.clone();
-            backward_in_place(&cpu, act, if act.reads() == Reads::X { &x } else { &y }, &mut dx, c);
-            for i in 0..x.len() {
-                let h = 1e-5;
-                let at = |d: f64| {
-                    let mut x = x.clone();
-                    x[i] += d;
-                    probe(&cpu, act, &x, &g, c)
-                };
-                let difference = (at(h) - at(-h)) / (2.0 * h);
-                // h²·f‴/6 with f‴ below 6, and the rounding of a sum of 60 terms of size below 10 divided by 2h.
-                let tolerance = h * h + 60.0 * 10.0 * f64::EPSILON / h;
-                assert!((dx[i] - difference).abs() < tolerance, "{act:?} at {}: {} and {difference}", x[i], dx[i]);
-            }
-        }
-    }
-
-    #[test]
-    fn in_place_is_the_same_and_nan_passes() {
-        let cpu = Cpu::new(1).unwrap();
-        for act in ALL {
-            let x: Vec<f32> = (0..32).map(|i| if i == 7 { f32::NAN } else { (i as f32 - 16.0) * 0.4 }).collect();
-            let (mut y, mut z) = (vec![0.0; 32], x.clone());
-            forward(&cpu, act, &x, &mut y, 4);
-            forward_in_place(&cpu, act, &mut z, 4);
-            assert!(y[7].is_nan(), "{act:?}");
-            assert!(y.iter().zip(&z).all(|(y, z)| y.to_bits() == z.to_bits() || y.is_nan() && z.is_nan()), "{act:?}");
-        }
-    }
-
-    #[test]
-    fn bits_depend_on_neither_threads_nor_instruction_set() {
-        let c = 7;
-        let x: Vec<f32> = (0..3 * CHUNK / c * c).map(|i| (i as f32 * 0.37).sin() * 9.0).collect();
-        let g: Vec<f32> = x.iter().map(|x| 1.0 - x).collect();
-        for act in ALL {
-            let run = |cpu: &Cpu| {
-                let (mut y, mut dx) = (vec![0.0; x.len()], g.clone());
-                forward(cpu, act, &x, &mut y, c);
-                backward_in_place(cpu, act, if act.reads() == Reads::X { &x } else { &y }, &mut dx, c);
-                y.iter().chain(&dx).map(|v| v.to_bits()).collect::<Vec<_>>()
-            };
-            let one = run(&Cpu::with_isa(1, Isa::Portable).unwrap());
-            for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
-                assert!(one == run(&Cpu::with_isa(3, isa).unwrap()), "{act:?} {isa}");
-            }
-        }
-    }
-
-    #[test]
-    fn kinks_and_limits() {
-        let cpu = Cpu::new(1).unwrap();
-        let act = Activation::LeakyRelu { slope: 0.25, saturation: Some(2.0) };
-        let mut y = [-4.0, 0.0, 1.0, 2.0, 6.0];
-        forward_in_place(&cpu, act, &mut y, 1);
-        assert_eq!(y, [-1.0, 0.0, 1.0, 2.0, 3.0]);
-        let mut dy = [1.0_f64; 5];
-        backward_in_place(&cpu, act, &y, &mut dy, 1);
-        assert_eq!(dy, [0.25, 0.25, 1.0, 0.25, 0.25]);
-
-        let mut y = [-9.0_f64, 9.0];
-        forward_in_place(&cpu, Activation::ScaledLogistic { slope: 1.5, saturation: Some(2.0) }, &mut y, 1);
-        approx::assert_relative_eq!(y[0], 1.0 / (1.0 + 2_f64.exp()), max_relative = 1e-15);
-        approx::assert_relative_eq!(y[1], 1.0 / (1.0 + (-13.5_f64).exp()), max_relative = 1e-15);
-
-        let mut y = [1e4_f32, -1e4, 1e4, 1e4];
-        forward_in_place(&cpu, Activation::Softmax, &mut y, 2);
-        assert_eq!(y, [1.0, 0.0, 0.5, 0.5]);
-        for act in [Activation::Softplus, Activation::Silu, Activation::Gelu] {
-            let mut y = [1e4_f32, -1e4];
-            forward_in_place(&cpu, act, &mut y, 1);
-            assert_eq!(y, [1e4, 0.0], "{act:?}");
-        }
-    }
-
-    #[test]
-    fn saved_form_keeps_an_infinite_saturation() {
-        for act in ALL {
-            let text = serde_json::to_string(&act).unwrap();
-            assert_eq!(serde_json::from_str::<Activation>(&text).unwrap(), act, "{text}");
-        }
-        assert_eq!(serde_json::to_string(&Activation::Relu).unwrap(), "\"Relu\"");
-    }
-
-    #[test]
-    fn senseless_parameters_are_refused() {
-        let bad = [
-            Activation::leaky_relu(-0.1),
-            Activation::leaky_relu(f64::NAN),
-            Activation::LeakyRelu { slope: 0.1, saturation: Some(0.0) },
-            Activation::Elu { alpha: f64::INFINITY },
-            Activation::ScaledLogistic { slope: 0.0, saturation: None },
-        ];
-        for act in bad {
-            assert_eq!(act.check().unwrap_err().kind(), crate::ErrorKind::Value, "{act:?}");
-        }
-        assert!(ALL.iter().all(|act| act.check().is_ok()));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 use super::conv_cpu as loops;
 pub use super::conv_cpu::End;
 use super::conv_plan::Gather;
+pub use super::conv_slices::Slices;
 use super::simd::lanes;
 use crate::device::{Cpu, Isa};
 use crate::memory::{GradMode, Planner, Slot, Space};

@@ -1,4 +1,9 @@
 //! Mathematics shared by layers. Each file: shape checks, the CPU loops, and (in GPU builds) the launch.
+//!
+//! For those who write a network themselves, on slices, everything checked: [`blas::gemm`], [`im2col`], [`conv::Slices`], [`pool`],
+//! [`activation::apply`] and its gradient, [`SoftmaxCrossEntropy::on_labels`](crate::SoftmaxCrossEntropy::on_labels) and
+//! [`Mse::on_values`](crate::Mse::on_values), [`argmax`](crate::data::classes::argmax), [`shuffled`](crate::data::split::shuffled),
+//! and [`gradcheck`](mod@crate::gradcheck).
 
 mod gemm_clock;
 #[doc(hidden)]
@@ -6,6 +11,7 @@ pub use gemm_clock::gemm_on_gpu;
 
 pub mod activation;
 pub(crate) mod activation_cuda;
+pub mod blas;
 pub(crate) mod cast;
 pub mod conv;
 mod conv_args;
@@ -14,6 +20,7 @@ pub(crate) mod conv_cuda;
 pub(crate) mod conv_engine;
 mod conv_micro;
 mod conv_plan;
+mod conv_slices;
 pub mod elementwise;
 pub mod gemm;
 mod gemm_cpu;
@@ -23,5 +30,7 @@ pub mod im2col;
 pub mod math;
 pub(crate) mod moments;
 pub(crate) mod packs;
+pub mod pool;
+pub(crate) mod pool_cpu;
 pub(crate) mod reduce;
 pub(crate) mod simd;

@@ -7,6 +7,7 @@ use crate::memory::Mode;
 use crate::metrics::{Confusion, argmax};
 use crate::network::Model;
 use crate::{Real, Result, real};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What an evaluation found. Classes are judged at the first output that has class targets; with several positions
@@ -22,7 +23,7 @@ pub struct Evaluation {
     pub losses: Vec<f64>,
     /// Share of samples whose class was found.
     pub accuracy: Option<f64>,
-    /// True and predicted classes.
+    /// True and predicted classes, with the names that the data set gives them.
     pub confusion: Option<Confusion>,
     /// Root mean square error of the first output with numbers for targets.
     pub rmse: Option<f64>,
@@ -104,7 +105,7 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
         Target::Values(_) => None,
     });
     let numbers = targets.iter().position(|t| matches!(t, Target::Values(_)));
-    let mut confusion = classes.map(|(_, c, _)| Confusion::new(c)).transpose()?;
+    let mut confusion = classes.map(|(_, c, _)| named(c, feed.data.class_names())).transpose()?;
     let (mut sums, mut squares, mut total) = (vec![0.0; targets.len()], Squares::default(), 0.0);
     let mut labels = vec![0_u32; classes.map_or(0, |(_, _, positions)| positions)];
     let data = Arc::clone(&feed.data);
@@ -169,11 +170,56 @@ fn for_batches(
     let n = feed.len();
     for from in (0..n).step_by(batch.max(1)) {
         let to = n.min(from + batch.max(1));
-        model.begin(plan, to - from)?;
-        let (planned, s) = model.staging()?;
-        feed.stage(planned, &s, from..to, (0, 0))?;
-        model.run_forward()?;
+        forward(model, feed, plan, from..to)?;
         each(model, from, to - from)?;
     }
     Ok(())
+}
+
+/// Stages and runs one batch.
+pub(super) fn forward(model: &mut Model, feed: &mut Feed, plan: usize, rows: Range<usize>) -> Result<()> {
+    model.begin(plan, rows.len())?;
+    let (planned, s) = model.staging()?;
+    feed.stage(planned, &s, rows, (0, 0))?;
+    model.run_forward()
+}
+
+/// An empty matrix with these names, if there are as many as classes.
+fn named(classes: usize, names: &[String]) -> Result<Confusion> {
+    let m = Confusion::new(classes)?;
+    if names.len() == classes { m.names(names) } else { Ok(m) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Augment, Augmented, Balanced, Normalized, Normalizer, Rule, Samples, Scope, Subset, synth};
+    use crate::{Dense, Extent, Network, SoftmaxCrossEntropy};
+
+    #[test]
+    fn the_confusion_takes_the_names_of_the_data_through_every_view() -> Result<()> {
+        let names = ["round", "flat", "far", "near"];
+        let plain: Samples = synth::clusters(12, 2, 1)?;
+        let samples = plain.clone().with_class_names(names);
+        let fitted = Normalizer::fit(Extent::flat(2), samples.x(0), &[Rule::Standard(Scope::Feature)])?;
+        let sets: [Arc<dyn Dataset>; 5] = [
+            samples.clone().into(),
+            Subset::new(samples.clone(), vec![3, 1])?.into(),
+            Balanced::new(samples.clone(), 0)?.into(),
+            Normalized::new(samples.clone(), 0, fitted)?.into(),
+            Augmented::new(samples.clone(), Augment::new())?.into(),
+        ];
+        let mut net = Network::new(Extent::flat(2));
+        net.push(Dense::new(4));
+        let mut model = Model::builder(net).loss("output", SoftmaxCrossEntropy, 1.0).build()?;
+        let mut name = |data: Arc<dyn Dataset>| Ok(model.evaluate(data, 4)?.confusion.map(|c| c.name(2).to_string()));
+        for data in sets {
+            assert_eq!(name(data)?.as_deref(), Some("far"));
+        }
+        // None, or another number of them: the classes go by number.
+        for data in [plain.clone(), plain.with_class_names(["one"])] {
+            assert_eq!(name(data.into())?.as_deref(), Some("2"));
+        }
+        Ok::<(), crate::Error>(())
+    }
 }

@@ -4,12 +4,14 @@ mod builder;
 mod evaluate;
 mod feed;
 mod fit;
+mod monte_carlo;
 mod replay;
 mod resident;
 
 pub use builder::TrainerBuilder;
 pub use evaluate::Evaluation;
 pub use fit::{Ended, Report};
+pub use monte_carlo::MonteCarlo;
 
 use crate::device::Device;
 use crate::io::Checkpoint;

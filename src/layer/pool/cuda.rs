@@ -1,9 +1,9 @@
 //! The kernels of pooling as passes use them.
 
-use super::Geometry;
 use crate::device::{Cuda, Device, Divisor, Grid, Kernel, Layout, MAX_SIZE, Ptr, Source};
 use crate::memory::{GradMode, Planner, Slot, Step};
 use crate::op::packs;
+use crate::op::pool::Geometry;
 use crate::{Error, Result};
 use bytemuck::{Pod, Zeroable};
 

@@ -1,32 +1,32 @@
 //! The loops of pooling: rows over threads, channels in blocks that stay in registers.
 
-use super::Geometry;
+use super::pool::Geometry;
 use crate::device::{Cpu, per_isa};
 use crate::memory::GradMode;
 use crate::{Extent, Real};
 use std::ops::Range;
 
-pub(super) fn max<T: Real>(cpu: &Cpu, g: &Geometry, x: &[T], y: &mut [T], winner: &mut [u32]) {
+pub(crate) fn max<T: Real>(cpu: &Cpu, g: &Geometry, x: &[T], y: &mut [T], winner: &mut [u32]) {
     let (e, rows) = (g.y, rows_per_task(g.y, g.window.taps()));
     cpu.split(rows * e.w * e.c, (y, winner), |i, (y, winner)| max_rows(cpu, g, x, i * rows, y, winner));
 }
 
-pub(super) fn max_only<T: Real>(cpu: &Cpu, g: &Geometry, x: &[T], y: &mut [T]) {
+pub(crate) fn max_only<T: Real>(cpu: &Cpu, g: &Geometry, x: &[T], y: &mut [T]) {
     let (e, rows) = (g.y, rows_per_task(g.y, g.window.taps()));
     cpu.split(rows * e.w * e.c, y, |i, y| max_rows(cpu, g, x, i * rows, y, &mut []));
 }
 
-pub(super) fn max_gradient<T: Real>(cpu: &Cpu, g: &Geometry, dy: &[T], winner: &[u32], mode: GradMode, dx: &mut [T]) {
+pub(crate) fn max_gradient<T: Real>(cpu: &Cpu, g: &Geometry, dy: &[T], winner: &[u32], mode: GradMode, dx: &mut [T]) {
     let (e, rows) = (g.x, rows_per_task(g.x, 2));
     cpu.split(rows * e.w * e.c, dx, |i, dx| max_gradient_rows(cpu, g, dy, winner, mode, i * rows, dx));
 }
 
-pub(super) fn average<T: Real>(cpu: &Cpu, g: &Geometry, full: bool, x: &[T], y: &mut [T]) {
+pub(crate) fn average<T: Real>(cpu: &Cpu, g: &Geometry, full: bool, x: &[T], y: &mut [T]) {
     let (e, rows) = (g.y, rows_per_task(g.y, g.window.taps()));
     cpu.split(rows * e.w * e.c, y, |i, y| average_rows(cpu, g, full, x, i * rows, y));
 }
 
-pub(super) fn average_gradient<T: Real>(cpu: &Cpu, g: &Geometry, full: bool, dy: &[T], mode: GradMode, dx: &mut [T]) {
+pub(crate) fn average_gradient<T: Real>(cpu: &Cpu, g: &Geometry, full: bool, dy: &[T], mode: GradMode, dx: &mut [T]) {
     let (e, rows) = (g.x, rows_per_task(g.x, 2));
     cpu.split(rows * e.w * e.c, dx, |i, dx| average_gradient_rows(cpu, g, full, dy, mode, i * rows, dx));
 }
@@ -35,11 +35,11 @@ pub(super) fn average_gradient<T: Real>(cpu: &Cpu, g: &Geometry, full: bool, dy:
 macro_rules! blocks {
     ($c:expr, $c0:ident, $B:ident => $body:expr) => {{
         let (c, mut $c0) = ($c, 0);
-        $crate::layer::pool::blocks!(@ c, $c0, $B, 16 => $body);
-        $crate::layer::pool::blocks!(@ c, $c0, $B, 8 => $body);
-        $crate::layer::pool::blocks!(@ c, $c0, $B, 4 => $body);
-        $crate::layer::pool::blocks!(@ c, $c0, $B, 2 => $body);
-        $crate::layer::pool::blocks!(@ c, $c0, $B, 1 => $body);
+        $crate::op::pool_cpu::blocks!(@ c, $c0, $B, 16 => $body);
+        $crate::op::pool_cpu::blocks!(@ c, $c0, $B, 8 => $body);
+        $crate::op::pool_cpu::blocks!(@ c, $c0, $B, 4 => $body);
+        $crate::op::pool_cpu::blocks!(@ c, $c0, $B, 2 => $body);
+        $crate::op::pool_cpu::blocks!(@ c, $c0, $B, 1 => $body);
     }};
     (@ $c:ident, $c0:ident, $B:ident, $n:literal => $body:expr) => {
         while $c - $c0 >= $n {
@@ -49,7 +49,7 @@ macro_rules! blocks {
         }
     };
 }
-pub(in crate::layer) use blocks;
+pub(crate) use blocks;
 
 per_isa! {
     /// Rows of y from `first` on, and the winners where `winner` is not empty.
