@@ -56,14 +56,23 @@ pub struct GradCheck {
 /// # Ok::<(), kamacite::Error>(())
 /// ```
 pub fn gradcheck(parameters: &[f64], gradient: &[f64], mut loss: impl FnMut(&[f64]) -> f64) -> Result<GradCheck> {
-    gradcheck_with(parameters, gradient, |p| Ok(loss(p)))
+    gradcheck_with(parameters, gradient, None, |p| Ok(loss(p)))
 }
 
-/// As [`gradcheck`], for a loss that may fail; its error ends the check.
+/// As [`gradcheck`], for a loss that may fail; its error ends the check. With a `step` there are two losses for each parameter, at
+/// p_i ± step, and no uncertainty is known (NaN).
 ///
 /// # Errors
-/// As [`gradcheck`], and those of the loss.
-pub fn gradcheck_with(parameters: &[f64], gradient: &[f64], loss: impl FnMut(&[f64]) -> Result<f64>) -> Result<GradCheck> {
+/// As [`gradcheck`], those of the loss, and [`ErrorKind::Value`](crate::ErrorKind::Value) for a step that is not above 0.
+pub fn gradcheck_with(
+    parameters: &[f64],
+    gradient: &[f64],
+    step: Option<f64>,
+    loss: impl FnMut(&[f64]) -> Result<f64>,
+) -> Result<GradCheck> {
+    if let Some(h) = step.filter(|h| !h.is_finite() || *h <= 0.0) {
+        return Err(Error::value(PLACE, "step").expected("a finite number above 0").got(h));
+    }
     if parameters.is_empty() || parameters.len() != gradient.len() {
         let e = Error::shape(PLACE, "one component of the gradient for each parameter");
         return Err(e.expected(format!("{}, at least 1", parameters.len())).got(gradient.len()));
@@ -71,7 +80,7 @@ pub fn gradcheck_with(parameters: &[f64], gradient: &[f64], loss: impl FnMut(&[f
     if let Some(i) = gradient.iter().position(|g| !g.is_finite()) {
         return Err(Error::value(PLACE, format!("component {i} of the gradient")).expected("a finite number").got(gradient[i]));
     }
-    let mut at = Probe { p: parameters.to_vec(), loss };
+    let mut at = Probe { p: parameters.to_vec(), step, loss };
     let numeric = (0..parameters.len()).map(|i| at.derivative(i)).collect::<Result<Vec<_>>>()?;
     let floor = 1e-3 * numeric.iter().fold(0.0, |top, d| f64::max(top, d.value.abs()));
     let of = |index: usize| {
@@ -98,7 +107,7 @@ pub fn derivative(parameters: &[f64], index: usize, mut loss: impl FnMut(&[f64])
     if index >= parameters.len() {
         return Err(Error::shape(PLACE, "index").expected(format!("below {}", parameters.len())).got(index));
     }
-    Probe { p: parameters.to_vec(), loss: |p: &[f64]| Ok(loss(p)) }.derivative(index)
+    Probe { p: parameters.to_vec(), step: None, loss: |p: &[f64]| Ok(loss(p)) }.derivative(index)
 }
 
 const PLACE: &str = "gradient check";
@@ -113,6 +122,7 @@ const ROUNDING: usize = 4;
 
 struct Probe<F> {
     p: Vec<f64>,
+    step: Option<f64>,
     loss: F,
 }
 
@@ -133,6 +143,14 @@ impl<F: FnMut(&[f64]) -> Result<f64>> Probe<F> {
         let p = self.p[i];
         if !p.is_finite() {
             return Err(Error::value(PLACE, format!("parameter {i}")).expected("a finite number").got(p));
+        }
+        if let Some(h) = self.step {
+            let (high, low) = (p + h, p - h);
+            if high == low {
+                return Err(Error::value(PLACE, format!("step at parameter {i}, {p}")).expected("one that changes it").got(h));
+            }
+            let value = (self.at(i, high)? - self.at(i, low)?) / (high - low);
+            return Ok(Derivative { value, uncertainty: f64::NAN });
         }
         let first = FIRST * p.abs().max(1.0);
         let h = |step: usize| first * RATIO.powi(step as i32);
@@ -249,7 +267,15 @@ mod tests {
         assert_eq!(kind(gradcheck(&[1.0], &[1.0], |_| f64::NAN)), Err(ErrorKind::Value));
         assert!(derivative(&[1.0], 1, |_| 0.0).is_err());
         let failing = |p: &[f64]| if p[0] > 1.0 { Err(Error::order("loss", "no")) } else { Ok(0.0) };
-        assert_eq!(kind(gradcheck_with(&[1.0], &[0.0], failing)), Err(ErrorKind::Order));
+        assert_eq!(kind(gradcheck_with(&[1.0], &[0.0], None, failing)), Err(ErrorKind::Order));
+        let cube = |p: &[f64]| Ok(p[0].powi(3));
+        for step in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(kind(gradcheck_with(&[1.0], &[3.0], Some(step), cube)), Err(ErrorKind::Value));
+        }
+        assert_eq!(kind(gradcheck_with(&[1.0], &[3.0], Some(1e-20), cube)), Err(ErrorKind::Value));
+        // ((p + h)³ − (p − h)³)/2h = 3p² + h²
+        let found = gradcheck_with(&[2.0], &[12.0], Some(0.5), cube)?;
+        assert!((found.numeric - 12.25).abs() < 1e-14 && found.uncertainty.is_nan(), "{found:?}");
         Ok(())
     }
 }

@@ -65,6 +65,8 @@ pub struct Clusters<T> {
     pub mean_squared_distance: f64,
     /// Times that the centres were moved, in the start that won; the last time of a converged one moves nothing.
     pub iterations: usize,
+    /// Whether the last of them moved no centre farther than the tolerance.
+    pub converged: bool,
 }
 
 impl KMeans {
@@ -128,11 +130,11 @@ impl KMeans {
                 Start::KMeansPlusPlus => points.plus_plus(cpu, self.k, &mut r, &mut work),
                 Start::Points => (0..self.k).flat_map(|_| points.point(r.below(points.len()))).collect(),
             };
-            let (centres, iterations) = points.lloyd(cpu, centres, self.max_iterations, self.tolerance, &mut work);
+            let (centres, iterations, converged) = points.lloyd(cpu, centres, self.max_iterations, self.tolerance, &mut work);
             let mean_squared_distance = work.mean_squared_distance();
             if best.as_ref().is_none_or(|b| mean_squared_distance < b.mean_squared_distance) {
                 let (assignment, sizes) = work.assignment();
-                best = Some(Clusters { centres, assignment, sizes, mean_squared_distance, iterations });
+                best = Some(Clusters { centres, assignment, sizes, mean_squared_distance, iterations, converged });
             }
         }
         best.ok_or_else(|| Error::value(PLACE, "number of starts").expected("at least 1").got(0))
@@ -156,7 +158,7 @@ impl KMeans {
                 return Err(Error::value(PLACE, what).expected("at least 1").got(value));
             }
         }
-        if !(self.tolerance >= 0.0) {
+        if self.tolerance < 0.0 || self.tolerance.is_nan() {
             return Err(Error::value(PLACE, "tolerance").expected("a distance, at least 0").got(self.tolerance));
         }
         if let Some(i) = samples.iter().position(|x| !x.is_finite()) {

@@ -76,20 +76,26 @@ impl<T: Real> Points<T> {
         self.chunk.min(self.n - chunk * self.chunk)
     }
 
-    /// Moves the centres until none moves farther than `tolerance`, at most `most` times. Leaves the assignment to the centres that
-    /// it returns.
-    pub fn lloyd(&self, cpu: &Cpu, mut centres: Vec<T>, most: usize, tolerance: f64, work: &mut Work<T>) -> (Vec<T>, usize) {
-        for iteration in 1..=most {
+    /// Moves the centres until none moves farther than `tolerance`, at most `most` times; returns them, how often, and whether they came to
+    /// rest. Leaves the assignment to them.
+    pub fn lloyd(
+        &self,
+        cpu: &Cpu,
+        mut centres: Vec<T>,
+        most: usize,
+        tolerance: f64,
+        work: &mut Work<T>,
+    ) -> (Vec<T>, usize, bool) {
+        let (mut iterations, mut moved) = (0, f64::INFINITY);
+        while moved > tolerance && iterations < most {
             self.assign(cpu, &centres, work);
-            let moved = work.means(&mut centres, self.dims);
-            if moved <= tolerance || iteration == most {
-                if moved > 0.0 {
-                    self.assign(cpu, &centres, work);
-                }
-                return (centres, iteration);
-            }
+            moved = work.means(&mut centres, self.dims);
+            iterations += 1;
         }
-        (centres, 0)
+        if moved > 0.0 {
+            self.assign(cpu, &centres, work);
+        }
+        (centres, iterations, moved <= tolerance)
     }
 
     /// The nearest centre of every sample, and the sums over the samples of each.

@@ -110,7 +110,7 @@ fn a_centre_without_samples_stays_and_lets_the_others_converge() {
     let cpu = Cpu::new(2).unwrap();
     for (start, seed) in [(Start::KMeansPlusPlus, 0), (Start::KMeansPlusPlus, 1), (Start::Points, 2), (Start::Points, 3)] {
         let found = KMeans::new(5).start(start).seed(seed).fit(&cpu, &x, 2).unwrap();
-        assert!(found.iterations < 10 && found.sizes.iter().sum::<usize>() == 30, "{found:?}");
+        assert!(found.converged && found.iterations < 10 && found.sizes.iter().sum::<usize>() == 30, "{found:?}");
         assert!(found.sizes.iter().filter(|n| **n == 0).count() >= 2);
         // Empty ones stay where they began: on a sample.
         assert!(found.centres.chunks(2).all(|c| c.iter().all(|c| c.is_finite())));
@@ -130,6 +130,7 @@ fn the_tolerance_ends_early_with_a_consistent_answer() {
     let plan = KMeans::new(6).start(Start::Points).restarts(1).seed(2);
     let (full, early) = (plan.fit(&cpu, &x, 2).unwrap(), plan.tolerance(0.1).fit(&cpu, &x, 2).unwrap());
     assert!(early.iterations < full.iterations && early.mean_squared_distance > full.mean_squared_distance);
+    assert!(full.converged && early.converged && !plan.max_iterations(2).fit(&cpu, &x, 2).unwrap().converged);
     for found in [full, early] {
         let all: Vec<_> = x.chunks(2).map(|x| nearest(x, &found.centres)).collect();
         assert!(all.iter().zip(&found.assignment).all(|(a, b)| a.0 == *b as usize));

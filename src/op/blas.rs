@@ -81,23 +81,35 @@ pub fn gemm<T: Real>(
     })
 }
 
-fn check(order: Order, name: &str, (rows, columns): (usize, usize), len: usize, ld: usize) -> Result<()> {
+fn check(order: Order, name: &str, sizes: (usize, usize), len: usize, ld: usize) -> Result<()> {
+    let span = span(order, name, sizes, ld)?;
+    if span <= len {
+        return Ok(());
+    }
+    let (rows, columns) = sizes;
+    let what = format!("{name} is too short for {rows} x {columns} with leading dimension {ld}");
+    Err(Error::shape("gemm", what).expected(format!("at least {span} elements")).got(len))
+}
+
+/// Elements from the first to the last one of a stored matrix of `rows` by `columns`; `name` is that of the matrix in messages.
+///
+/// # Errors
+/// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for a leading dimension below the length of a row (column), or below 1.
+pub fn span(order: Order, name: &str, (rows, columns): (usize, usize), ld: usize) -> Result<usize> {
     let (lines, line, what) = match order {
         Order::RowMajor => (rows, columns, "row"),
         Order::ColumnMajor => (columns, rows, "column"),
     };
+    let place = format!("leading dimension of {name}");
     if ld < line.max(1) {
-        return Err(Error::shape("gemm", format!("leading dimension of {name}"))
-            .expected(format!("at least {}, a {what} of {rows} x {columns}", line.max(1)))
-            .got(ld));
+        let expected = format!("at least {}, a {what} of {rows} x {columns}", line.max(1));
+        return Err(Error::shape("gemm", place).expected(expected).got(ld));
     }
-    let span = if lines == 0 || line == 0 { Some(0) } else { (lines - 1).checked_mul(ld).and_then(|n| n.checked_add(line)) };
-    if span.is_none_or(|span| span > len) {
-        let expected = span.map_or("fewer than 2^64".into(), |span| format!("at least {span}"));
-        let what = format!("{name} is too short for {rows} x {columns} with leading dimension {ld}");
-        return Err(Error::shape("gemm", what).expected(format!("{expected} elements")).got(len));
+    if lines == 0 || line == 0 {
+        return Ok(0);
     }
-    Ok(())
+    let span = (lines - 1).checked_mul(ld).and_then(|n| n.checked_add(line));
+    span.ok_or_else(|| Error::shape("gemm", place).expected("a matrix that fits in memory").got(ld))
 }
 
 thread_local! {
