@@ -9,7 +9,7 @@ use crate::{Cpu, Error, Real, Result};
 /// A convolution y = conv(x, w) + b, its gradients, planned for batches of up to so many samples.
 ///
 /// # Shapes
-/// x: rows of d·h·w·c values; y: rows of the output's; w: [kd][kh][kw][c/groups][filters]; b: filters.
+/// x: rows of d·h·w·c values; y: rows of the output's; w: kd, kh, kw, c/groups, filters, the last contiguous; b: filters.
 ///
 /// # Examples
 /// ```
