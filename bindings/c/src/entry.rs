@@ -3,7 +3,7 @@
 use crate::status::{kmc_status, lend_text, remember};
 use kamacite::Extent;
 use std::cell::RefCell;
-use std::ffi::{CStr, c_char};
+use std::ffi::{CStr, c_char, c_int};
 use std::fmt::Display;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
@@ -182,6 +182,15 @@ pub(crate) unsafe fn give_text(out: *mut *const c_char, text: &str) -> Answer {
     // SAFETY: the caller's promise.
     *unsafe { output(out, "out") }? = lend_text(text);
     Ok(())
+}
+
+/// Prints a line on C's standard output, in order with what the program prints itself.
+pub(crate) fn print_line(line: &CStr) {
+    unsafe extern "C" {
+        fn puts(s: *const c_char) -> c_int;
+    }
+    // SAFETY: a string that ends with NUL. What cannot be printed, a closed pipe say, is lost, as for the program's own lines.
+    unsafe { puts(line.as_ptr()) };
 }
 
 /// A struct that begins with its size.

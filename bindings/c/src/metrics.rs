@@ -1,9 +1,9 @@
 //! Scores of predictions that the caller holds.
 
-use crate::entry::{Answer, Fault, count, entry, give_text, output, results, sized32, slice, slice_mut, texts};
+use crate::entry::{Answer, Fault, count, entry, give_text, output, print_line, results, sized32, slice, slice_mut, texts};
 use crate::status::kmc_status;
 use kamacite::metrics::{Confusion, Reliability, Residuals, Roc, brier, r2, top_k};
-use std::ffi::c_char;
+use std::ffi::{CString, c_char};
 
 /// Class indices as the engine wants them.
 pub(crate) fn classes(values: &[i32], what: &str) -> Answer<Vec<u32>> {
@@ -73,11 +73,11 @@ pub unsafe extern "C" fn kmc_confusion_text(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_confusion_print(counts: *const i64, n_classes: i64, names: *const *const c_char) -> kmc_status {
     entry("kmc_confusion_print", || {
-        use std::io::Write;
         // SAFETY: the crate's contract.
         let text = unsafe { table(counts, n_classes, names) }?;
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{text}").and_then(|()| out.flush()).map_err(|e| kamacite::Error::io("standard output", e).into())
+        // The table ends with a line break, and so does what is printed.
+        print_line(&CString::new(text.trim_end()).unwrap_or_default());
+        Ok(())
     })
 }
 

@@ -150,7 +150,20 @@ pub unsafe extern "C" fn kmc_model_predict_monte_carlo(
         // SAFETY: the crate's contract.
         let (mean, q) = unsafe { (slice_mut(mean, len, "mean")?, slice(q, n_q, "q")?) };
         let room = len.checked_mul(n_q.max(0)).ok_or_else(|| Fault::value("n_q", "fewer", n_q))?;
-        let _ = (batch, draws, mean, q, room, deviation, quantiles, model, data);
-        Err(Fault::new(kmc_status::KMC_ERR_UNSUPPORTED, "not yet"))
+        let wanted = |p: *mut f32, len: i64, what: &str| {
+            // SAFETY: as above.
+            if p.is_null() { Ok(None) } else { unsafe { slice_mut(p, len, what) }.map(Some) }
+        };
+        let (deviation, quantiles) = (wanted(deviation, len, "deviation")?, wanted(quantiles, room, "quantiles")?);
+        let data = shared(data, "data")?;
+        let found = with(model, "model", |model| Ok(model.predict_monte_carlo(data, batch, draws, q)?))?;
+        copy_out(mean, &found.mean, "mean")?;
+        if let Some(deviation) = deviation {
+            copy_out(deviation, &found.deviation, "deviation")?;
+        }
+        if let Some(quantiles) = quantiles {
+            copy_out(quantiles, &found.quantiles.concat(), "quantiles")?;
+        }
+        Ok(())
     })
 }

@@ -1,14 +1,14 @@
 //! The loop over epochs, with the caller's callbacks, and the request to stop it.
 
 use super::kmc_trainer;
-use crate::entry::{Answer, Fault, count, entry, optional, optional_text, results, sized32};
+use crate::entry::{Answer, Fault, count, entry, optional, optional_text, print_line, results, sized32};
 use crate::handle::{stop_flag, with};
 use crate::model::{fill_scores, kmc_scores};
 use crate::status::kmc_status;
 use kamacite::monitor::{Batch, Control, CsvLog, End, Epoch, JsonLines, Lines, Monitor, Plot, Progress, Start, Tee};
 use kamacite::train::Ended;
 use kamacite::{Error, ErrorKind, StopHandle};
-use std::ffi::{CString, c_char, c_void};
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -197,20 +197,21 @@ impl Monitor for Watch {
     }
 }
 
-/// Cuts what is written into lines for the caller.
-struct Log {
-    log: unsafe extern "C" fn(line: *const c_char, user: *mut c_void),
-    user: *mut c_void,
+/// Cuts what is written into lines.
+struct Log<F> {
+    log: F,
     line: Vec<u8>,
 }
 
-impl Write for Log {
+fn lines(log: impl FnMut(&CStr) + 'static) -> Box<dyn Monitor> {
+    Box::new(Lines::to(Log { log, line: Vec::new() }))
+}
+
+impl<F: FnMut(&CStr)> Write for Log<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         for &byte in bytes {
             if byte == b'\n' {
-                let line = CString::new(std::mem::take(&mut self.line)).unwrap_or_default();
-                // SAFETY: the crate's contract: `log` can be called with `user`.
-                unsafe { (self.log)(line.as_ptr(), self.user) };
+                (self.log)(&CString::new(std::mem::take(&mut self.line)).unwrap_or_default());
             } else {
                 self.line.push(byte);
             }
@@ -228,12 +229,14 @@ impl Write for Log {
 unsafe fn monitors(o: &kmc_fit_options, tee: &mut Tee) -> Answer {
     match o.verbose {
         0 => {}
-        1 => tee.0.push(Box::new(Lines::default())),
+        1 => tee.0.push(lines(print_line)),
         2 => tee.0.push(Box::new(Progress::default())),
         other => return Err(Fault::value("verbose", "0, 1 or 2", other)),
     }
     if let Some(log) = o.log {
-        tee.0.push(Box::new(Lines::to(Log { log, user: o.user, line: Vec::new() })));
+        let user = o.user;
+        // SAFETY: the crate's contract: `log` can be called with `user`.
+        tee.0.push(lines(move |line| unsafe { log(line.as_ptr(), user) }));
     }
     // SAFETY: the caller's promise.
     let (csv, json, plots) =
