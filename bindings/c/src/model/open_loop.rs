@@ -528,11 +528,7 @@ unsafe fn train_batch(
     let rule = rules::optimizer(unsafe { options(optimizer, "optimizer") }?)?;
     let value = with(model, "model", |model| {
         let extent = only_input(model)?;
-        model.forward(Mode::Train, View::new(extent, x)?)?;
-        let value = model.loss(&[target])?;
-        model.backward_parameters(Seed::Loss, Grads::Write)?;
-        model.step(rule.get())?;
-        Ok(value)
+        Ok(model.train_batch(View::new(extent, x)?, &[target], rule.get())?)
     })?;
     if !loss.is_null() {
         // SAFETY: the caller's promise.
