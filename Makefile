@@ -1,7 +1,7 @@
 # The short names of what one does here. `make demo` and `make test` are the README's two commands.
 FEATURES = progress,plot
 
-.PHONY: demo test bench docs check nvrtc gpu-status prebuilt
+.PHONY: demo test bench docs check nvrtc gpu-status prebuilt exercises exercise-starters check-exercise
 
 demo:
 	cargo run --release --features $(FEATURES) --example galaxies
@@ -34,3 +34,17 @@ gpu-status:
 prebuilt:
 	sh tests/nvrtc.sh image target/prebuilt/kernels.image
 	@echo 'KAMACITE_PREBUILT=$(CURDIR)/target/prebuilt/kernels.image cargo build --release --features prebuilt'
+
+# The course's exercises in every language: built, run, compared with bindings/exercises/expected.txt. Its README says more.
+# PREFIX=/where/it/is/installed takes an installed library.
+EXERCISES = $(if $(PREFIX),,cargo build --release -p kamacite-capi &&) $(MAKE) --no-print-directory -C bindings/exercises
+exercises:
+	$(EXERCISES) run
+
+# Starters compile and say what is missing; the checker tells right programs from wrong ones.
+exercise-starters:
+	$(EXERCISES) starters
+
+# A student's program beside the reference, step by step: make check-exercise FILE=my/mlp_iris.c
+check-exercise:
+	@$(EXERCISES) -s check FILE='$(abspath $(FILE))'

@@ -83,9 +83,9 @@ void gradient(float *g, const float *x, const float *d, int64_t rows, int64_t m,
 }
 
 /* One step down the gradient. */
-void update(float *w, const float *g, int64_t n, float rate)
+void update(float *w, const float *g, int n, float rate)
 {
-    for (int64_t i = 0; i < n; i++) {
+    for (int i = 0; i < n; i++) {
         /* >>> 6. w_i = w_i - rate g_i */
         w[i] -= rate * g[i];
         /* <<< */

@@ -6,6 +6,12 @@
 
 enum { PIXELS = 3753, CLASSES = 7, SPECTRA = 1115, TRAIN = 915 };
 
+/* A layer of cnn_spectra.c: a window if it is a convolution; its values a sample, its filters or units, its weights, biases included. */
+typedef struct {
+    kmc_window window;
+    int64_t inputs, outputs, filters, weights;
+} stage;
+
 /* The classes of the spectra: from FOLDER/target.dat (one-hot rows); without a folder as many of each as there, in random order. */
 static inline void spectra_classes(int32_t *label, const char *folder)
 {

@@ -2,14 +2,13 @@
 #ifndef CHECK_MLP_H
 #define CHECK_MLP_H
 
-#include "data.h"
+#include "steps.h"
 
 /* What the student's program defines. */
 void layer(float *y, const float *x, const float *w, int m, int n);
 void output_delta(float *d, const float *o, const float *t, int n);
 void hidden_delta(float *e, const float *d, const float *h, const float *w, int m, int n);
 void gradient(float *g, const float *x, const float *d, int m, int n);
-void update(float *w, const float *g, int n, float rate);
 
 /* A network of M inputs, H hidden neurons, N outputs; no two sizes are equal, so that swapped ones show. */
 enum { M = 5, H = 4, N = 3, W1 = (M + 1) * H, W2 = (H + 1) * N };
@@ -145,21 +144,6 @@ static inline void check_gradients(small_network *net)
     compare_gradient("gradient of the output weights", "w2", g + W1, error_of_w2, net, net->w2, H + 1, N, H);
     gradient(g, net->x, e, M, H);
     compare_gradient("gradient of the hidden weights", "w1", g, error_of_w1, net, net->w1, M + 1, H, M);
-}
-
-static inline void check_update(void)
-{
-    enum { LEN = 7 };
-    float *w = some_numbers(LEN, 21), *g = some_numbers(LEN, 22);
-    double truth[LEN], rate = 0.25, up = w[0] + rate * g[0];
-    for (int i = 0; i < LEN; i++)
-        truth[i] = w[i] - rate * g[i];
-    update(w, g, LEN, (float)rate);
-    if (fabs(w[0] - up) < 1e-6)
-        step_wrong("update", "update(): the sign: this climbs the error, w = w - rate g goes down");
-    compare("update", "w", w, truth, 1, LEN, -1, "expected", 1e-6);
-    free(w);
-    free(g);
 }
 
 static inline void check_mlp(void)

@@ -2,7 +2,7 @@
 #ifndef CHECK_PERCEPTRON_H
 #define CHECK_PERCEPTRON_H
 
-#include "data.h"
+#include "steps.h"
 
 /* What the student's program defines. */
 void neurons(float *o, const float *x, const float *w, int m, int n);

@@ -1,12 +1,13 @@
-/* The steps before training: what is done to the columns of a table. */
-#ifndef CHECK_DATA_H
-#define CHECK_DATA_H
+/* Steps that several exercises have: what is done to the columns of a table before training, and the update. */
+#ifndef CHECK_STEPS_H
+#define CHECK_STEPS_H
 
 #include "check.h"
 
 /* What the student's program defines; prepare() only for the Pima data. */
 void normalise(float *x, int64_t n, int m);
 void prepare(float *x, int64_t n);
+void update(float *w, const float *g, int n, float rate);
 
 /* Pregnancies and age of the Pima data; `most` pregnancies are kept. */
 static inline void check_prepare(float most)
@@ -50,6 +51,21 @@ static inline void check_normalise(void)
     normalise(x, ROWS, COLUMNS);
     compare("normalisation", "x", x, truth, ROWS, COLUMNS, -1, "expected", 1e-5);
     free(x);
+}
+
+static inline void check_update(void)
+{
+    enum { LEN = 7 };
+    float *w = some_numbers(LEN, 21), *g = some_numbers(LEN, 22);
+    double truth[LEN], rate = 0.25, up = w[0] + rate * g[0];
+    for (int i = 0; i < LEN; i++)
+        truth[i] = w[i] - rate * g[i];
+    update(w, g, LEN, (float)rate);
+    if (fabs(w[0] - up) < 1e-6)
+        step_wrong("update", "update(): the sign: this climbs the error, w = w - rate g goes down");
+    compare("update", "w", w, truth, 1, LEN, -1, "expected", 1e-6);
+    free(w);
+    free(g);
 }
 
 #endif

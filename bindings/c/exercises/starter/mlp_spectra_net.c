@@ -1,0 +1,80 @@
+/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */
+#pragma GCC diagnostic ignored "-Wunused-parameter"
+#pragma GCC diagnostic ignored "-Wunused-variable"
+#pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+/* Multilayer perceptron on stellar spectra, with the network API: 3753 pixels, 8 hidden neurons, 7 classes.
+ *
+ *   h = f(x W1 + b1), logistic     p = softmax(h W2 + b2)     E = -ln p_t     steps with momentum: v = 0.8 v + dE/dw, w = w - rate v
+ *
+ *   gcc -O3 mlp_spectra_net.c -lkamacite -lm && ./a.out
+ *
+ * Without --data FOLDER the spectra are made; with it, FOLDER/train.dat and target.dat are read (made, if only train.dat is missing).
+ * Expected on made spectra: @mlp_spectra_net@ % of 200.
+ * Conventions: all spectra normalised together, per pixel, (x - mean) / max |x - mean|; of the first 915, the first 5, 40, 40, 60, 60, 60,
+ * 25 of each class train, in batches of 64; the last 200 test. */
+#include "spectra.h"
+
+enum { HIDDEN = 8 };
+
+/* Spectra to train on, as many of each class as it should be, and to test. */
+void read_data(kmc_dataset **train, kmc_dataset **test, const char *folder)
+{
+    const int64_t cap[CLASSES] = { 5, 40, 40, 60, 60, 60, 25 };
+    kmc_dataset *all = NULL;
+    spectra_read(&all, folder);
+    BLANK("1. normalise all by KMC_MEAN_MAX_ABS, KMC_PER_FEATURE; split after TRAIN; rebalance those to train on by cap");
+    CHECK(kmc_dataset_destroy(all));
+}
+
+/* The description of the network. */
+void describe(kmc_network **net)
+{
+    CHECK(kmc_network_create(net, 1, 1, PIXELS, 1));
+    BLANK("2. a dense layer of HIDDEN units, KMC_LOGISTIC; one of CLASSES units, KMC_LINEAR: the loss has the softmax in it");
+}
+
+/* The rules of training. */
+kmc_trainer_options rules(uint64_t seed)
+{
+    kmc_trainer_options r = KMC_TRAINER_OPTIONS_INIT;
+    r.seed = seed;
+    r.device = "cpu"; /* so small a network would only wait for a GPU */
+    BLANK("3. batches of 64; loss KMC_LOSS_SOFTMAX_CROSS_ENTROPY; optimizer KMC_SGD with learning rate 0.02 and momentum 0.8");
+    return r;
+}
+
+int main(int argc, char **argv)
+{
+    options o = options_parse(argc, argv, (options){ .seed = 1, .seeds = 1, .epochs = 1500 });
+    const char *const names[CLASSES] = { "O", "B", "A", "F", "G", "K", "M" };
+    kmc_dataset *train = NULL, *test = NULL;
+    kmc_network *net = NULL;
+    int64_t confusion[CLASSES * CLASSES], trained_on;
+    double *accuracy = zeros(o.seeds, sizeof *accuracy), sum = 0.0;
+    read_data(&train, &test, o.data);
+    CHECK(kmc_dataset_len(&trained_on, train));
+    describe(&net);
+    for (int64_t i = 0; i < o.seeds; i++) {
+        kmc_trainer_options r = rules(o.seed + (uint64_t)i);
+        kmc_fit_options shown = KMC_FIT_OPTIONS_INIT;
+        kmc_trainer *trainer = NULL;
+        kmc_scores scores = KMC_SCORES_INIT;
+        r.validate_every = 100;
+        shown.verbose = o.seeds == 1; /* lines about the epochs */
+        CHECK(kmc_trainer_create(&trainer, net, train, test, &r));
+        CHECK(kmc_trainer_fit(NULL, trainer, o.smoke ? 2 : o.epochs, &shown));
+        CHECK(kmc_trainer_validate(&scores, confusion, CLASSES * CLASSES, trainer));
+        CHECK(kmc_trainer_destroy(trainer));
+        accuracy[i] = 100.0 * scores.accuracy;
+        sum += scores.loss;
+    }
+    CHECK(kmc_confusion_print(confusion, CLASSES, names));
+    double middle = median(accuracy, o.seeds); /* sorts */
+    printf("RESULT seeds=%" PRId64 " trained_on=%" PRId64 " accuracy_min=%.2f accuracy_median=%.2f accuracy_max=%.2f loss=%.4f sum_bits=%016" PRIX64
+           "\n", o.seeds, trained_on, accuracy[0], middle, accuracy[o.seeds - 1], sum / (double)o.seeds, bits(sum));
+    free(accuracy);
+    CHECK(kmc_network_destroy(net));
+    CHECK(kmc_dataset_destroy(test));
+    CHECK(kmc_dataset_destroy(train));
+    return EXIT_SUCCESS;
+}
