@@ -60,6 +60,11 @@ impl<T: Real> Slices<T> {
         &self.g
     }
 
+    /// The most samples of a batch.
+    pub fn capacity(&self) -> usize {
+        self.rows
+    }
+
     /// y = conv(x, w) + b.
     ///
     /// # Errors

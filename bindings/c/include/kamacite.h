@@ -37,8 +37,31 @@
 #define KMC_FIT_OPTIONS_INIT {(uint32_t)sizeof(kmc_fit_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 #define KMC_SCORES_INIT {(uint32_t)sizeof(kmc_scores), 0, 0, 0, 0.0, 0.0, 0.0, 0.0}
 #define KMC_REPORT_INIT {(uint32_t)sizeof(kmc_report), KMC_ENDED_DONE, 0, 0, 0.0, 0.0, 0.0, KMC_SCORES_INIT}
+#define KMC_WINDOW_INIT \
+  {(uint32_t)sizeof(kmc_window), 0, 0, 0, 0, 0, 0, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, {0, 0, 0}, 0}
+#define KMC_KMEANS_OPTIONS_INIT {(uint32_t)sizeof(kmc_kmeans_options), KMC_KMEANS_PLUS_PLUS, 0, 0, 0.0, 0}
+#define KMC_KMEANS_RESULT_INIT {(uint32_t)sizeof(kmc_kmeans_result), 0, 0, 0, 0.0}
+#define KMC_GRADCHECK_RESULT_INIT {(uint32_t)sizeof(kmc_gradcheck_result), 0, 0, 0.0, 0.0, 0.0}
 #define KMC_RESIDUALS_INIT {(uint32_t)sizeof(kmc_residuals), 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0}
 
+
+// Row after row, as in C.
+#define KMC_ROW_MAJOR 101
+
+// Column after column, as in Fortran.
+#define KMC_COLUMN_MAJOR 102
+
+// As it lies.
+#define KMC_NO_TRANS 111
+
+// Transposed.
+#define KMC_TRANS 112
+
+// k-means++: a sample, then samples drawn in proportion to their squared distance from the centres so far.
+#define KMC_KMEANS_PLUS_PLUS 0
+
+// Samples, each drawn from all: the plain start of the course.
+#define KMC_KMEANS_POINTS 1
 
 // `kmc_layout`: (n, d, h, w, c): rows of a table, interleaved images, a Fortran array `x(c,w,h,d,n)`.
 #define KMC_CHANNELS_LAST 0
@@ -399,6 +422,105 @@ typedef struct kmc_network kmc_network;
 // A model, its data and the rules of its training. Made by `kmc_trainer_create`, destroyed by `kmc_trainer_destroy`.
 typedef struct kmc_trainer kmc_trainer;
 
+// An activation function y = f(x), applied value by value.
+typedef int32_t kmc_activation;
+
+// How matrices lie in memory; the numbers are those of CBLAS.
+typedef int32_t kmc_order;
+
+// How an operand of a product is read; the numbers are those of CBLAS.
+typedef int32_t kmc_transpose;
+
+// A sliding window over one sample x[d][h][w][c], channels last; initialise it with `KMC_WINDOW_INIT`. Arrays of three are for d, h and w.
+// Along an axis of n cells it takes (n + before + after - (kernel - 1) dilation - 1) / stride + 1 places, rounded down.
+typedef struct {
+  // sizeof(kmc_window)
+  uint32_t size;
+  // 0
+  int32_t reserved;
+  // Depth; 0: 1.
+  int64_t d;
+  // Height; 0: 1.
+  int64_t h;
+  // Width; 0: 1.
+  int64_t w;
+  // Channels, at least 1.
+  int64_t c;
+  // Filters of a convolution; poolings do not look at it.
+  int64_t filters;
+  // Cells under the window; 0: 1.
+  int64_t kernel[3];
+  // Steps between places; 0: 1.
+  int64_t stride[3];
+  // Zeros before the first cell.
+  int64_t before[3];
+  // Zeros after the last cell.
+  int64_t after[3];
+  // Distance between cells under the window; 0: 1.
+  int64_t dilation[3];
+  // Groups of channels and filters; 0: 1.
+  int64_t groups;
+} kmc_window;
+
+// The parameter at which gradient and differences deviate most; initialise it with `KMC_GRADCHECK_RESULT_INIT`.
+typedef struct {
+  // sizeof(kmc_gradcheck_result)
+  uint32_t size;
+  // 0
+  int32_t reserved;
+  // Its index.
+  int64_t worst;
+  // |analytic - numeric| over the largest of |analytic|, |numeric| and a thousandth of the largest |numeric| of all parameters. Wrong
+  // gradients give 0.1 to 2; right ones below 1e-6 for a loss in double precision, below about 1e-2 for one in single.
+  double deviation;
+  // The gradient that was given.
+  double analytic;
+  // The derivative by differences.
+  double numeric;
+} kmc_gradcheck_result;
+
+// A loss as a function of n parameters, for `kmc_gradcheck`: writes its value to `out` and answers 0, or another number to end the check.
+typedef int32_t (*kmc_loss_fn)(double *out, const double *w, int64_t n, void *user);
+
+// What k-means found; initialise it with `KMC_KMEANS_RESULT_INIT`.
+typedef struct {
+  // sizeof(kmc_kmeans_result)
+  uint32_t size;
+  // 1: the best start ended because its centres came to rest; 0: because of `max_iterations`.
+  int32_t converged;
+  // Iterations of the best start.
+  int64_t iterations;
+  // Centres without samples.
+  int64_t empty;
+  // Mean over the samples of |x - c|^2.
+  double mean_squared_distance;
+} kmc_kmeans_result;
+
+// Where the centres of k-means begin.
+typedef int32_t kmc_start;
+
+// Options of k-means; initialise them with `KMC_KMEANS_OPTIONS_INIT`. Zero is the default of every field.
+typedef struct {
+  // sizeof(kmc_kmeans_options)
+  uint32_t size;
+  // Where the centres begin.
+  kmc_start start;
+  // Starts, of which the best is kept; 0: 10.
+  int64_t restarts;
+  // The most iterations of a start; 0: 100.
+  int64_t max_iterations;
+  // A start ends when no centre moves farther than this.
+  double tolerance;
+  // What all draws are keyed by.
+  uint64_t seed;
+} kmc_kmeans_options;
+
+// A classifier of points in the plane, for `kmc_plot_boundary`: the class of point[2], from 0, or a negative number to end the picture.
+typedef int32_t (*kmc_classify_fn)(const float *point, void *user);
+
+// What is pooled.
+typedef int32_t kmc_pool;
+
 // A step of a normalisation. x are the values that share statistics.
 typedef int32_t kmc_rule;
 
@@ -653,9 +775,6 @@ typedef struct {
 // How gradients are bounded before an update.
 typedef int32_t kmc_clip;
 
-// An activation function y = f(x), applied value by value.
-typedef int32_t kmc_activation;
-
 // How weights begin; i and o are the inputs and outputs of one unit.
 typedef int32_t kmc_init;
 
@@ -732,9 +851,6 @@ typedef struct {
   // Further outputs of a transposed convolution.
   kmc_sizes output_pad;
 } kmc_conv_options;
-
-// What is pooled.
-typedef int32_t kmc_pool;
 
 // Options of a pooling layer; see `KMC_POOL_OPTIONS_INIT`.
 typedef struct {
@@ -989,6 +1105,337 @@ typedef struct {
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
+
+// y = f(x) for n values; `a` and `b` are the parameters that `kmc_activation` names. KMC_SOFTMAX runs over groups of `channels` values, the others
+// do not look at it. y may be x; otherwise they must not overlap.
+kmc_status kmc_activation_forward_f32(float *y,
+                                      const float *x,
+                                      int64_t n,
+                                      kmc_activation kind,
+                                      double a,
+                                      double b,
+                                      int64_t channels);
+
+// As `kmc_activation_forward_f32`, in double precision.
+kmc_status kmc_activation_forward_f64(double *y,
+                                      const double *x,
+                                      int64_t n,
+                                      kmc_activation kind,
+                                      double a,
+                                      double b,
+                                      int64_t channels);
+
+// dx = dy f'(x), the gradient before the activation from the one behind it; with dy = 1 it is the derivative. KMC_GELU and KMC_SILU need x, the
+// others y, which is computed from x where y is NULL; the one that is not needed may be NULL. At a kink f' is that of the flat side. dx may
+// be dy, and must overlap nothing else.
+kmc_status kmc_activation_backward_f32(float *dx,
+                                       const float *dy,
+                                       const float *x,
+                                       const float *y,
+                                       int64_t n,
+                                       kmc_activation kind,
+                                       double a,
+                                       double b,
+                                       int64_t channels);
+
+// As `kmc_activation_backward_f32`, in double precision.
+kmc_status kmc_activation_backward_f64(double *dx,
+                                       const double *dy,
+                                       const double *x,
+                                       const double *y,
+                                       int64_t n,
+                                       kmc_activation kind,
+                                       double a,
+                                       double b,
+                                       int64_t channels);
+
+// C = alpha op(A) op(B) + beta C in single precision, op(A) of m by k and op(B) of k by n.
+//
+// A is stored as m by k, or as k by m with KMC_TRANS; B as k by n, or as n by k; C as m by n. A leading dimension is at least the length of
+// a stored row (KMC_ROW_MAJOR) or column (KMC_COLUMN_MAJOR), and at least 1. A and B are not read where alpha or k is 0, nor C where beta is
+// 0. Where C overlaps A or B, these are read before C is written.
+kmc_status kmc_sgemm(kmc_order order,
+                     kmc_transpose trans_a,
+                     kmc_transpose trans_b,
+                     int64_t m,
+                     int64_t n,
+                     int64_t k,
+                     float alpha,
+                     const float *a,
+                     int64_t lda,
+                     const float *b,
+                     int64_t ldb,
+                     float beta,
+                     float *c,
+                     int64_t ldc);
+
+// As `kmc_sgemm`, in double precision.
+kmc_status kmc_dgemm(kmc_order order,
+                     kmc_transpose trans_a,
+                     kmc_transpose trans_b,
+                     int64_t m,
+                     int64_t n,
+                     int64_t k,
+                     double alpha,
+                     const double *a,
+                     int64_t lda,
+                     const double *b,
+                     int64_t ldb,
+                     double beta,
+                     double *c,
+                     int64_t ldc);
+
+// The patches of one sample x[d][h][w][c] under a window: columns[position][cell under the window][c], 0 in the padding. A convolution is
+// then the product of `columns` with the weights, and `filters` of the window has no part in it. The arrays must not overlap.
+kmc_status kmc_im2col_f32(float *columns,
+                          int64_t columns_len,
+                          const float *x,
+                          int64_t x_len,
+                          const kmc_window *window);
+
+// As `kmc_im2col_f32`, in double precision.
+kmc_status kmc_im2col_f64(double *columns,
+                          int64_t columns_len,
+                          const double *x,
+                          int64_t x_len,
+                          const kmc_window *window);
+
+// The transpose of `kmc_im2col_f32`: x takes the sum of all elements of `columns` that came from it. The arrays must not overlap.
+kmc_status kmc_col2im_f32(float *x,
+                          int64_t x_len,
+                          const float *columns,
+                          int64_t columns_len,
+                          const kmc_window *window);
+
+// As `kmc_col2im_f32`, in double precision.
+kmc_status kmc_col2im_f64(double *x,
+                          int64_t x_len,
+                          const double *columns,
+                          int64_t columns_len,
+                          const kmc_window *window);
+
+// A convolution of `rows` samples: y[p][f] = bias[f] + sum over the window's cells and channels of x w, with w[kd][kh][kw][c / groups][filters]
+// and filters values of `bias` (NULL: none). y must not overlap the others.
+kmc_status kmc_conv_forward_f32(float *y,
+                                int64_t y_len,
+                                const float *x,
+                                int64_t x_len,
+                                const float *w,
+                                int64_t w_len,
+                                const float *bias,
+                                const kmc_window *window,
+                                int64_t rows);
+
+// As `kmc_conv_forward_f32`, in double precision.
+kmc_status kmc_conv_forward_f64(double *y,
+                                int64_t y_len,
+                                const double *x,
+                                int64_t x_len,
+                                const double *w,
+                                int64_t w_len,
+                                const double *bias,
+                                const kmc_window *window,
+                                int64_t rows);
+
+// The gradient wrt the input of a convolution: dx from dy. dx must not overlap the others.
+kmc_status kmc_conv_input_gradient_f32(float *dx,
+                                       int64_t dx_len,
+                                       const float *dy,
+                                       int64_t dy_len,
+                                       const float *w,
+                                       int64_t w_len,
+                                       const kmc_window *window,
+                                       int64_t rows);
+
+// As `kmc_conv_input_gradient_f32`, in double precision.
+kmc_status kmc_conv_input_gradient_f64(double *dx,
+                                       int64_t dx_len,
+                                       const double *dy,
+                                       int64_t dy_len,
+                                       const double *w,
+                                       int64_t w_len,
+                                       const kmc_window *window,
+                                       int64_t rows);
+
+// The gradients wrt the weights and (unless it is NULL) the bias of a convolution, summed over the samples: dw, and db of filters values, from
+// x and dy. dw and db must overlap nothing.
+kmc_status kmc_conv_weight_gradient_f32(float *dw,
+                                        int64_t dw_len,
+                                        float *db,
+                                        const float *x,
+                                        int64_t x_len,
+                                        const float *dy,
+                                        int64_t dy_len,
+                                        const kmc_window *window,
+                                        int64_t rows);
+
+// As `kmc_conv_weight_gradient_f32`, in double precision.
+kmc_status kmc_conv_weight_gradient_f64(double *dw,
+                                        int64_t dw_len,
+                                        double *db,
+                                        const double *x,
+                                        int64_t x_len,
+                                        const double *dy,
+                                        int64_t dy_len,
+                                        const kmc_window *window,
+                                        int64_t rows);
+
+// Compares a gradient of n components with two-sided differences of the loss, parameter by parameter. `step` 0: for each parameter twelve
+// steps from 0.05 max(1, |w|) down are extrapolated to none (24 losses), which suits losses in single and in double precision; otherwise
+// the differences are those at w +- step. `user` is handed to `loss`.
+kmc_status kmc_gradcheck(kmc_gradcheck_result *out,
+                         kmc_loss_fn loss,
+                         void *user,
+                         const double *w,
+                         const double *gradient,
+                         int64_t n,
+                         double step);
+
+// k-means: `centres`[k][dims] and the nearest of them for each of the samples x[n][dims], from 0, of equally near ones the first. A centre without
+// samples stays where it was. `out`, `assignment` and `options` may be NULL. The arrays must not overlap.
+kmc_status kmc_kmeans_f32(kmc_kmeans_result *out,
+                          float *centres,
+                          int32_t *assignment,
+                          const float *x,
+                          int64_t n,
+                          int64_t dims,
+                          int64_t k,
+                          const kmc_kmeans_options *options);
+
+// As `kmc_kmeans_f32`, in double precision.
+kmc_status kmc_kmeans_f64(kmc_kmeans_result *out,
+                          double *centres,
+                          int32_t *assignment,
+                          const double *x,
+                          int64_t n,
+                          int64_t dims,
+                          int64_t k,
+                          const kmc_kmeans_options *options);
+
+// Writes centres[k][dims] to a file as the course's programs do: dims and k, then one line for each centre.
+kmc_status kmc_centres_write(const char *path, const float *centres, int64_t k, int64_t dims);
+
+// Softmax and cross entropy in one: with p = softmax(logits[row]) the loss is the mean over the rows of -ln p[label], and its gradient dlogits =
+// (p - 1 at the label) / rows. Each of both results may be NULL. dlogits must overlap nothing.
+kmc_status kmc_softmax_cross_entropy_f32(double *loss,
+                                         float *dlogits,
+                                         const float *logits,
+                                         const int32_t *labels,
+                                         int64_t rows,
+                                         int64_t classes);
+
+// As `kmc_softmax_cross_entropy_f32`, in double precision.
+kmc_status kmc_softmax_cross_entropy_f64(double *loss,
+                                         double *dlogits,
+                                         const double *logits,
+                                         const int32_t *labels,
+                                         int64_t rows,
+                                         int64_t classes);
+
+// The squared error of y[row][len] from t, and its gradient dy: the mean over the rows of sum (y - t)^2 / len, or with `half` 1 of
+// sum (y - t)^2 / 2, the convention of the course. Each of both results may be NULL. dy must overlap nothing.
+kmc_status kmc_mse_f32(double *loss,
+                       float *dy,
+                       const float *y,
+                       const float *t,
+                       int64_t rows,
+                       int64_t len,
+                       int32_t half);
+
+// As `kmc_mse_f32`, in double precision.
+kmc_status kmc_mse_f64(double *loss,
+                       double *dy,
+                       const double *y,
+                       const double *t,
+                       int64_t rows,
+                       int64_t len,
+                       int32_t half);
+
+// The class, from 0, of the largest of y[row][classes], of equal ones the first. NaN is KMC_ERR_VALUE.
+kmc_status kmc_argmax_f32(int32_t *out, const float *y, int64_t rows, int64_t classes);
+
+// As `kmc_argmax_f32`, in double precision.
+kmc_status kmc_argmax_f64(int32_t *out, const double *y, int64_t rows, int64_t classes);
+
+// Writes a picture (SVG) of points x[n][dims], dims 2 or 3, in the colours of their clusters, with the centres[k][dims]. `assignment` and
+// `centres` may be NULL.
+kmc_status kmc_plot_clusters(const char *path,
+                             const float *x,
+                             int64_t n,
+                             int64_t dims,
+                             const int32_t *assignment,
+                             const float *centres,
+                             int64_t k);
+
+// Writes a picture (SVG) of points x[n][2] in the colours of their labels, over the regions in which `classify` answers each class. `user` is
+// handed to `classify`.
+kmc_status kmc_plot_boundary(const char *path,
+                             const float *x,
+                             int64_t n,
+                             const int32_t *labels,
+                             kmc_classify_fn classify,
+                             void *user);
+
+// Pooling of `rows` samples: y is the largest value or the mean of x under each place of the window, channel by channel; padding neither wins
+// nor counts. `filters`, `groups` of the window have no part in it, its dilation must be 1. y must not overlap x.
+kmc_status kmc_pool_forward_f32(float *y,
+                                int64_t y_len,
+                                const float *x,
+                                int64_t x_len,
+                                kmc_pool kind,
+                                const kmc_window *window,
+                                int64_t rows);
+
+// As `kmc_pool_forward_f32`, in double precision.
+kmc_status kmc_pool_forward_f64(double *y,
+                                int64_t y_len,
+                                const double *x,
+                                int64_t x_len,
+                                kmc_pool kind,
+                                const kmc_window *window,
+                                int64_t rows);
+
+// The gradient wrt the input of a pooling: dx from dy and, for KMC_POOL_MAX, x, whose first maximum under each place takes all of it. x may be
+// NULL otherwise. dx must not overlap the others.
+kmc_status kmc_pool_backward_f32(float *dx,
+                                 int64_t dx_len,
+                                 const float *dy,
+                                 int64_t dy_len,
+                                 const float *x,
+                                 int64_t x_len,
+                                 kmc_pool kind,
+                                 const kmc_window *window,
+                                 int64_t rows);
+
+// As `kmc_pool_backward_f32`, in double precision.
+kmc_status kmc_pool_backward_f64(double *dx,
+                                 int64_t dx_len,
+                                 const double *dy,
+                                 int64_t dy_len,
+                                 const double *x,
+                                 int64_t x_len,
+                                 kmc_pool kind,
+                                 const kmc_window *window,
+                                 int64_t rows);
+
+// A random order of 0 to n - 1.
+kmc_status kmc_shuffle(int64_t *order, int64_t n, uint64_t seed);
+
+// n random numbers, uniform between low and high.
+kmc_status kmc_random_uniform_f32(float *x, int64_t n, double low, double high, uint64_t seed);
+
+// As `kmc_random_uniform_f32`, in double precision.
+kmc_status kmc_random_uniform_f64(double *x, int64_t n, double low, double high, uint64_t seed);
+
+// n random numbers of a normal distribution.
+kmc_status kmc_random_normal_f32(float *x, int64_t n, double mean, double sigma, uint64_t seed);
+
+// As `kmc_random_normal_f32`, in double precision.
+kmc_status kmc_random_normal_f64(double *x, int64_t n, double mean, double sigma, uint64_t seed);
+
+// The extent d, h, w, c of what comes out: as many channels as filters, or as go in where `filters` is 0 (poolings).
+kmc_status kmc_window_output(int64_t *out_dhwc,
+                             const kmc_window *window);
 
 // Destroys a data set. NULL is allowed, and nothing. A trainer that uses the set keeps what it needs.
 kmc_status kmc_dataset_destroy(kmc_dataset *data);

@@ -12,6 +12,7 @@
 #![allow(clippy::missing_safety_doc, reason = "the contract above holds for all functions")]
 #![allow(clippy::too_many_arguments, reason = "C has neither slices nor defaults")]
 
+pub mod compute;
 pub mod dataset;
 pub mod device;
 mod entry;
