@@ -145,20 +145,19 @@ module kamacite
     logical :: keep_order = .false.                    !! samples in the order of the set, not shuffled
     integer(int64) :: accumulate = 0                   !! batches in one update; 0: 1
     integer(int64) :: validate_every = 0               !! epochs; 0: 1
-    integer(int64) :: early_patience = 0               !! epochs without improvement; 0: no early stopping
-    real(real64) :: early_min_delta = 0
-    integer(int64) :: early_warm_up = 0
-    logical :: early_accuracy = .false.                !! watch accuracy, not loss
-    logical :: plateau = .false.                       !! reduce the learning rate on a plateau
-    real(real64) :: plateau_factor = 0                 !! 0: the rule's own, here and below
-    integer(int64) :: plateau_patience = 0
-    real(real64) :: plateau_threshold = 0
-    integer(int64) :: plateau_cooldown = 0
-    real(real64) :: plateau_floor = 0
-    character(len=:), allocatable :: checkpoint        !! file written every `checkpoint_every` epochs
-    integer(int64) :: checkpoint_every = 0
+    integer(int64) :: early_patience = 0               !! validations without improvement, then stop; 0: never
+    real(real64) :: early_min_delta = 0                !! the least improvement
+    integer(int64) :: early_warm_up = 0                !! validations before any that count
+    integer(int64) :: plateau_patience = 0             !! validations after which the learning rate falls; 0: never
+    real(real64) :: plateau_factor = 0                 !! the factor by which; 0: 0.1
+    real(real64) :: plateau_threshold = 0              !! the least improvement, relative; 0: 1e-4
+    integer(int64) :: plateau_cooldown = 0             !! validations to wait after a fall
+    real(real64) :: plateau_floor = 0                  !! the lowest factor in all
+    logical :: watch_accuracy = .false.                !! early stopping and plateau watch the accuracy, not the loss
+    character(len=:), allocatable :: checkpoint        !! file written after each epoch, and when a run is stopped
+    integer(int64) :: checkpoint_every = 0             !! updates after which it is written as well; 0: never
     character(len=:), allocatable :: best              !! file that keeps the best weights
-    character(len=:), allocatable :: resume            !! file of a run to go on with
+    character(len=:), allocatable :: resume            !! checkpoint to go on from, if it is there
   end type
 
   !! A model for the open loop: forward, loss, backward, step.
@@ -211,7 +210,12 @@ module kamacite
 
   !! How far predictions are from the truth.
   type, public :: kmc_residuals
-    real(real64) :: bias = 0, mse = 0, rmse = 0, mae = 0, mad = 0, normalised_mad = 0, r2 = 0
+    real(real64) :: bias = 0                           !! mean of predicted - truth
+    real(real64) :: mse = 0, rmse = 0, mae = 0
+    real(real64) :: mad = 0                            !! median of the distances from their median
+    real(real64) :: normalised_mad = 0                 !! 1.4826 times that
+    real(real64) :: r2 = 0                             !! coefficient of determination
+    real(real64) :: outliers = 0                       !! the share beyond the limit
   end type
 
   !! What k-means found.
@@ -273,6 +277,27 @@ module kamacite
   ! Private: the structures of kamacite.h, and what stays alive during a call
   ! ----------------------------------------------------------------------------------------------------
 
+  type, bind(C) :: c_augment_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: quarter_turns = 0
+    real(c_double) :: flip_h = 0
+    real(c_double) :: flip_v = 0
+    real(c_double) :: flip_d = 0
+    integer(c_int64_t) :: shift = 0
+    real(c_double) :: zoom_low = 0
+    real(c_double) :: zoom_high = 0
+    real(c_double) :: rotation = 0
+    real(c_double) :: brightness_low = 0
+    real(c_double) :: brightness_high = 0
+    real(c_double) :: gain_low = 0
+    real(c_double) :: gain_high = 0
+    real(c_double) :: contrast_low = 0
+    real(c_double) :: contrast_high = 0
+    real(c_double) :: noise = 0
+    integer(c_int32_t) :: border = 0
+    integer(c_int32_t) :: with_target = 0
+  end type
+
   type, bind(C) :: c_table_options_t
     integer(c_int32_t) :: size = 0
     integer(c_int32_t) :: header = 0
@@ -280,79 +305,25 @@ module kamacite
     integer(c_int64_t) :: classes = 0
     integer(c_int64_t) :: first_class = 0
     integer(c_int64_t) :: skip = 0
-    integer(c_int32_t) :: separator = 0, comment = 0
+    integer(c_int32_t) :: separator = 0
+    integer(c_int32_t) :: comment = 0
     type(c_ptr) :: features = c_null_ptr
     integer(c_int64_t) :: n_features = 0
     type(c_ptr) :: targets = c_null_ptr
     integer(c_int64_t) :: n_targets = 0
   end type
 
-  type, bind(C) :: c_augment_options_t
+  type, bind(C) :: c_residuals_t
     integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: quarter_turns = 0
-    real(c_double) :: flip_h = 0, flip_v = 0, flip_d = 0
-    integer(c_int64_t) :: shift = 0
-    real(c_double) :: zoom_low = 0, zoom_high = 0, rotation = 0, brightness_low = 0, brightness_high = 0, gain_low = 0, &
-      gain_high = 0, contrast_low = 0, contrast_high = 0, noise = 0
-    integer(c_int32_t) :: border = 0
-    integer(c_int32_t) :: with_target = 0
-  end type
-
-  type, bind(C) :: c_sizes_t
-    integer(c_int64_t) :: d = 0, h = 0, w = 0
-  end type
-
-  type, bind(C) :: c_node_options_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: input = 0
-    type(c_ptr) :: name = c_null_ptr
-  end type
-
-  type, bind(C) :: c_dense_options_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: input = 0
-    type(c_ptr) :: name = c_null_ptr
-    integer(c_int32_t) :: no_bias = 0
-    integer(c_int32_t) :: init = 0
-    real(c_double) :: init_value = 0
-    real(c_double) :: bias_init = 0
-    real(c_double) :: a = 0, b = 0
-  end type
-
-  type, bind(C) :: c_conv_options_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: input = 0
-    type(c_ptr) :: name = c_null_ptr
-    integer(c_int32_t) :: no_bias = 0
-    integer(c_int32_t) :: init = 0
-    real(c_double) :: init_value = 0
-    real(c_double) :: bias_init = 0
-    real(c_double) :: a = 0, b = 0
-    integer(c_int32_t) :: same = 0
-    integer(c_int32_t) :: depthwise = 0
-    integer(c_int64_t) :: groups = 0
-    type(c_sizes_t) :: kernel, stride, pad_before, pad_after, dilation, gap, output_pad
-  end type
-
-  type, bind(C) :: c_pool_options_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: input = 0
-    type(c_ptr) :: name = c_null_ptr
-    integer(c_int32_t) :: same = 0
-    integer(c_int32_t) :: count_padding = 0
-    type(c_sizes_t) :: kernel, stride, pad_before, pad_after
-  end type
-
-  type, bind(C) :: c_norm_options_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: input = 0
-    type(c_ptr) :: name = c_null_ptr
-    real(c_double) :: eps = 0
-    real(c_double) :: momentum = 0
-    integer(c_int32_t) :: no_affine = 0
     integer(c_int32_t) :: reserved = 0
-    integer(c_int64_t) :: groups = 0
-    integer(c_int64_t) :: set_off = 0
+    real(c_double) :: bias = 0
+    real(c_double) :: mse = 0
+    real(c_double) :: rmse = 0
+    real(c_double) :: mae = 0
+    real(c_double) :: mad = 0
+    real(c_double) :: normalised_mad = 0
+    real(c_double) :: r2 = 0
+    real(c_double) :: outliers = 0
   end type
 
   type, bind(C) :: c_loss_options_t
@@ -363,65 +334,10 @@ module kamacite
     real(c_double) :: smoothing = 0
     real(c_double) :: delta = 0
     real(c_double) :: positive = 0
-    real(c_double) :: lowest = 0, highest = 0
+    real(c_double) :: lowest = 0
+    real(c_double) :: highest = 0
     type(c_ptr) :: class_weights = c_null_ptr
     integer(c_int64_t) :: n_class_weights = 0
-  end type
-
-  type, bind(C) :: c_optimizer_options_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: kind = 0
-    real(c_double) :: learning_rate = 0, momentum = 0, weight_decay = 0, beta1 = 0, beta2 = 0, eps = 0, rho = 0
-    integer(c_int32_t) :: nesterov = 0, velocity_form = 0, amsgrad = 0, centered = 0
-  end type
-
-  type, bind(C) :: c_schedule_options_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: kind = 0
-    integer(c_int64_t) :: period = 0
-    integer(c_int64_t) :: growth = 0
-    real(c_double) :: factor = 0, floor = 0, rate = 0, power = 0
-    type(c_ptr) :: milestones = c_null_ptr
-    integer(c_int64_t) :: n_milestones = 0
-    integer(c_int64_t) :: warm_up = 0
-    integer(c_int32_t) :: per_epoch = 0
-    integer(c_int32_t) :: reserved = 0
-  end type
-
-  type, bind(C) :: c_trainer_options_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: batch = 0
-    integer(c_int64_t) :: seed = 0
-    type(c_ptr) :: device = c_null_ptr
-    integer(c_int32_t) :: threads = 0
-    integer(c_int32_t) :: precision = 0
-    type(c_loss_options_t) :: loss
-    type(c_optimizer_options_t) :: optimizer
-    type(c_schedule_options_t) :: schedule
-    type(c_ptr) :: more_losses = c_null_ptr
-    integer(c_int64_t) :: n_more_losses = 0
-    integer(c_int32_t) :: clip = 0
-    integer(c_int32_t) :: spare_biases = 0
-    real(c_double) :: clip_bound = 0
-    real(c_double) :: ema_decay = 0
-    integer(c_int32_t) :: ema_warm_up = 0
-    integer(c_int32_t) :: keep_order = 0
-    integer(c_int64_t) :: accumulate = 0
-    integer(c_int64_t) :: validate_every = 0
-    integer(c_int64_t) :: early_patience = 0
-    real(c_double) :: early_min_delta = 0
-    integer(c_int64_t) :: early_warm_up = 0
-    integer(c_int32_t) :: early_accuracy = 0
-    integer(c_int32_t) :: plateau = 0
-    real(c_double) :: plateau_factor = 0
-    integer(c_int64_t) :: plateau_patience = 0
-    real(c_double) :: plateau_threshold = 0
-    integer(c_int64_t) :: plateau_cooldown = 0
-    real(c_double) :: plateau_floor = 0
-    type(c_ptr) :: checkpoint = c_null_ptr
-    integer(c_int64_t) :: checkpoint_every = 0
-    type(c_ptr) :: best = c_null_ptr
-    type(c_ptr) :: resume = c_null_ptr
   end type
 
   type, bind(C) :: c_model_options_t
@@ -437,41 +353,181 @@ module kamacite
     integer(c_int64_t) :: n_losses = 0
   end type
 
+  type, bind(C) :: c_scores_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: reserved = 0
+    integer(c_int64_t) :: samples = 0
+    integer(c_int64_t) :: classes = 0
+    real(c_double) :: loss = 0
+    real(c_double) :: accuracy = 0
+    real(c_double) :: rmse = 0
+    real(c_double) :: r2 = 0
+  end type
+
   type, bind(C) :: c_target_t
     type(c_ptr) :: labels = c_null_ptr
     type(c_ptr) :: values = c_null_ptr
     integer(c_int64_t) :: len = 0
   end type
 
-  type, bind(C) :: c_scores_t
+  type, bind(C) :: c_optimizer_options_t
     integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: reserved = 0
-    integer(c_int64_t) :: samples = 0
-    integer(c_int64_t) :: classes = 0
-    real(c_double) :: loss = 0, accuracy = 0, rmse = 0, r2 = 0
+    integer(c_int32_t) :: kind = 0
+    real(c_double) :: learning_rate = 0
+    real(c_double) :: momentum = 0
+    real(c_double) :: weight_decay = 0
+    real(c_double) :: beta1 = 0
+    real(c_double) :: beta2 = 0
+    real(c_double) :: eps = 0
+    real(c_double) :: rho = 0
+    integer(c_int32_t) :: nesterov = 0
+    integer(c_int32_t) :: velocity_form = 0
+    integer(c_int32_t) :: amsgrad = 0
+    integer(c_int32_t) :: centered = 0
   end type
 
-  type, bind(C) :: c_fit_options_t
+  type, bind(C) :: c_dense_options_t
     integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: verbose = 0
-    type(c_funptr) :: on_epoch = c_null_funptr, on_batch = c_null_funptr
-    type(c_funptr) :: log = c_null_funptr
-    type(c_ptr) :: user = c_null_ptr
-    type(c_ptr) :: csv = c_null_ptr, json_lines = c_null_ptr, plots = c_null_ptr
+    integer(c_int32_t) :: input = 0
+    type(c_ptr) :: name = c_null_ptr
+    integer(c_int32_t) :: no_bias = 0
+    integer(c_int32_t) :: init = 0
+    real(c_double) :: init_value = 0
+    real(c_double) :: bias_init = 0
+    real(c_double) :: a = 0
+    real(c_double) :: b = 0
+  end type
+
+  type, bind(C) :: c_sizes_t
+    integer(c_int64_t) :: d = 0
+    integer(c_int64_t) :: h = 0
+    integer(c_int64_t) :: w = 0
+  end type
+
+  type, bind(C) :: c_conv_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: input = 0
+    type(c_ptr) :: name = c_null_ptr
+    integer(c_int32_t) :: no_bias = 0
+    integer(c_int32_t) :: init = 0
+    real(c_double) :: init_value = 0
+    real(c_double) :: bias_init = 0
+    real(c_double) :: a = 0
+    real(c_double) :: b = 0
+    integer(c_int32_t) :: same = 0
+    integer(c_int32_t) :: depthwise = 0
+    integer(c_int64_t) :: groups = 0
+    type(c_sizes_t) :: kernel
+    type(c_sizes_t) :: stride
+    type(c_sizes_t) :: pad_before
+    type(c_sizes_t) :: pad_after
+    type(c_sizes_t) :: dilation
+    type(c_sizes_t) :: gap
+    type(c_sizes_t) :: output_pad
+  end type
+
+  type, bind(C) :: c_pool_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: input = 0
+    type(c_ptr) :: name = c_null_ptr
+    integer(c_int32_t) :: same = 0
+    integer(c_int32_t) :: count_padding = 0
+    type(c_sizes_t) :: kernel
+    type(c_sizes_t) :: stride
+    type(c_sizes_t) :: pad_before
+    type(c_sizes_t) :: pad_after
+  end type
+
+  type, bind(C) :: c_norm_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: input = 0
+    type(c_ptr) :: name = c_null_ptr
+    real(c_double) :: eps = 0
+    real(c_double) :: momentum = 0
+    integer(c_int32_t) :: no_affine = 0
+    integer(c_int32_t) :: reserved = 0
+    integer(c_int64_t) :: groups = 0
+    integer(c_int64_t) :: set_off = 0
+  end type
+
+  type, bind(C) :: c_node_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: input = 0
+    type(c_ptr) :: name = c_null_ptr
+  end type
+
+  type, bind(C) :: c_schedule_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: kind = 0
+    integer(c_int64_t) :: period = 0
+    integer(c_int64_t) :: growth = 0
+    real(c_double) :: factor = 0
+    real(c_double) :: floor = 0
+    real(c_double) :: rate = 0
+    real(c_double) :: power = 0
+    type(c_ptr) :: milestones = c_null_ptr
+    integer(c_int64_t) :: n_milestones = 0
+    integer(c_int64_t) :: warm_up = 0
+    integer(c_int32_t) :: per_epoch = 0
+    integer(c_int32_t) :: reserved = 0
+  end type
+
+  type, bind(C) :: c_trainer_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: precision = 0
+    integer(c_int64_t) :: seed = 0
+    integer(c_int64_t) :: batch = 0
+    type(c_ptr) :: device = c_null_ptr
+    integer(c_int32_t) :: threads = 0
+    integer(c_int32_t) :: keep_order = 0
+    type(c_loss_options_t) :: loss
+    type(c_optimizer_options_t) :: optimizer
+    type(c_schedule_options_t) :: schedule
+    type(c_ptr) :: more_losses = c_null_ptr
+    integer(c_int64_t) :: n_more_losses = 0
+    integer(c_int32_t) :: clip = 0
+    integer(c_int32_t) :: spare_biases = 0
+    real(c_double) :: clip_bound = 0
+    real(c_double) :: ema_decay = 0
+    integer(c_int32_t) :: ema_warm_up = 0
+    integer(c_int32_t) :: watch_accuracy = 0
+    integer(c_int64_t) :: accumulate = 0
+    integer(c_int64_t) :: validate_every = 0
+    integer(c_int64_t) :: early_patience = 0
+    real(c_double) :: early_min_delta = 0
+    integer(c_int64_t) :: early_warm_up = 0
+    integer(c_int64_t) :: plateau_patience = 0
+    real(c_double) :: plateau_factor = 0
+    real(c_double) :: plateau_threshold = 0
+    integer(c_int64_t) :: plateau_cooldown = 0
+    real(c_double) :: plateau_floor = 0
+    type(c_ptr) :: checkpoint = c_null_ptr
+    integer(c_int64_t) :: checkpoint_every = 0
+    type(c_ptr) :: best = c_null_ptr
+    type(c_ptr) :: resume = c_null_ptr
   end type
 
   type, bind(C) :: c_report_t
     integer(c_int32_t) :: size = 0
     integer(c_int32_t) :: ended = 0
-    integer(c_int64_t) :: epochs = 0, steps = 0
-    real(c_double) :: loss = 0, seconds = 0, rate = 0
+    integer(c_int64_t) :: epochs = 0
+    integer(c_int64_t) :: steps = 0
+    real(c_double) :: loss = 0
+    real(c_double) :: seconds = 0
+    real(c_double) :: rate = 0
     type(c_scores_t) :: valid
   end type
 
-  type, bind(C) :: c_residuals_t
+  type, bind(C) :: c_fit_options_t
     integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: reserved = 0
-    real(c_double) :: bias = 0, mse = 0, rmse = 0, mae = 0, mad = 0, normalised_mad = 0, r2 = 0
+    integer(c_int32_t) :: verbose = 0
+    type(c_funptr) :: on_epoch = c_null_funptr
+    type(c_funptr) :: on_batch = c_null_funptr
+    type(c_funptr) :: log = c_null_funptr
+    type(c_ptr) :: user = c_null_ptr
+    type(c_ptr) :: csv = c_null_ptr
+    type(c_ptr) :: json_lines = c_null_ptr
+    type(c_ptr) :: plots = c_null_ptr
   end type
 
   type, bind(C) :: c_window_t
@@ -536,6 +592,7 @@ module kamacite
   ! Fortran procedures that C hands back to the callbacks below.
   type, bind(C) :: hooks_t
     type(c_funptr) :: on_epoch = c_null_funptr, on_batch = c_null_funptr, log = c_null_funptr
+    integer(c_int32_t) :: aloud = 0                    ! 1: lines go to the output unit
   end type
   type, bind(C) :: hook_t
     type(c_funptr) :: f = c_null_funptr
@@ -725,11 +782,8 @@ module kamacite
     procedure, private :: model_train_values_3_2, model_train_values_4_2, model_train_values_5_2
     procedure, private :: model_train_values_3_3, model_train_values_4_4, model_train_values_5_5, model_get_node_f32_1
     procedure, private :: model_get_node_f32_2, model_get_node_f32_3, model_get_node_f32_4, model_get_node_f32_5
-    procedure, private :: model_get_node_f64_1, model_get_node_f64_2, model_get_node_f64_3, model_get_node_f64_4
-    procedure, private :: model_get_node_f64_5, model_get_node_gradient_f32_1, model_get_node_gradient_f32_2
-    procedure, private :: model_get_node_gradient_f32_3, model_get_node_gradient_f32_4, model_get_node_gradient_f32_5
-    procedure, private :: model_get_node_gradient_f64_1, model_get_node_gradient_f64_2, model_get_node_gradient_f64_3
-    procedure, private :: model_get_node_gradient_f64_4, model_get_node_gradient_f64_5, model_get_array_1
+    procedure, private :: model_get_node_gradient_f32_1, model_get_node_gradient_f32_2, model_get_node_gradient_f32_3
+    procedure, private :: model_get_node_gradient_f32_4, model_get_node_gradient_f32_5, model_get_array_1
     procedure, private :: model_get_array_2, model_get_array_3, model_get_array_4, model_get_array_5
     procedure, private :: model_get_array_gradient_1, model_get_array_gradient_2, model_get_array_gradient_3
     procedure, private :: model_get_array_gradient_4, model_get_array_gradient_5, model_set_array_1, model_set_array_2
@@ -761,12 +815,9 @@ module kamacite
       model_train_values_3_2, model_train_values_4_2, model_train_values_5_2, model_train_values_3_3, &
       model_train_values_4_4, model_train_values_5_5
     generic, public :: get_node => model_get_node_f32_1, model_get_node_f32_2, model_get_node_f32_3, &
-      model_get_node_f32_4, model_get_node_f32_5, model_get_node_f64_1, model_get_node_f64_2, model_get_node_f64_3, &
-      model_get_node_f64_4, model_get_node_f64_5
+      model_get_node_f32_4, model_get_node_f32_5
     generic, public :: get_node_gradient => model_get_node_gradient_f32_1, model_get_node_gradient_f32_2, &
-      model_get_node_gradient_f32_3, model_get_node_gradient_f32_4, model_get_node_gradient_f32_5, &
-      model_get_node_gradient_f64_1, model_get_node_gradient_f64_2, model_get_node_gradient_f64_3, &
-      model_get_node_gradient_f64_4, model_get_node_gradient_f64_5
+      model_get_node_gradient_f32_3, model_get_node_gradient_f32_4, model_get_node_gradient_f32_5
     generic, public :: get_array => model_get_array_1, model_get_array_2, model_get_array_3, model_get_array_4, &
       model_get_array_5
     generic, public :: get_array_gradient => model_get_array_gradient_1, model_get_array_gradient_2, &
@@ -827,42 +878,64 @@ module kamacite
   end type
 
   interface
-    function c_status_name(status) bind(C, name="kmc_status_name") result(answer)
+    function c_dataset_destroy(data) bind(C, name="kmc_dataset_destroy") result(status)
       import
-      integer(c_int32_t), value :: status
-      type(c_ptr) :: answer
-    end function
-    function c_last_error() bind(C, name="kmc_last_error") result(answer)
-      import
-      type(c_ptr) :: answer
-    end function
-    function c_version() bind(C, name="kmc_version") result(answer)
-      import
-      type(c_ptr) :: answer
-    end function
-    function c_abi_version() bind(C, name="kmc_abi_version") result(answer)
-      import
-      integer(c_int32_t) :: answer
-    end function
-    function c_device_count(out_gpus) bind(C, name="kmc_device_count") result(status)
-      import
-      type(c_ptr), value :: out_gpus
+      type(c_ptr), value :: data
       integer(c_int32_t) :: status
     end function
-    function c_device_name(out, device) bind(C, name="kmc_device_name") result(status)
+    function c_dataset_clone(out, data) bind(C, name="kmc_dataset_clone") result(status)
       import
       type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: device
+      type(c_ptr), value :: data
       integer(c_int32_t) :: status
     end function
-    function c_doctor(out) bind(C, name="kmc_doctor") result(status)
+    function c_dataset_normalize(data, rule, scope, a, b, c, fitted_on) bind(C, name="kmc_dataset_normalize") result(status)
       import
-      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: data, fitted_on
+      integer(c_int32_t), value :: rule, scope
+      real(c_double), value :: a, b, c
       integer(c_int32_t) :: status
     end function
-    function c_default_threads(out) bind(C, name="kmc_default_threads") result(status)
+    function c_dataset_scale(data, factor) bind(C, name="kmc_dataset_scale") result(status)
       import
-      type(c_ptr), value :: out
+      type(c_ptr), value :: data
+      real(c_double), value :: factor
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_map(data, f, user) bind(C, name="kmc_dataset_map") result(status)
+      import
+      type(c_ptr), value :: data, user
+      type(c_funptr), value :: f
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_pad(data, d, h, w, c, value) bind(C, name="kmc_dataset_pad") result(status)
+      import
+      type(c_ptr), value :: data
+      integer(c_int64_t), value :: d, h, w, c
+      real(c_double), value :: value
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_reshape(data, d, h, w, c) bind(C, name="kmc_dataset_reshape") result(status)
+      import
+      type(c_ptr), value :: data
+      integer(c_int64_t), value :: d, h, w, c
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_one_hot(data) bind(C, name="kmc_dataset_one_hot") result(status)
+      import
+      type(c_ptr), value :: data
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_shuffle(data, seed) bind(C, name="kmc_dataset_shuffle") result(status)
+      import
+      type(c_ptr), value :: data
+      integer(c_int64_t), value :: seed
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_rebalance(data, caps, classes) bind(C, name="kmc_dataset_rebalance") result(status)
+      import
+      type(c_ptr), value :: data, caps
+      integer(c_int64_t), value :: classes
       integer(c_int32_t) :: status
     end function
     function c_dataset_create_f32(out, x, n, d, h, w, c, layout) bind(C, name="kmc_dataset_create_f32") result(status)
@@ -881,17 +954,6 @@ module kamacite
       integer(c_int32_t), value :: layout
       integer(c_int32_t) :: status
     end function
-    function c_dataset_destroy(data) bind(C, name="kmc_dataset_destroy") result(status)
-      import
-      type(c_ptr), value :: data
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_clone(out, data) bind(C, name="kmc_dataset_clone") result(status)
-      import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: data
-      integer(c_int32_t) :: status
-    end function
     function c_dataset_add_input_f32(data, x, n, d, h, w, c, layout) bind(C, name="kmc_dataset_add_input_f32") result(status)
       import
       type(c_ptr), value :: data, x
@@ -906,31 +968,31 @@ module kamacite
       integer(c_int32_t), value :: layout
       integer(c_int32_t) :: status
     end function
+    function c_dataset_add_values_f32(data, t, n, d, h, w, c, layout) &
+        bind(C, name="kmc_dataset_add_values_f32") result(status)
+      import
+      type(c_ptr), value :: data, t
+      integer(c_int64_t), value :: n, d, h, w, c
+      integer(c_int32_t), value :: layout
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_add_values_f64(data, t, n, d, h, w, c, layout) &
+        bind(C, name="kmc_dataset_add_values_f64") result(status)
+      import
+      type(c_ptr), value :: data, t
+      integer(c_int64_t), value :: n, d, h, w, c
+      integer(c_int32_t), value :: layout
+      integer(c_int32_t) :: status
+    end function
     function c_dataset_add_classes(data, labels, len, classes) bind(C, name="kmc_dataset_add_classes") result(status)
       import
       type(c_ptr), value :: data, labels
       integer(c_int64_t), value :: len, classes
       integer(c_int32_t) :: status
     end function
-    function c_dataset_add_values_f32(data, x, n, d, h, w, c, layout) &
-        bind(C, name="kmc_dataset_add_values_f32") result(status)
+    function c_dataset_set_weights(data, weights, n) bind(C, name="kmc_dataset_set_weights") result(status)
       import
-      type(c_ptr), value :: data, x
-      integer(c_int64_t), value :: n, d, h, w, c
-      integer(c_int32_t), value :: layout
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_add_values_f64(data, x, n, d, h, w, c, layout) &
-        bind(C, name="kmc_dataset_add_values_f64") result(status)
-      import
-      type(c_ptr), value :: data, x
-      integer(c_int64_t), value :: n, d, h, w, c
-      integer(c_int32_t), value :: layout
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_set_weights(data, w, n) bind(C, name="kmc_dataset_set_weights") result(status)
-      import
-      type(c_ptr), value :: data, w
+      type(c_ptr), value :: data, weights
       integer(c_int64_t), value :: n
       integer(c_int32_t) :: status
     end function
@@ -938,6 +1000,141 @@ module kamacite
       import
       type(c_ptr), value :: data, names
       integer(c_int64_t), value :: n
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_len(out, data) bind(C, name="kmc_dataset_len") result(status)
+      import
+      type(c_ptr), value :: out, data
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_extent(out_dhwc, data, input) bind(C, name="kmc_dataset_extent") result(status)
+      import
+      type(c_ptr), value :: out_dhwc, data
+      integer(c_int64_t), value :: input
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_classes(out, data, target) bind(C, name="kmc_dataset_classes") result(status)
+      import
+      type(c_ptr), value :: out, data
+      integer(c_int64_t), value :: target
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_inputs(out, len, data, input) bind(C, name="kmc_dataset_inputs") result(status)
+      import
+      type(c_ptr), value :: out, data
+      integer(c_int64_t), value :: len, input
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_labels(out, len, data, target) bind(C, name="kmc_dataset_labels") result(status)
+      import
+      type(c_ptr), value :: out, data
+      integer(c_int64_t), value :: len, target
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_values(out, len, data, target) bind(C, name="kmc_dataset_values") result(status)
+      import
+      type(c_ptr), value :: out, data
+      integer(c_int64_t), value :: len, target
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_counts(out, n_classes, data, target) bind(C, name="kmc_dataset_counts") result(status)
+      import
+      type(c_ptr), value :: out, data
+      integer(c_int64_t), value :: n_classes, target
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_make_galaxies(out, n, seed) bind(C, name="kmc_dataset_make_galaxies") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      integer(c_int64_t), value :: n, seed
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_make_digits(out, n, seed) bind(C, name="kmc_dataset_make_digits") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      integer(c_int64_t), value :: n, seed
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_make_spectra(out, classes, n, seed) bind(C, name="kmc_dataset_make_spectra") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: classes
+      integer(c_int64_t), value :: n, seed
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_make_stars(out, n, seed) bind(C, name="kmc_dataset_make_stars") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      integer(c_int64_t), value :: n, seed
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_make_clusters(out, n, dimensions, seed) bind(C, name="kmc_dataset_make_clusters") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      integer(c_int64_t), value :: n, dimensions, seed
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_make_ring(out, n, sigma, seed) bind(C, name="kmc_dataset_make_ring") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      integer(c_int64_t), value :: n, seed
+      real(c_double), value :: sigma
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_write_points(data, path) bind(C, name="kmc_dataset_write_points") result(status)
+      import
+      type(c_ptr), value :: data, path
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_subset(out, data, indices, n) bind(C, name="kmc_dataset_subset") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: data, indices
+      integer(c_int64_t), value :: n
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_split(first, rest, data, n_first) bind(C, name="kmc_dataset_split") result(status)
+      import
+      type(c_ptr), intent(out) :: first, rest
+      type(c_ptr), value :: data
+      integer(c_int64_t), value :: n_first
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_split_random(first, rest, data, fraction, seed) bind(C, name="kmc_dataset_split_random") result(status)
+      import
+      type(c_ptr), intent(out) :: first, rest
+      type(c_ptr), value :: data
+      real(c_double), value :: fraction
+      integer(c_int64_t), value :: seed
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_split_stratified(first, rest, data, fraction, seed) &
+        bind(C, name="kmc_dataset_split_stratified") result(status)
+      import
+      type(c_ptr), intent(out) :: first, rest
+      type(c_ptr), value :: data
+      real(c_double), value :: fraction
+      integer(c_int64_t), value :: seed
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_fold(train, test, data, k, fold, stratified, seed) bind(C, name="kmc_dataset_fold") result(status)
+      import
+      type(c_ptr), intent(out) :: train, test
+      type(c_ptr), value :: data
+      integer(c_int64_t), value :: k, fold, seed
+      integer(c_int32_t), value :: stratified
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_balanced(out, data) bind(C, name="kmc_dataset_balanced") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: data
+      integer(c_int32_t) :: status
+    end function
+    function c_dataset_augmented(out, data, options) bind(C, name="kmc_dataset_augmented") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: data, options
       integer(c_int32_t) :: status
     end function
     function c_dataset_read_table(out, path, options) bind(C, name="kmc_dataset_read_table") result(status)
@@ -992,188 +1189,366 @@ module kamacite
       integer(c_int32_t), value :: variant
       integer(c_int32_t) :: status
     end function
-    function c_dataset_write_points(data, path) bind(C, name="kmc_dataset_write_points") result(status)
+    function c_device_count(out_gpus) bind(C, name="kmc_device_count") result(status)
       import
-      type(c_ptr), value :: data, path
+      type(c_ptr), value :: out_gpus
       integer(c_int32_t) :: status
     end function
-    function c_dataset_make_galaxies(out, n, seed) bind(C, name="kmc_dataset_make_galaxies") result(status)
+    function c_device_name(out, device) bind(C, name="kmc_device_name") result(status)
       import
       type(c_ptr), intent(out) :: out
-      integer(c_int64_t), value :: n, seed
+      type(c_ptr), value :: device
       integer(c_int32_t) :: status
     end function
-    function c_dataset_make_digits(out, n, seed) bind(C, name="kmc_dataset_make_digits") result(status)
+    function c_doctor(out) bind(C, name="kmc_doctor") result(status)
       import
       type(c_ptr), intent(out) :: out
-      integer(c_int64_t), value :: n, seed
       integer(c_int32_t) :: status
     end function
-    function c_dataset_make_stars(out, n, seed) bind(C, name="kmc_dataset_make_stars") result(status)
+    function c_default_threads(out) bind(C, name="kmc_default_threads") result(status)
+      import
+      type(c_ptr), value :: out
+      integer(c_int32_t) :: status
+    end function
+    function c_confusion_count(counts, n_classes, truth, predicted, n) bind(C, name="kmc_confusion_count") result(status)
+      import
+      type(c_ptr), value :: counts, truth, predicted
+      integer(c_int64_t), value :: n_classes, n
+      integer(c_int32_t) :: status
+    end function
+    function c_confusion_text(out, counts, n_classes, names) bind(C, name="kmc_confusion_text") result(status)
       import
       type(c_ptr), intent(out) :: out
-      integer(c_int64_t), value :: n, seed
+      type(c_ptr), value :: counts, names
+      integer(c_int64_t), value :: n_classes
       integer(c_int32_t) :: status
     end function
-    function c_dataset_make_ring(out, n, sigma, seed) bind(C, name="kmc_dataset_make_ring") result(status)
+    function c_confusion_scores(recall, precision, f1, accuracy, counts, n_classes) &
+        bind(C, name="kmc_confusion_scores") result(status)
       import
-      type(c_ptr), intent(out) :: out
-      integer(c_int64_t), value :: n, seed
-      real(c_double), value :: sigma
+      type(c_ptr), value :: recall, precision, f1, accuracy, counts
+      integer(c_int64_t), value :: n_classes
       integer(c_int32_t) :: status
     end function
-    function c_dataset_make_clusters(out, n, dimensions, seed) bind(C, name="kmc_dataset_make_clusters") result(status)
+    function c_roc_auc(out, scores, positive, n) bind(C, name="kmc_roc_auc") result(status)
       import
-      type(c_ptr), intent(out) :: out
-      integer(c_int64_t), value :: n, dimensions, seed
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_make_spectra(out, classes, n, seed) bind(C, name="kmc_dataset_make_spectra") result(status)
-      import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: classes
-      integer(c_int64_t), value :: n, seed
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_len(out, data) bind(C, name="kmc_dataset_len") result(status)
-      import
-      type(c_ptr), value :: out, data
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_extent(out_dhwc, data, input) bind(C, name="kmc_dataset_extent") result(status)
-      import
-      type(c_ptr), value :: out_dhwc, data
-      integer(c_int64_t), value :: input
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_classes(out, data, target) bind(C, name="kmc_dataset_classes") result(status)
-      import
-      type(c_ptr), value :: out, data
-      integer(c_int64_t), value :: target
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_inputs(out, len, data, input) bind(C, name="kmc_dataset_inputs") result(status)
-      import
-      type(c_ptr), value :: out, data
-      integer(c_int64_t), value :: len, input
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_labels(out, len, data, target) bind(C, name="kmc_dataset_labels") result(status)
-      import
-      type(c_ptr), value :: out, data
-      integer(c_int64_t), value :: len, target
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_values(out, len, data, target) bind(C, name="kmc_dataset_values") result(status)
-      import
-      type(c_ptr), value :: out, data
-      integer(c_int64_t), value :: len, target
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_counts(out, classes, data, target) bind(C, name="kmc_dataset_counts") result(status)
-      import
-      type(c_ptr), value :: out, data
-      integer(c_int64_t), value :: classes, target
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_normalize(data, rule, scope, a, b, c, fitted_on) bind(C, name="kmc_dataset_normalize") result(status)
-      import
-      type(c_ptr), value :: data, fitted_on
-      integer(c_int32_t), value :: rule, scope
-      real(c_double), value :: a, b, c
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_scale(data, factor) bind(C, name="kmc_dataset_scale") result(status)
-      import
-      type(c_ptr), value :: data
-      real(c_double), value :: factor
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_map(data, f, user) bind(C, name="kmc_dataset_map") result(status)
-      import
-      type(c_ptr), value :: data, user
-      type(c_funptr), value :: f
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_pad(data, d, h, w, c, value) bind(C, name="kmc_dataset_pad") result(status)
-      import
-      type(c_ptr), value :: data
-      integer(c_int64_t), value :: d, h, w, c
-      real(c_double), value :: value
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_reshape(data, d, h, w, c) bind(C, name="kmc_dataset_reshape") result(status)
-      import
-      type(c_ptr), value :: data
-      integer(c_int64_t), value :: d, h, w, c
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_one_hot(data) bind(C, name="kmc_dataset_one_hot") result(status)
-      import
-      type(c_ptr), value :: data
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_shuffle(data, seed) bind(C, name="kmc_dataset_shuffle") result(status)
-      import
-      type(c_ptr), value :: data
-      integer(c_int64_t), value :: seed
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_rebalance(data, caps, classes) bind(C, name="kmc_dataset_rebalance") result(status)
-      import
-      type(c_ptr), value :: data, caps
-      integer(c_int64_t), value :: classes
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_subset(out, data, indices, n) bind(C, name="kmc_dataset_subset") result(status)
-      import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: data, indices
+      type(c_ptr), value :: out, scores, positive
       integer(c_int64_t), value :: n
       integer(c_int32_t) :: status
     end function
-    function c_dataset_split(first, rest, data, n_first) bind(C, name="kmc_dataset_split") result(status)
+    function c_top_k(out, scores, n_classes, truth, n, k) bind(C, name="kmc_top_k") result(status)
       import
-      type(c_ptr), intent(out) :: first, rest
-      type(c_ptr), value :: data
-      integer(c_int64_t), value :: n_first
+      type(c_ptr), value :: out, scores, truth
+      integer(c_int64_t), value :: n_classes, n, k
       integer(c_int32_t) :: status
     end function
-    function c_dataset_split_random(first, rest, data, fraction, seed) bind(C, name="kmc_dataset_split_random") result(status)
+    function c_residuals_of(out, predicted, truth, n, redshift, limit) bind(C, name="kmc_residuals_of") result(status)
       import
-      type(c_ptr), intent(out) :: first, rest
-      type(c_ptr), value :: data
-      real(c_double), value :: fraction
-      integer(c_int64_t), value :: seed
+      type(c_ptr), value :: out, predicted, truth
+      integer(c_int64_t), value :: n
+      integer(c_int32_t), value :: redshift
+      real(c_double), value :: limit
       integer(c_int32_t) :: status
     end function
-    function c_dataset_split_stratified(first, rest, data, fraction, seed) &
-        bind(C, name="kmc_dataset_split_stratified") result(status)
+    function c_calibration(out_ece, out_brier, probabilities, n_classes, truth, n, bins) &
+        bind(C, name="kmc_calibration") result(status)
       import
-      type(c_ptr), intent(out) :: first, rest
-      type(c_ptr), value :: data
-      real(c_double), value :: fraction
-      integer(c_int64_t), value :: seed
+      type(c_ptr), value :: out_ece, out_brier, probabilities, truth
+      integer(c_int64_t), value :: n_classes, n, bins
       integer(c_int32_t) :: status
     end function
-    function c_dataset_fold(train, test, data, k, fold, stratified, seed) bind(C, name="kmc_dataset_fold") result(status)
-      import
-      type(c_ptr), intent(out) :: train, test
-      type(c_ptr), value :: data
-      integer(c_int64_t), value :: k, fold, seed
-      integer(c_int32_t), value :: stratified
-      integer(c_int32_t) :: status
-    end function
-    function c_dataset_balanced(out, data) bind(C, name="kmc_dataset_balanced") result(status)
+    function c_model_create(out, net, options) bind(C, name="kmc_model_create") result(status)
       import
       type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: data
+      type(c_ptr), value :: net, options
       integer(c_int32_t) :: status
     end function
-    function c_dataset_augmented(out, data, options) bind(C, name="kmc_dataset_augmented") result(status)
+    function c_model_load(out, path, device) bind(C, name="kmc_model_load") result(status)
       import
       type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: data, options
+      type(c_ptr), value :: path, device
+      integer(c_int32_t) :: status
+    end function
+    function c_model_destroy(model) bind(C, name="kmc_model_destroy") result(status)
+      import
+      type(c_ptr), value :: model
+      integer(c_int32_t) :: status
+    end function
+    function c_model_save(model, path) bind(C, name="kmc_model_save") result(status)
+      import
+      type(c_ptr), value :: model, path
+      integer(c_int32_t) :: status
+    end function
+    function c_model_restore(model, path) bind(C, name="kmc_model_restore") result(status)
+      import
+      type(c_ptr), value :: model, path
+      integer(c_int32_t) :: status
+    end function
+    function c_model_restore_some(out_arrays, model, path, prefix) bind(C, name="kmc_model_restore_some") result(status)
+      import
+      type(c_ptr), value :: out_arrays, model, path, prefix
+      integer(c_int32_t) :: status
+    end function
+    function c_model_device(out, model) bind(C, name="kmc_model_device") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: model
+      integer(c_int32_t) :: status
+    end function
+    function c_model_updates(out, model) bind(C, name="kmc_model_updates") result(status)
+      import
+      type(c_ptr), value :: out, model
+      integer(c_int32_t) :: status
+    end function
+    function c_model_summary(out, model) bind(C, name="kmc_model_summary") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: model
+      integer(c_int32_t) :: status
+    end function
+    function c_model_freeze(model, node) bind(C, name="kmc_model_freeze") result(status)
+      import
+      type(c_ptr), value :: model
+      integer(c_int32_t), value :: node
+      integer(c_int32_t) :: status
+    end function
+    function c_model_unfreeze(model, node) bind(C, name="kmc_model_unfreeze") result(status)
+      import
+      type(c_ptr), value :: model
+      integer(c_int32_t), value :: node
+      integer(c_int32_t) :: status
+    end function
+    function c_model_scale_learning_rate(model, node, factor) bind(C, name="kmc_model_scale_learning_rate") result(status)
+      import
+      type(c_ptr), value :: model
+      integer(c_int32_t), value :: node
+      real(c_double), value :: factor
+      integer(c_int32_t) :: status
+    end function
+    function c_model_keep(model, node) bind(C, name="kmc_model_keep") result(status)
+      import
+      type(c_ptr), value :: model
+      integer(c_int32_t), value :: node
+      integer(c_int32_t) :: status
+    end function
+    function c_model_network(out, model) bind(C, name="kmc_model_network") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: model
+      integer(c_int32_t) :: status
+    end function
+    function c_model_array_count(out, model) bind(C, name="kmc_model_array_count") result(status)
+      import
+      type(c_ptr), value :: out, model
+      integer(c_int32_t) :: status
+    end function
+    function c_model_array_name(out, model, index) bind(C, name="kmc_model_array_name") result(status)
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: model
+      integer(c_int64_t), value :: index
+      integer(c_int32_t) :: status
+    end function
+    function c_model_array_shape(out_shape, out_rank, model, name) bind(C, name="kmc_model_array_shape") result(status)
+      import
+      type(c_ptr), value :: out_shape, out_rank, model, name
+      integer(c_int32_t) :: status
+    end function
+    function c_model_array_get(out, len, model, name) bind(C, name="kmc_model_array_get") result(status)
+      import
+      type(c_ptr), value :: out, model, name
+      integer(c_int64_t), value :: len
+      integer(c_int32_t) :: status
+    end function
+    function c_model_array_set(model, name, values, len) bind(C, name="kmc_model_array_set") result(status)
+      import
+      type(c_ptr), value :: model, name, values
+      integer(c_int64_t), value :: len
+      integer(c_int32_t) :: status
+    end function
+    function c_model_array_gradient(out, len, model, name) bind(C, name="kmc_model_array_gradient") result(status)
+      import
+      type(c_ptr), value :: out, model, name
+      integer(c_int64_t), value :: len
+      integer(c_int32_t) :: status
+    end function
+    function c_model_evaluate(out, confusion, confusion_len, model, data, batch) &
+        bind(C, name="kmc_model_evaluate") result(status)
+      import
+      type(c_ptr), value :: out, confusion, model, data
+      integer(c_int64_t), value :: confusion_len, batch
+      integer(c_int32_t) :: status
+    end function
+    function c_model_predict(y, len, model, data, batch) bind(C, name="kmc_model_predict") result(status)
+      import
+      type(c_ptr), value :: y, model, data
+      integer(c_int64_t), value :: len, batch
+      integer(c_int32_t) :: status
+    end function
+    function c_model_predict_classes(out, len, model, data, batch) bind(C, name="kmc_model_predict_classes") result(status)
+      import
+      type(c_ptr), value :: out, model, data
+      integer(c_int64_t), value :: len, batch
+      integer(c_int32_t) :: status
+    end function
+    function c_model_predict_monte_carlo(mean, deviation, quantiles, len, model, data, q, n_q, draws, batch) &
+        bind(C, name="kmc_model_predict_monte_carlo") result(status)
+      import
+      type(c_ptr), value :: mean, deviation, quantiles, model, data, q
+      integer(c_int64_t), value :: len, n_q, draws, batch
+      integer(c_int32_t) :: status
+    end function
+    function c_model_forward_f32(model, mode, x, len) bind(C, name="kmc_model_forward_f32") result(status)
+      import
+      type(c_ptr), value :: model, x
+      integer(c_int32_t), value :: mode
+      integer(c_int64_t), value :: len
+      integer(c_int32_t) :: status
+    end function
+    function c_model_forward_f64(model, mode, x, len) bind(C, name="kmc_model_forward_f64") result(status)
+      import
+      type(c_ptr), value :: model, x
+      integer(c_int32_t), value :: mode
+      integer(c_int64_t), value :: len
+      integer(c_int32_t) :: status
+    end function
+    function c_model_forward_views(model, mode, x, n) bind(C, name="kmc_model_forward_views") result(status)
+      import
+      type(c_ptr), value :: model, x
+      integer(c_int32_t), value :: mode
+      integer(c_int64_t), value :: n
+      integer(c_int32_t) :: status
+    end function
+    function c_model_output_extent(out_dhwc, model, output) bind(C, name="kmc_model_output_extent") result(status)
+      import
+      type(c_ptr), value :: out_dhwc, model
+      integer(c_int64_t), value :: output
+      integer(c_int32_t) :: status
+    end function
+    function c_model_output_f32(y, len, model, output) bind(C, name="kmc_model_output_f32") result(status)
+      import
+      type(c_ptr), value :: y, model
+      integer(c_int64_t), value :: len, output
+      integer(c_int32_t) :: status
+    end function
+    function c_model_output_f64(y, len, model, output) bind(C, name="kmc_model_output_f64") result(status)
+      import
+      type(c_ptr), value :: y, model
+      integer(c_int64_t), value :: len, output
+      integer(c_int32_t) :: status
+    end function
+    function c_model_make_prediction(model) bind(C, name="kmc_model_make_prediction") result(status)
+      import
+      type(c_ptr), value :: model
+      integer(c_int32_t) :: status
+    end function
+    function c_model_loss_classes(out, model, labels, n) bind(C, name="kmc_model_loss_classes") result(status)
+      import
+      type(c_ptr), value :: out, model, labels
+      integer(c_int64_t), value :: n
+      integer(c_int32_t) :: status
+    end function
+    function c_model_loss_values_f32(out, model, t, len) bind(C, name="kmc_model_loss_values_f32") result(status)
+      import
+      type(c_ptr), value :: out, model, t
+      integer(c_int64_t), value :: len
+      integer(c_int32_t) :: status
+    end function
+    function c_model_loss_values_f64(out, model, t, len) bind(C, name="kmc_model_loss_values_f64") result(status)
+      import
+      type(c_ptr), value :: out, model, t
+      integer(c_int64_t), value :: len
+      integer(c_int32_t) :: status
+    end function
+    function c_model_loss_targets(out, model, targets, n) bind(C, name="kmc_model_loss_targets") result(status)
+      import
+      type(c_ptr), value :: out, model, targets
+      integer(c_int64_t), value :: n
+      integer(c_int32_t) :: status
+    end function
+    function c_model_backward(model, grads) bind(C, name="kmc_model_backward") result(status)
+      import
+      type(c_ptr), value :: model
+      integer(c_int32_t), value :: grads
+      integer(c_int32_t) :: status
+    end function
+    function c_model_backward_from_f32(model, dy, len, grads) bind(C, name="kmc_model_backward_from_f32") result(status)
+      import
+      type(c_ptr), value :: model, dy
+      integer(c_int64_t), value :: len
+      integer(c_int32_t), value :: grads
+      integer(c_int32_t) :: status
+    end function
+    function c_model_backward_from_f64(model, dy, len, grads) bind(C, name="kmc_model_backward_from_f64") result(status)
+      import
+      type(c_ptr), value :: model, dy
+      integer(c_int64_t), value :: len
+      integer(c_int32_t), value :: grads
+      integer(c_int32_t) :: status
+    end function
+    function c_model_input_gradient_f32(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f32") result(status)
+      import
+      type(c_ptr), value :: dx, model
+      integer(c_int64_t), value :: len, input
+      integer(c_int32_t) :: status
+    end function
+    function c_model_input_gradient_f64(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f64") result(status)
+      import
+      type(c_ptr), value :: dx, model
+      integer(c_int64_t), value :: len, input
+      integer(c_int32_t) :: status
+    end function
+    function c_model_node_f32(y, len, model, node) bind(C, name="kmc_model_node_f32") result(status)
+      import
+      type(c_ptr), value :: y, model
+      integer(c_int64_t), value :: len
+      integer(c_int32_t), value :: node
+      integer(c_int32_t) :: status
+    end function
+    function c_model_node_gradient_f32(dy, len, model, node) bind(C, name="kmc_model_node_gradient_f32") result(status)
+      import
+      type(c_ptr), value :: dy, model
+      integer(c_int64_t), value :: len
+      integer(c_int32_t), value :: node
+      integer(c_int32_t) :: status
+    end function
+    function c_model_step(model, optimizer) bind(C, name="kmc_model_step") result(status)
+      import
+      type(c_ptr), value :: model, optimizer
+      integer(c_int32_t) :: status
+    end function
+    function c_model_step_clipped(out_factor, model, optimizer, clip, bound) &
+        bind(C, name="kmc_model_step_clipped") result(status)
+      import
+      type(c_ptr), value :: out_factor, model, optimizer
+      integer(c_int32_t), value :: clip
+      real(c_double), value :: bound
+      integer(c_int32_t) :: status
+    end function
+    function c_model_average(model, decay, warm_up) bind(C, name="kmc_model_average") result(status)
+      import
+      type(c_ptr), value :: model
+      real(c_double), value :: decay
+      integer(c_int32_t), value :: warm_up
+      integer(c_int32_t) :: status
+    end function
+    function c_model_swap_average(model) bind(C, name="kmc_model_swap_average") result(status)
+      import
+      type(c_ptr), value :: model
+      integer(c_int32_t) :: status
+    end function
+    function c_model_train_batch_classes(loss, model, x, x_len, labels, n, optimizer) &
+        bind(C, name="kmc_model_train_batch_classes") result(status)
+      import
+      type(c_ptr), value :: loss, model, x, labels, optimizer
+      integer(c_int64_t), value :: x_len, n
+      integer(c_int32_t) :: status
+    end function
+    function c_model_train_batch_values(loss, model, x, x_len, t, t_len, optimizer) &
+        bind(C, name="kmc_model_train_batch_values") result(status)
+      import
+      type(c_ptr), value :: loss, model, x, t, optimizer
+      integer(c_int64_t), value :: x_len, t_len
       integer(c_int32_t) :: status
     end function
     function c_network_create(out, d, h, w, c) bind(C, name="kmc_network_create") result(status)
@@ -1352,307 +1727,22 @@ module kamacite
       integer(c_int64_t), value :: n
       integer(c_int32_t) :: status
     end function
-    function c_model_create(out, net, options) bind(C, name="kmc_model_create") result(status)
+    function c_status_name(status) bind(C, name="kmc_status_name") result(answer)
       import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: net, options
-      integer(c_int32_t) :: status
+      integer(c_int32_t), value :: status
+      type(c_ptr) :: answer
     end function
-    function c_model_load(out, path, device) bind(C, name="kmc_model_load") result(status)
+    function c_last_error() bind(C, name="kmc_last_error") result(answer)
       import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: path, device
-      integer(c_int32_t) :: status
+      type(c_ptr) :: answer
     end function
-    function c_model_destroy(model) bind(C, name="kmc_model_destroy") result(status)
+    function c_version() bind(C, name="kmc_version") result(answer)
       import
-      type(c_ptr), value :: model
-      integer(c_int32_t) :: status
+      type(c_ptr) :: answer
     end function
-    function c_model_save(model, path) bind(C, name="kmc_model_save") result(status)
+    function c_abi_version() bind(C, name="kmc_abi_version") result(answer)
       import
-      type(c_ptr), value :: model, path
-      integer(c_int32_t) :: status
-    end function
-    function c_model_restore(model, path) bind(C, name="kmc_model_restore") result(status)
-      import
-      type(c_ptr), value :: model, path
-      integer(c_int32_t) :: status
-    end function
-    function c_model_restore_some(out_arrays, model, path, prefix) bind(C, name="kmc_model_restore_some") result(status)
-      import
-      type(c_ptr), value :: out_arrays, model, path, prefix
-      integer(c_int32_t) :: status
-    end function
-    function c_model_device(out, model) bind(C, name="kmc_model_device") result(status)
-      import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: model
-      integer(c_int32_t) :: status
-    end function
-    function c_model_updates(out, model) bind(C, name="kmc_model_updates") result(status)
-      import
-      type(c_ptr), value :: out, model
-      integer(c_int32_t) :: status
-    end function
-    function c_model_summary(out, model) bind(C, name="kmc_model_summary") result(status)
-      import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: model
-      integer(c_int32_t) :: status
-    end function
-    function c_model_forward_f32(model, mode, x, len) bind(C, name="kmc_model_forward_f32") result(status)
-      import
-      type(c_ptr), value :: model, x
-      integer(c_int32_t), value :: mode
-      integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
-    end function
-    function c_model_forward_f64(model, mode, x, len) bind(C, name="kmc_model_forward_f64") result(status)
-      import
-      type(c_ptr), value :: model, x
-      integer(c_int32_t), value :: mode
-      integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
-    end function
-    function c_model_forward_views(model, mode, x, n) bind(C, name="kmc_model_forward_views") result(status)
-      import
-      type(c_ptr), value :: model, x
-      integer(c_int32_t), value :: mode
-      integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
-    end function
-    function c_model_output_extent(out_dhwc, model, output) bind(C, name="kmc_model_output_extent") result(status)
-      import
-      type(c_ptr), value :: out_dhwc, model
-      integer(c_int64_t), value :: output
-      integer(c_int32_t) :: status
-    end function
-    function c_model_output_f32(y, len, model, output) bind(C, name="kmc_model_output_f32") result(status)
-      import
-      type(c_ptr), value :: y, model
-      integer(c_int64_t), value :: len, output
-      integer(c_int32_t) :: status
-    end function
-    function c_model_output_f64(y, len, model, output) bind(C, name="kmc_model_output_f64") result(status)
-      import
-      type(c_ptr), value :: y, model
-      integer(c_int64_t), value :: len, output
-      integer(c_int32_t) :: status
-    end function
-    function c_model_make_prediction(model) bind(C, name="kmc_model_make_prediction") result(status)
-      import
-      type(c_ptr), value :: model
-      integer(c_int32_t) :: status
-    end function
-    function c_model_loss_classes(out, model, labels, n) bind(C, name="kmc_model_loss_classes") result(status)
-      import
-      type(c_ptr), value :: out, model, labels
-      integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
-    end function
-    function c_model_loss_values_f32(out, model, t, len) bind(C, name="kmc_model_loss_values_f32") result(status)
-      import
-      type(c_ptr), value :: out, model, t
-      integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
-    end function
-    function c_model_loss_values_f64(out, model, t, len) bind(C, name="kmc_model_loss_values_f64") result(status)
-      import
-      type(c_ptr), value :: out, model, t
-      integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
-    end function
-    function c_model_loss_targets(out, model, targets, n) bind(C, name="kmc_model_loss_targets") result(status)
-      import
-      type(c_ptr), value :: out, model, targets
-      integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
-    end function
-    function c_model_backward(model, grads) bind(C, name="kmc_model_backward") result(status)
-      import
-      type(c_ptr), value :: model
-      integer(c_int32_t), value :: grads
-      integer(c_int32_t) :: status
-    end function
-    function c_model_backward_from_f32(model, dy, len, grads) bind(C, name="kmc_model_backward_from_f32") result(status)
-      import
-      type(c_ptr), value :: model, dy
-      integer(c_int64_t), value :: len
-      integer(c_int32_t), value :: grads
-      integer(c_int32_t) :: status
-    end function
-    function c_model_backward_from_f64(model, dy, len, grads) bind(C, name="kmc_model_backward_from_f64") result(status)
-      import
-      type(c_ptr), value :: model, dy
-      integer(c_int64_t), value :: len
-      integer(c_int32_t), value :: grads
-      integer(c_int32_t) :: status
-    end function
-    function c_model_input_gradient_f32(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f32") result(status)
-      import
-      type(c_ptr), value :: dx, model
-      integer(c_int64_t), value :: len, input
-      integer(c_int32_t) :: status
-    end function
-    function c_model_input_gradient_f64(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f64") result(status)
-      import
-      type(c_ptr), value :: dx, model
-      integer(c_int64_t), value :: len, input
-      integer(c_int32_t) :: status
-    end function
-    function c_model_step_clipped(out_factor, model, optimizer, clip, bound) &
-        bind(C, name="kmc_model_step_clipped") result(status)
-      import
-      type(c_ptr), value :: out_factor, model, optimizer
-      integer(c_int32_t), value :: clip
-      real(c_double), value :: bound
-      integer(c_int32_t) :: status
-    end function
-    function c_model_average(model, decay, warm_up) bind(C, name="kmc_model_average") result(status)
-      import
-      type(c_ptr), value :: model
-      real(c_double), value :: decay
-      integer(c_int32_t), value :: warm_up
-      integer(c_int32_t) :: status
-    end function
-    function c_model_swap_average(model) bind(C, name="kmc_model_swap_average") result(status)
-      import
-      type(c_ptr), value :: model
-      integer(c_int32_t) :: status
-    end function
-    function c_model_network(out, model) bind(C, name="kmc_model_network") result(status)
-      import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: model
-      integer(c_int32_t) :: status
-    end function
-    function c_model_step(model, optimizer) bind(C, name="kmc_model_step") result(status)
-      import
-      type(c_ptr), value :: model, optimizer
-      integer(c_int32_t) :: status
-    end function
-    function c_model_train_batch_classes(loss, model, x, x_len, labels, n, optimizer) &
-        bind(C, name="kmc_model_train_batch_classes") result(status)
-      import
-      type(c_ptr), value :: loss, model, x, labels, optimizer
-      integer(c_int64_t), value :: x_len, n
-      integer(c_int32_t) :: status
-    end function
-    function c_model_train_batch_values(loss, model, x, x_len, t, t_len, optimizer) &
-        bind(C, name="kmc_model_train_batch_values") result(status)
-      import
-      type(c_ptr), value :: loss, model, x, t, optimizer
-      integer(c_int64_t), value :: x_len, t_len
-      integer(c_int32_t) :: status
-    end function
-    function c_model_keep(model, node) bind(C, name="kmc_model_keep") result(status)
-      import
-      type(c_ptr), value :: model
-      integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
-    end function
-    function c_model_node_f32(y, len, model, node) bind(C, name="kmc_model_node_f32") result(status)
-      import
-      type(c_ptr), value :: y, model
-      integer(c_int64_t), value :: len
-      integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
-    end function
-    function c_model_node_f64(y, len, model, node) bind(C, name="kmc_model_node_f64") result(status)
-      import
-      type(c_ptr), value :: y, model
-      integer(c_int64_t), value :: len
-      integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
-    end function
-    function c_model_node_gradient_f32(dy, len, model, node) bind(C, name="kmc_model_node_gradient_f32") result(status)
-      import
-      type(c_ptr), value :: dy, model
-      integer(c_int64_t), value :: len
-      integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
-    end function
-    function c_model_node_gradient_f64(dy, len, model, node) bind(C, name="kmc_model_node_gradient_f64") result(status)
-      import
-      type(c_ptr), value :: dy, model
-      integer(c_int64_t), value :: len
-      integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
-    end function
-    function c_model_freeze(model, node) bind(C, name="kmc_model_freeze") result(status)
-      import
-      type(c_ptr), value :: model
-      integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
-    end function
-    function c_model_scale_learning_rate(model, node, factor) bind(C, name="kmc_model_scale_learning_rate") result(status)
-      import
-      type(c_ptr), value :: model
-      integer(c_int32_t), value :: node
-      real(c_double), value :: factor
-      integer(c_int32_t) :: status
-    end function
-    function c_model_array_count(out, model) bind(C, name="kmc_model_array_count") result(status)
-      import
-      type(c_ptr), value :: out, model
-      integer(c_int32_t) :: status
-    end function
-    function c_model_array_name(out, model, index) bind(C, name="kmc_model_array_name") result(status)
-      import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: model
-      integer(c_int64_t), value :: index
-      integer(c_int32_t) :: status
-    end function
-    function c_model_array_shape(out_shape, out_rank, model, name) bind(C, name="kmc_model_array_shape") result(status)
-      import
-      type(c_ptr), value :: out_shape, out_rank, model, name
-      integer(c_int32_t) :: status
-    end function
-    function c_model_array_get(out, len, model, name) bind(C, name="kmc_model_array_get") result(status)
-      import
-      type(c_ptr), value :: out, model, name
-      integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
-    end function
-    function c_model_array_set(model, name, values, len) bind(C, name="kmc_model_array_set") result(status)
-      import
-      type(c_ptr), value :: model, name, values
-      integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
-    end function
-    function c_model_array_gradient(out, len, model, name) bind(C, name="kmc_model_array_gradient") result(status)
-      import
-      type(c_ptr), value :: out, model, name
-      integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
-    end function
-    function c_model_evaluate(out, confusion, confusion_len, model, data, batch) &
-        bind(C, name="kmc_model_evaluate") result(status)
-      import
-      type(c_ptr), value :: out, confusion, model, data
-      integer(c_int64_t), value :: confusion_len, batch
-      integer(c_int32_t) :: status
-    end function
-    function c_model_predict(y, len, model, data, batch) bind(C, name="kmc_model_predict") result(status)
-      import
-      type(c_ptr), value :: y, model, data
-      integer(c_int64_t), value :: len, batch
-      integer(c_int32_t) :: status
-    end function
-    function c_model_predict_classes(out, len, model, data, batch) bind(C, name="kmc_model_predict_classes") result(status)
-      import
-      type(c_ptr), value :: out, model, data
-      integer(c_int64_t), value :: len, batch
-      integer(c_int32_t) :: status
-    end function
-    function c_model_predict_monte_carlo(mean, deviation, quantiles, model, data, len, q, n_q, draws, batch) &
-        bind(C, name="kmc_model_predict_monte_carlo") result(status)
-      import
-      type(c_ptr), value :: mean, deviation, quantiles, model, data, q
-      integer(c_int64_t), value :: len, n_q, draws, batch
-      integer(c_int32_t) :: status
+      integer(c_int32_t) :: answer
     end function
     function c_trainer_create(out, net, train, valid, options) bind(C, name="kmc_trainer_create") result(status)
       import
@@ -1669,12 +1759,6 @@ module kamacite
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: trainer
-      integer(c_int32_t) :: status
-    end function
-    function c_trainer_fit(out, trainer, epochs, options) bind(C, name="kmc_trainer_fit") result(status)
-      import
-      type(c_ptr), value :: out, trainer, options
-      integer(c_int64_t), value :: epochs
       integer(c_int32_t) :: status
     end function
     function c_trainer_step(loss, trainer) bind(C, name="kmc_trainer_step") result(status)
@@ -1718,58 +1802,10 @@ module kamacite
       import
       type(c_ptr), value :: trainer
     end subroutine
-    function c_confusion_count(counts, classes, truth, predicted, n) bind(C, name="kmc_confusion_count") result(status)
+    function c_trainer_fit(out, trainer, epochs, options) bind(C, name="kmc_trainer_fit") result(status)
       import
-      type(c_ptr), value :: counts, truth, predicted
-      integer(c_int64_t), value :: classes, n
-      integer(c_int32_t) :: status
-    end function
-    function c_confusion_text(out, counts, classes, names) bind(C, name="kmc_confusion_text") result(status)
-      import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: counts, names
-      integer(c_int64_t), value :: classes
-      integer(c_int32_t) :: status
-    end function
-    function c_confusion_scores(recall, precision, f1, accuracy, counts, classes) &
-        bind(C, name="kmc_confusion_scores") result(status)
-      import
-      type(c_ptr), value :: recall, precision, f1, accuracy, counts
-      integer(c_int64_t), value :: classes
-      integer(c_int32_t) :: status
-    end function
-    function c_roc_auc(out, scores, positive, n) bind(C, name="kmc_roc_auc") result(status)
-      import
-      type(c_ptr), value :: out, scores, positive
-      integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
-    end function
-    function c_top_k(out, scores, classes, truth, n, k) bind(C, name="kmc_top_k") result(status)
-      import
-      type(c_ptr), value :: out, scores, truth
-      integer(c_int64_t), value :: classes, n, k
-      integer(c_int32_t) :: status
-    end function
-    function c_residuals_of(out, predicted, truth, n, redshift) bind(C, name="kmc_residuals_of") result(status)
-      import
-      type(c_ptr), value :: out, predicted, truth
-      integer(c_int64_t), value :: n
-      integer(c_int32_t), value :: redshift
-      integer(c_int32_t) :: status
-    end function
-    function c_outliers(out, predicted, truth, n, redshift, limit) bind(C, name="kmc_outliers") result(status)
-      import
-      type(c_ptr), value :: out, predicted, truth
-      integer(c_int64_t), value :: n
-      integer(c_int32_t), value :: redshift
-      real(c_double), value :: limit
-      integer(c_int32_t) :: status
-    end function
-    function c_calibration(out_ece, out_brier, probabilities, classes, truth, n, bins) &
-        bind(C, name="kmc_calibration") result(status)
-      import
-      type(c_ptr), value :: out_ece, out_brier, probabilities, truth
-      integer(c_int64_t), value :: classes, n, bins
+      type(c_ptr), value :: out, trainer, options
+      integer(c_int64_t), value :: epochs
       integer(c_int32_t) :: status
     end function
     function c_sgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) &
@@ -2018,12 +2054,6 @@ module kamacite
       type(c_funptr), value :: classify
       integer(c_int32_t) :: status
     end function
-    function c_model_unfreeze(model, node) bind(C, name="kmc_model_unfreeze") result(status)
-      import
-      type(c_ptr), value :: model
-      integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
-    end function
     function c_random_normal_f32(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f32") result(status)
       import
       type(c_ptr), value :: x
@@ -2081,7 +2111,6 @@ module kamacite
   public :: kmc_roc_auc
   public :: kmc_top_k
   public :: kmc_residuals_of
-  public :: kmc_outliers
   public :: kmc_calibration
   public :: kmc_gemm
   interface kmc_gemm
@@ -2922,7 +2951,7 @@ contains
     call finish(status, stat, errmsg)
   end subroutine
 
-  !! Makes n points of the plane of two classes, a disc in a ring, blurred by sigma.
+  !! Makes n points of the plane around eight places on a circle, blurred by sigma; the class is the place.
   subroutine dataset_make_ring_i32(self, n, sigma, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int32), intent(in) :: n, seed
@@ -3242,7 +3271,13 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
+    integer(c_int64_t), target :: classes
     integer(c_int64_t), allocatable, target :: all_of(:)
+    n = 0
+    status = c_dataset_classes(c_loc(classes), self%handle, int(int_or(target, 1), c_int64_t) - 1)
+    if (status == kmc_ok) then
+      if (.not. same_shape("n", shape(n, int64), [classes], stat, errmsg)) return
+    end if
     allocate(all_of(size(n)))
     all_of = 0
     status = c_dataset_counts(c_loc(all_of), size(n, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1)
@@ -3257,7 +3292,13 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
+    integer(c_int64_t), target :: classes
     integer(c_int64_t), allocatable, target :: all_of(:)
+    n = 0
+    status = c_dataset_classes(c_loc(classes), self%handle, int(int_or(target, 1), c_int64_t) - 1)
+    if (status == kmc_ok) then
+      if (.not. same_shape("n", shape(n, int64), [classes], stat, errmsg)) return
+    end if
     allocate(all_of(size(n)))
     all_of = 0
     status = c_dataset_counts(c_loc(all_of), size(n, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1)
@@ -3554,7 +3595,7 @@ contains
     call finish(status, stat, errmsg)
   end subroutine
 
-  !! A view of this set that draws all classes equally often.
+  !! A view of this set, for training, that draws all classes equally often.
   subroutine dataset_balanced(self, view, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     class(kmc_dataset), intent(inout) :: view
@@ -3568,8 +3609,8 @@ contains
     call finish(status, stat, errmsg)
   end subroutine
 
-  !! A view of this set that changes samples at random: flips with these probabilities, quarter turns, shifts by
-  !! pixels, zooms, rotations by degrees, brightness, gain, contrast, noise; what is not given is not done.
+  !! A view of this set, for training, that changes samples at random: flips with these probabilities, quarter turns,
+  !! shifts by pixels, zooms, rotations by degrees, brightness, gain, contrast, noise; what is not given is not done.
   !! `with_target`: the values of the target move along.
   subroutine dataset_augmented(self, view, flip_h, flip_v, flip_d, quarter_turns, shift, zoom_low, zoom_high, rotation, &
     brightness_low, brightness_high, gain_low, gain_high, contrast_low, contrast_high, noise, border, with_target, stat, errmsg)
@@ -4421,7 +4462,7 @@ contains
     integer(c_int64_t), target :: n
     character(len=:), allocatable, target :: store, second
     n = 0
-    status = c_model_restore_some(c_loc(n), self%handle, hold(store, path), hold(second, prefix))
+    status = c_model_restore_some(c_loc(n), self%handle, hold(store, path), hold(second, text_or(prefix, "")))
     if (present(arrays)) arrays = int(n)
     call finish(status, stat, errmsg)
   end subroutine
@@ -4545,29 +4586,35 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t), allocatable, target :: from_zero(:)
     real(c_double), target :: answer
+    integer(c_int32_t) :: status
     answer = 0
-    loss = 0
-    if (.not. model_knows(self, labels, n, stat, errmsg)) return
     allocate (from_zero, source=labels - 1)
-    call finish(c_model_loss_classes(c_loc(answer), self%handle, c_loc(from_zero), n), stat, errmsg)
+    status = c_model_loss_classes(c_loc(answer), self%handle, c_loc(from_zero), n)
     loss = answer
+    call finish_labels(self, status, labels, n, stat, errmsg)
   end subroutine
 
-  ! Are these classes of the first output? A model without a handle is left to the call that follows.
-  logical function model_knows(self, labels, n, stat, errmsg) result(ok)
+  ! Classes count from 1 here: says so where the library refused classes that count from 0.
+  subroutine finish_labels(self, status, labels, n, stat, errmsg)
     class(kmc_model), intent(in) :: self
+    integer(c_int32_t), intent(in) :: status
     integer(int64), intent(in) :: n
     integer, intent(in) :: labels(n)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int64_t), target :: e(4)
     integer(int64) :: wrong
-    ok = .true.
-    if (c_model_output_extent(c_loc(e), self%handle, 0_c_int64_t) /= kmc_ok) return
-    wrong = outside(labels, n, int(max(e(4), 2_c_int64_t)))
-    ok = wrong == 0
-    if (.not. ok) call fail(kmc_err_value, label_sentence(labels(wrong), wrong, int(max(e(4), 2_c_int64_t))), stat, errmsg)
-  end function
+    if (status == kmc_err_value .or. status == kmc_err_shape) then
+      e(4) = huge(1)
+      if (any(labels > 0)) call ignore(c_model_output_extent(c_loc(e), self%handle, 0_c_int64_t))
+      wrong = outside(labels, n, int(max(e(4), 2_c_int64_t)))
+      if (wrong > 0) then
+        call fail(kmc_err_value, label_sentence(labels(wrong), wrong, int(max(e(4), 2_c_int64_t))), stat, errmsg)
+        return
+      end if
+    end if
+    call finish(status, stat, errmsg)
+  end subroutine
 
   subroutine model_back(self, a, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
@@ -4600,31 +4647,6 @@ contains
     end if
   end subroutine
 
-  subroutine model_take_node(self, a, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    type(array_t), intent(in) :: a
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (a%bytes == 4) then
-      call finish(c_model_node_f32(a%at, values_in(a), self%handle, int(node, c_int32_t)), stat, errmsg)
-    else
-      call finish(c_model_node_f64(a%at, values_in(a), self%handle, int(node, c_int32_t)), stat, errmsg)
-    end if
-  end subroutine
-
-  subroutine model_take_node_gradient(self, a, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    type(array_t), intent(in) :: a
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (a%bytes == 4) then
-      call finish(c_model_node_gradient_f32(a%at, values_in(a), self%handle, int(node, c_int32_t)), stat, errmsg)
-    else
-      call finish(c_model_node_gradient_f64(a%at, values_in(a), self%handle, int(node, c_int32_t)), stat, errmsg)
-    end if
-  end subroutine
 
   !! A forward pass in a mode (absent: kmc_mode_infer) over x(features, n), x(c, w, n), x(c, w, h, n), x(c, w, h, d,
   !! n); real64 for models of precision kmc_fp64.
@@ -4728,7 +4750,7 @@ contains
       stat, errmsg)
   end subroutine
 
-  !! The shape (c, w, h, d) of an output (absent: the first) for one sample.
+  !! The shape (c, w, h, d) of an output (absent: the first) for one sample, after a forward pass.
   function model_output_shape(self, output, stat, errmsg) result(answer)
     class(kmc_model), intent(in) :: self
     integer, intent(in), optional :: output
@@ -5252,7 +5274,6 @@ contains
     answer = 0
     if (present(loss)) loss = 0
     if (.not. fits('x', a, self%input_shape, -1_int64, stat, errmsg)) return
-    if (.not. model_knows(self, labels, n, stat, errmsg)) return
     if (n <= size(few)) then                    ! nothing is allocated in a step of a few samples
       few(1:n) = labels - 1
       from_zero = c_loc(few)
@@ -5263,7 +5284,7 @@ contains
     c = optimizer_of(optimizer)
     status = c_model_train_batch_classes(c_loc(answer), self%handle, a%at, values_in(a), from_zero, n, c_loc(c))
     if (present(loss)) loss = answer
-    call finish(status, stat, errmsg)
+    call finish_labels(self, status, labels, n, stat, errmsg)
   end subroutine
 
   subroutine model_train_values(self, a, t, optimizer, loss, stat, errmsg)
@@ -5457,185 +5478,95 @@ contains
   end subroutine
 
   !! Copies what a kept node computed in the last forward pass.
-  subroutine model_get_node_f32_1(self, y, node, stat, errmsg)
+  subroutine model_get_node_f32_1(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 4, shape(y, int64)), node, stat, errmsg)
+    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
-  subroutine model_get_node_f32_2(self, y, node, stat, errmsg)
+  subroutine model_get_node_f32_2(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 4, shape(y, int64)), node, stat, errmsg)
+    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
-  subroutine model_get_node_f32_3(self, y, node, stat, errmsg)
+  subroutine model_get_node_f32_3(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 4, shape(y, int64)), node, stat, errmsg)
+    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
-  subroutine model_get_node_f32_4(self, y, node, stat, errmsg)
+  subroutine model_get_node_f32_4(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 4, shape(y, int64)), node, stat, errmsg)
+    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
-  subroutine model_get_node_f32_5(self, y, node, stat, errmsg)
+  subroutine model_get_node_f32_5(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :, :, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 4, shape(y, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_f64_1(self, y, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: y(:)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 8, shape(y, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_f64_2(self, y, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: y(:, :)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 8, shape(y, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_f64_3(self, y, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: y(:, :, :)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 8, shape(y, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_f64_4(self, y, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: y(:, :, :, :)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 8, shape(y, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_f64_5(self, y, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: y(:, :, :, :, :)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node(self, seen(c_loc(y), 8, shape(y, int64)), node, stat, errmsg)
+    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
   !! Copies the gradient of a kept node of the last backward pass.
-  subroutine model_get_node_gradient_f32_1(self, dy, node, stat, errmsg)
+  subroutine model_get_node_gradient_f32_1(self, node, dy, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dy(:)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 4, shape(dy, int64)), node, stat, errmsg)
+    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
-  subroutine model_get_node_gradient_f32_2(self, dy, node, stat, errmsg)
+  subroutine model_get_node_gradient_f32_2(self, node, dy, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dy(:, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 4, shape(dy, int64)), node, stat, errmsg)
+    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
-  subroutine model_get_node_gradient_f32_3(self, dy, node, stat, errmsg)
+  subroutine model_get_node_gradient_f32_3(self, node, dy, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dy(:, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 4, shape(dy, int64)), node, stat, errmsg)
+    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
-  subroutine model_get_node_gradient_f32_4(self, dy, node, stat, errmsg)
+  subroutine model_get_node_gradient_f32_4(self, node, dy, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dy(:, :, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 4, shape(dy, int64)), node, stat, errmsg)
+    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
-  subroutine model_get_node_gradient_f32_5(self, dy, node, stat, errmsg)
+  subroutine model_get_node_gradient_f32_5(self, node, dy, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dy(:, :, :, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 4, shape(dy, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_gradient_f64_1(self, dy, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: dy(:)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 8, shape(dy, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_gradient_f64_2(self, dy, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: dy(:, :)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 8, shape(dy, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_gradient_f64_3(self, dy, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: dy(:, :, :)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 8, shape(dy, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_gradient_f64_4(self, dy, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: dy(:, :, :, :)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 8, shape(dy, int64)), node, stat, errmsg)
-  end subroutine
-
-  subroutine model_get_node_gradient_f64_5(self, dy, node, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    real(real64), intent(out), contiguous, target :: dy(:, :, :, :, :)
-    integer, intent(in) :: node
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call model_take_node_gradient(self, seen(c_loc(dy), 8, shape(dy, int64)), node, stat, errmsg)
+    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
   !! No longer updates the weights of a node.
@@ -6041,21 +5972,17 @@ contains
       c_int64_t)), stat, errmsg)
   end subroutine
 
-  ! Checks the shape of predictions against the first output.
+  ! Checks the shape of predictions against the first output; before the first forward pass that is left to the library,
+  ! which counts values.
   logical function predicts(self, a, stat, errmsg) result(ok)
     class(kmc_model), intent(in) :: self
     type(array_t), intent(in) :: a
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int64_t), target :: e(4)
-    integer(c_int32_t) :: status
-    ok = .false.
-    status = c_model_output_extent(c_loc(e), self%handle, 0_c_int64_t)
-    if (status /= kmc_ok) then
-      call finish(status, stat, errmsg)
-    else
-      ok = fits('y', a, e(4:1:-1), -1_int64, stat, errmsg)
-    end if
+    ok = .true.
+    if (c_model_output_extent(c_loc(e), self%handle, 0_c_int64_t) == kmc_ok) &
+        ok = fits('y', a, e(4:1:-1), -1_int64, stat, errmsg)
   end function
 
   !! The likeliest class (from 1; the first of equals) of every sample, classes(n), or of every position, classes(w,
@@ -6154,8 +6081,8 @@ contains
       at_q = c_loc(q)
       at_quantiles = c_loc(quantiles)
     end if
-    call finish(c_model_predict_monte_carlo(c_loc(mean), at_deviation, at_quantiles, self%handle, data%handle, size(mean, &
-      kind=c_int64_t), at_q, n_q, int(draws, c_int64_t), int(int_or(batch, 0), c_int64_t)), stat, errmsg)
+    call finish(c_model_predict_monte_carlo(c_loc(mean), at_deviation, at_quantiles, size(mean, kind=c_int64_t), self%handle, &
+      data%handle, at_q, n_q, int(draws, c_int64_t), int(int_or(batch, 0), c_int64_t)), stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -6317,9 +6244,9 @@ contains
     call finish(status, stat, errmsg)
   end subroutine
 
-  !! Trains for so many epochs; `verbose`: 1 lines on standard output, 2 a progress bar; `on_epoch` and `on_batch` are
-  !! called with the progress and may stop the run; `log` is called with every line; `csv`, `json_lines` and `plots`
-  !! are files.
+  !! Trains until so many epochs are done in all; `verbose`: 1 lines on standard output, 2 a progress bar; `on_epoch`
+  !! and `on_batch` are called with the progress and may stop the run; `log` is called with every line; `csv`,
+  !! `json_lines` and `plots` are files.
   subroutine trainer_fit(self, epochs, report, verbose, on_epoch, on_batch, log, csv, json_lines, plots, stat, errmsg)
     class(kmc_trainer), intent(inout) :: self
     integer, intent(in) :: epochs
@@ -6339,6 +6266,11 @@ contains
     r%size = int(c_sizeof(r), c_int32_t)
     r%valid%size = int(c_sizeof(r%valid), c_int32_t)
     c%verbose = int_or(verbose, 0)
+    if (c%verbose == 1) then                      ! written here, in order with what the program writes
+      c%verbose = 0
+      hooks%aloud = 1
+      c%log = c_funloc(call_log)
+    end if
     c%user = c_loc(hooks)
     if (present(on_epoch)) then
       hooks%on_epoch = c_funloc(on_epoch)
@@ -6556,21 +6488,22 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable :: answer
     integer(c_int64_t), allocatable, target :: counts(:, :)
-    type(c_ptr) :: text, at_names
+    type(c_ptr) :: text
+    integer :: i
     type(text_t), allocatable, target :: store(:)
     type(c_ptr), allocatable, target :: at(:)
     integer(c_int32_t) :: status
     answer = ""
     if (.not. is_square(shape(confusion), stat, errmsg)) return
     allocate(counts, source=transpose(int(confusion, c_int64_t)))
-    at_names = c_null_ptr
     if (present(names)) then
       if (.not. same_shape("names", shape(names, int64), [size(confusion, 1, int64)], stat, errmsg)) return
       call hold_all(store, at, names)
-      at_names = c_loc(at)
+    else
+      call hold_all(store, at, [(numbered(i), i = 1, size(confusion, 1))])
     end if
     text = c_null_ptr
-    status = c_confusion_text(text, c_loc(counts), size(counts, 1, c_int64_t), at_names)
+    status = c_confusion_text(text, c_loc(counts), size(counts, 1, c_int64_t), c_loc(at))
     call take_text(status, text, answer, stat, errmsg)
   end function
 
@@ -6581,21 +6514,22 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable :: answer
     integer(c_int64_t), allocatable, target :: counts(:, :)
-    type(c_ptr) :: text, at_names
+    type(c_ptr) :: text
+    integer :: i
     type(text_t), allocatable, target :: store(:)
     type(c_ptr), allocatable, target :: at(:)
     integer(c_int32_t) :: status
     answer = ""
     if (.not. is_square(shape(confusion), stat, errmsg)) return
     allocate(counts, source=transpose(int(confusion, c_int64_t)))
-    at_names = c_null_ptr
     if (present(names)) then
       if (.not. same_shape("names", shape(names, int64), [size(confusion, 1, int64)], stat, errmsg)) return
       call hold_all(store, at, names)
-      at_names = c_loc(at)
+    else
+      call hold_all(store, at, [(numbered(i), i = 1, size(confusion, 1))])
     end if
     text = c_null_ptr
-    status = c_confusion_text(text, c_loc(counts), size(counts, 1, c_int64_t), at_names)
+    status = c_confusion_text(text, c_loc(counts), size(counts, 1, c_int64_t), c_loc(at))
     call take_text(status, text, answer, stat, errmsg)
   end function
 
@@ -6735,35 +6669,24 @@ contains
       c_int64_t)), stat, errmsg)
   end function
 
-  !! How far predictions are from the truth; with `redshift`, differences are divided by 1 + truth.
-  subroutine kmc_residuals_of(predicted, truth, residuals, redshift, stat, errmsg)
+  !! How far predictions are from the truth; with `redshift`, differences are divided by 1 + truth; `outliers` is the
+  !! share beyond `limit`.
+  subroutine kmc_residuals_of(predicted, truth, residuals, redshift, limit, stat, errmsg)
     real(real64), intent(in), contiguous, target :: predicted(:), truth(:)
     type(kmc_residuals), intent(out) :: residuals
     logical, intent(in), optional :: redshift
+    real(real64), intent(in), optional :: limit
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_residuals_t), target :: c
     if (.not. same_shape("truth", shape(truth, int64), shape(predicted, int64), stat, errmsg)) return
     c%size = int(c_sizeof(c), c_int32_t)
-    status = c_residuals_of(c_loc(c), c_loc(predicted), c_loc(truth), size(truth, kind=c_int64_t), flag(redshift, .false.))
-    if (status == kmc_ok) residuals = kmc_residuals(c%bias, c%mse, c%rmse, c%mae, c%mad, c%normalised_mad, c%r2)
+    status = c_residuals_of(c_loc(c), c_loc(predicted), c_loc(truth), size(truth, kind=c_int64_t), flag(redshift, .false.), &
+      real_or(limit, huge(1.0_real64)))
+    if (status == kmc_ok) residuals = kmc_residuals(c%bias, c%mse, c%rmse, c%mae, c%mad, c%normalised_mad, c%r2, c%outliers)
     call finish(status, stat, errmsg)
   end subroutine
-
-  !! The fraction of predictions further than `limit` from the truth.
-  function kmc_outliers(predicted, truth, limit, redshift, stat, errmsg) result(answer)
-    real(real64), intent(in), contiguous, target :: predicted(:), truth(:)
-    real(real64), intent(in) :: limit
-    logical, intent(in), optional :: redshift
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    real(real64), target :: answer
-    answer = 0
-    if (.not. same_shape("truth", shape(truth, int64), shape(predicted, int64), stat, errmsg)) return
-    call finish(c_outliers(c_loc(answer), c_loc(predicted), c_loc(truth), size(truth, kind=c_int64_t), flag(redshift, &
-      .false.), limit), stat, errmsg)
-  end function
 
   !! Expected calibration error in so many bins, and Brier score, of probabilities(classes, n).
   subroutine kmc_calibration(probabilities, truth, bins, error, brier, stat, errmsg)
@@ -8374,6 +8297,8 @@ contains
     type(hooks_t), pointer :: hooks
     procedure(kmc_log_hook), pointer :: hook
     call c_f_pointer(user, hooks)
+    if (hooks%aloud == 1) write (output_unit, '(a)') text_of(line)
+    if (.not. c_associated(hooks%log)) return
     call c_f_procpointer(hooks%log, hook)
     call hook(text_of(line))
   end subroutine
@@ -8440,9 +8365,7 @@ contains
     if (present(stat)) then
       stat = status
     else
-      flush (output_unit)
       write (error_unit, '(4a)') 'kamacite: ', text_of(c_status_name(status)), ': ', sentence
-      flush (error_unit)
       error stop 1
     end if
   end subroutine
@@ -8539,7 +8462,7 @@ contains
 
   ! The shape of an array for samples (c, w, h, d): "(3, 48, 48, n)".
   pure function wanted_shape(e, samples) result(text)
-    integer(int64), intent(in) :: e(4)
+    integer(int64), intent(in) :: e(:)
     logical, intent(in) :: samples
     character(len=:), allocatable :: text
     integer :: last
@@ -8575,6 +8498,14 @@ contains
     real(real64), intent(in) :: otherwise
     real_or = otherwise
     if (present(value)) real_or = value
+  end function
+
+  pure function text_or(value, otherwise)
+    character(len=*), intent(in), optional :: value
+    character(len=*), intent(in) :: otherwise
+    character(len=:), allocatable :: text_or
+    text_or = otherwise
+    if (present(value)) text_or = value
   end function
 
   ! A truth value as C has it, or its opposite.
@@ -8630,7 +8561,7 @@ contains
   logical function fits(name, a, e, n, stat, errmsg) result(ok)
     character(len=*), intent(in) :: name
     type(array_t), intent(in) :: a
-    integer(int64), intent(in) :: e(4), n
+    integer(int64), intent(in) :: e(:), n
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     integer(int64) :: given(4)
@@ -8660,6 +8591,12 @@ contains
     character(len=20) :: digits
     write (digits, '(i0)') n
     text = trim(digits)
+  end function
+
+  ! A number as the name of a class.
+  pure character(len=11) function numbered(i)
+    integer, intent(in) :: i
+    write (numbered, '(i0)') i
   end function
 
   logical function same_shape(name, given, wanted, stat, errmsg) result(ok)
@@ -8854,8 +8791,7 @@ contains
     c%early_patience = o%early_patience
     c%early_min_delta = o%early_min_delta
     c%early_warm_up = o%early_warm_up
-    c%early_accuracy = flag(o%early_accuracy, .false.)
-    c%plateau = flag(o%plateau, .false.)
+    c%watch_accuracy = flag(o%watch_accuracy, .false.)
     c%plateau_factor = o%plateau_factor
     c%plateau_patience = o%plateau_patience
     c%plateau_threshold = o%plateau_threshold
