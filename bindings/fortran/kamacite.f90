@@ -277,6 +277,48 @@ module kamacite
   ! Private: the structures of kamacite.h, and what stays alive during a call
   ! ----------------------------------------------------------------------------------------------------
 
+  type, bind(C) :: c_window_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: reserved = 0
+    integer(c_int64_t) :: d = 0
+    integer(c_int64_t) :: h = 0
+    integer(c_int64_t) :: w = 0
+    integer(c_int64_t) :: c = 0
+    integer(c_int64_t) :: filters = 0
+    integer(c_int64_t) :: kernel(3) = 0
+    integer(c_int64_t) :: stride(3) = 0
+    integer(c_int64_t) :: before(3) = 0
+    integer(c_int64_t) :: after(3) = 0
+    integer(c_int64_t) :: dilation(3) = 0
+    integer(c_int64_t) :: groups = 0
+  end type
+
+  type, bind(C) :: c_gradcheck_result_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: reserved = 0
+    integer(c_int64_t) :: worst = 0
+    real(c_double) :: deviation = 0
+    real(c_double) :: analytic = 0
+    real(c_double) :: numeric = 0
+  end type
+
+  type, bind(C) :: c_kmeans_result_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: converged = 0
+    integer(c_int64_t) :: iterations = 0
+    integer(c_int64_t) :: empty = 0
+    real(c_double) :: mean_squared_distance = 0
+  end type
+
+  type, bind(C) :: c_kmeans_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: start = 0
+    integer(c_int64_t) :: restarts = 0
+    integer(c_int64_t) :: max_iterations = 0
+    real(c_double) :: tolerance = 0
+    integer(c_int64_t) :: seed = 0
+  end type
+
   type, bind(C) :: c_augment_options_t
     integer(c_int32_t) :: size = 0
     integer(c_int32_t) :: quarter_turns = 0
@@ -528,39 +570,6 @@ module kamacite
     type(c_ptr) :: csv = c_null_ptr
     type(c_ptr) :: json_lines = c_null_ptr
     type(c_ptr) :: plots = c_null_ptr
-  end type
-
-  type, bind(C) :: c_window_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: reserved = 0
-    integer(c_int64_t) :: d = 0, h = 0, w = 0, c = 0
-    integer(c_int64_t) :: filters = 0
-    integer(c_int64_t) :: kernel(3) = 0, stride(3) = 0, before(3) = 0, after(3) = 0, dilation(3) = 0
-    integer(c_int64_t) :: groups = 0
-  end type
-
-  type, bind(C) :: c_kmeans_options_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: start = 0
-    integer(c_int64_t) :: restarts = 0
-    integer(c_int64_t) :: max_iterations = 0
-    real(c_double) :: tolerance = 0
-    integer(c_int64_t) :: seed = 0
-  end type
-
-  type, bind(C) :: c_kmeans_result_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: converged = 0
-    integer(c_int64_t) :: iterations = 0
-    integer(c_int64_t) :: empty = 0
-    real(c_double) :: mean_squared_distance = 0
-  end type
-
-  type, bind(C) :: c_gradcheck_result_t
-    integer(c_int32_t) :: size = 0
-    integer(c_int32_t) :: reserved = 0
-    integer(c_int64_t) :: worst = 0
-    real(c_double) :: deviation = 0, analytic = 0, numeric = 0
   end type
 
   ! An array as the boundary sees it: address, bytes per value, shape.
@@ -878,6 +887,272 @@ module kamacite
   end type
 
   interface
+    function c_activation_forward_f32(y, x, n, kind, a, b, channels) bind(C, name="kmc_activation_forward_f32") result(status)
+      import
+      type(c_ptr), value :: y, x
+      integer(c_int64_t), value :: n, channels
+      integer(c_int32_t), value :: kind
+      real(c_double), value :: a, b
+      integer(c_int32_t) :: status
+    end function
+    function c_activation_forward_f64(y, x, n, kind, a, b, channels) bind(C, name="kmc_activation_forward_f64") result(status)
+      import
+      type(c_ptr), value :: y, x
+      integer(c_int64_t), value :: n, channels
+      integer(c_int32_t), value :: kind
+      real(c_double), value :: a, b
+      integer(c_int32_t) :: status
+    end function
+    function c_activation_backward_f32(dx, dy, x, y, n, kind, a, b, channels) &
+        bind(C, name="kmc_activation_backward_f32") result(status)
+      import
+      type(c_ptr), value :: dx, dy, x, y
+      integer(c_int64_t), value :: n, channels
+      integer(c_int32_t), value :: kind
+      real(c_double), value :: a, b
+      integer(c_int32_t) :: status
+    end function
+    function c_activation_backward_f64(dx, dy, x, y, n, kind, a, b, channels) &
+        bind(C, name="kmc_activation_backward_f64") result(status)
+      import
+      type(c_ptr), value :: dx, dy, x, y
+      integer(c_int64_t), value :: n, channels
+      integer(c_int32_t), value :: kind
+      real(c_double), value :: a, b
+      integer(c_int32_t) :: status
+    end function
+    function c_sgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) &
+        bind(C, name="kmc_sgemm") result(status)
+      import
+      integer(c_int32_t), value :: order, trans_a, trans_b
+      integer(c_int64_t), value :: m, n, k, lda, ldb, ldc
+      real(c_float), value :: alpha, beta
+      type(c_ptr), value :: a, b, c
+      integer(c_int32_t) :: status
+    end function
+    function c_dgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) &
+        bind(C, name="kmc_dgemm") result(status)
+      import
+      integer(c_int32_t), value :: order, trans_a, trans_b
+      integer(c_int64_t), value :: m, n, k, lda, ldb, ldc
+      real(c_double), value :: alpha, beta
+      type(c_ptr), value :: a, b, c
+      integer(c_int32_t) :: status
+    end function
+    function c_im2col_f32(columns, columns_len, x, x_len, window) bind(C, name="kmc_im2col_f32") result(status)
+      import
+      type(c_ptr), value :: columns, x, window
+      integer(c_int64_t), value :: columns_len, x_len
+      integer(c_int32_t) :: status
+    end function
+    function c_im2col_f64(columns, columns_len, x, x_len, window) bind(C, name="kmc_im2col_f64") result(status)
+      import
+      type(c_ptr), value :: columns, x, window
+      integer(c_int64_t), value :: columns_len, x_len
+      integer(c_int32_t) :: status
+    end function
+    function c_col2im_f32(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f32") result(status)
+      import
+      type(c_ptr), value :: x, columns, window
+      integer(c_int64_t), value :: x_len, columns_len
+      integer(c_int32_t) :: status
+    end function
+    function c_col2im_f64(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f64") result(status)
+      import
+      type(c_ptr), value :: x, columns, window
+      integer(c_int64_t), value :: x_len, columns_len
+      integer(c_int32_t) :: status
+    end function
+    function c_conv_forward_f32(y, y_len, x, x_len, w, w_len, bias, window, rows) &
+        bind(C, name="kmc_conv_forward_f32") result(status)
+      import
+      type(c_ptr), value :: y, x, w, bias, window
+      integer(c_int64_t), value :: y_len, x_len, w_len, rows
+      integer(c_int32_t) :: status
+    end function
+    function c_conv_forward_f64(y, y_len, x, x_len, w, w_len, bias, window, rows) &
+        bind(C, name="kmc_conv_forward_f64") result(status)
+      import
+      type(c_ptr), value :: y, x, w, bias, window
+      integer(c_int64_t), value :: y_len, x_len, w_len, rows
+      integer(c_int32_t) :: status
+    end function
+    function c_conv_input_gradient_f32(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
+        bind(C, name="kmc_conv_input_gradient_f32") result(status)
+      import
+      type(c_ptr), value :: dx, dy, w, window
+      integer(c_int64_t), value :: dx_len, dy_len, w_len, rows
+      integer(c_int32_t) :: status
+    end function
+    function c_conv_input_gradient_f64(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
+        bind(C, name="kmc_conv_input_gradient_f64") result(status)
+      import
+      type(c_ptr), value :: dx, dy, w, window
+      integer(c_int64_t), value :: dx_len, dy_len, w_len, rows
+      integer(c_int32_t) :: status
+    end function
+    function c_conv_weight_gradient_f32(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
+        bind(C, name="kmc_conv_weight_gradient_f32") result(status)
+      import
+      type(c_ptr), value :: dw, db, x, dy, window
+      integer(c_int64_t), value :: dw_len, x_len, dy_len, rows
+      integer(c_int32_t) :: status
+    end function
+    function c_conv_weight_gradient_f64(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
+        bind(C, name="kmc_conv_weight_gradient_f64") result(status)
+      import
+      type(c_ptr), value :: dw, db, x, dy, window
+      integer(c_int64_t), value :: dw_len, x_len, dy_len, rows
+      integer(c_int32_t) :: status
+    end function
+    function c_gradcheck(out, loss, user, w, gradient, n, step) bind(C, name="kmc_gradcheck") result(status)
+      import
+      type(c_ptr), value :: out, user, w, gradient
+      type(c_funptr), value :: loss
+      integer(c_int64_t), value :: n
+      real(c_double), value :: step
+      integer(c_int32_t) :: status
+    end function
+    function c_kmeans_f32(out, centres, assignment, x, n, dims, k, options) bind(C, name="kmc_kmeans_f32") result(status)
+      import
+      type(c_ptr), value :: out, centres, assignment, x, options
+      integer(c_int64_t), value :: n, dims, k
+      integer(c_int32_t) :: status
+    end function
+    function c_kmeans_f64(out, centres, assignment, x, n, dims, k, options) bind(C, name="kmc_kmeans_f64") result(status)
+      import
+      type(c_ptr), value :: out, centres, assignment, x, options
+      integer(c_int64_t), value :: n, dims, k
+      integer(c_int32_t) :: status
+    end function
+    function c_centres_write(path, centres, k, dims) bind(C, name="kmc_centres_write") result(status)
+      import
+      type(c_ptr), value :: path, centres
+      integer(c_int64_t), value :: k, dims
+      integer(c_int32_t) :: status
+    end function
+    function c_softmax_cross_entropy_f32(loss, dlogits, logits, labels, rows, classes) &
+        bind(C, name="kmc_softmax_cross_entropy_f32") result(status)
+      import
+      type(c_ptr), value :: loss, dlogits, logits, labels
+      integer(c_int64_t), value :: rows, classes
+      integer(c_int32_t) :: status
+    end function
+    function c_softmax_cross_entropy_f64(loss, dlogits, logits, labels, rows, classes) &
+        bind(C, name="kmc_softmax_cross_entropy_f64") result(status)
+      import
+      type(c_ptr), value :: loss, dlogits, logits, labels
+      integer(c_int64_t), value :: rows, classes
+      integer(c_int32_t) :: status
+    end function
+    function c_mse_f32(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f32") result(status)
+      import
+      type(c_ptr), value :: loss, dy, y, t
+      integer(c_int64_t), value :: rows, len
+      integer(c_int32_t), value :: half
+      integer(c_int32_t) :: status
+    end function
+    function c_mse_f64(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f64") result(status)
+      import
+      type(c_ptr), value :: loss, dy, y, t
+      integer(c_int64_t), value :: rows, len
+      integer(c_int32_t), value :: half
+      integer(c_int32_t) :: status
+    end function
+    function c_argmax_f32(out, y, rows, classes) bind(C, name="kmc_argmax_f32") result(status)
+      import
+      type(c_ptr), value :: out, y
+      integer(c_int64_t), value :: rows, classes
+      integer(c_int32_t) :: status
+    end function
+    function c_argmax_f64(out, y, rows, classes) bind(C, name="kmc_argmax_f64") result(status)
+      import
+      type(c_ptr), value :: out, y
+      integer(c_int64_t), value :: rows, classes
+      integer(c_int32_t) :: status
+    end function
+    function c_plot_clusters(path, x, n, dims, assignment, centres, k) bind(C, name="kmc_plot_clusters") result(status)
+      import
+      type(c_ptr), value :: path, x, assignment, centres
+      integer(c_int64_t), value :: n, dims, k
+      integer(c_int32_t) :: status
+    end function
+    function c_plot_boundary(path, x, n, labels, classify, user) bind(C, name="kmc_plot_boundary") result(status)
+      import
+      type(c_ptr), value :: path, x, labels, user
+      integer(c_int64_t), value :: n
+      type(c_funptr), value :: classify
+      integer(c_int32_t) :: status
+    end function
+    function c_pool_forward_f32(y, y_len, x, x_len, kind, window, rows) bind(C, name="kmc_pool_forward_f32") result(status)
+      import
+      type(c_ptr), value :: y, x, window
+      integer(c_int64_t), value :: y_len, x_len, rows
+      integer(c_int32_t), value :: kind
+      integer(c_int32_t) :: status
+    end function
+    function c_pool_forward_f64(y, y_len, x, x_len, kind, window, rows) bind(C, name="kmc_pool_forward_f64") result(status)
+      import
+      type(c_ptr), value :: y, x, window
+      integer(c_int64_t), value :: y_len, x_len, rows
+      integer(c_int32_t), value :: kind
+      integer(c_int32_t) :: status
+    end function
+    function c_pool_backward_f32(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
+        bind(C, name="kmc_pool_backward_f32") result(status)
+      import
+      type(c_ptr), value :: dx, dy, x, window
+      integer(c_int64_t), value :: dx_len, dy_len, x_len, rows
+      integer(c_int32_t), value :: kind
+      integer(c_int32_t) :: status
+    end function
+    function c_pool_backward_f64(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
+        bind(C, name="kmc_pool_backward_f64") result(status)
+      import
+      type(c_ptr), value :: dx, dy, x, window
+      integer(c_int64_t), value :: dx_len, dy_len, x_len, rows
+      integer(c_int32_t), value :: kind
+      integer(c_int32_t) :: status
+    end function
+    function c_shuffle(order, n, seed) bind(C, name="kmc_shuffle") result(status)
+      import
+      type(c_ptr), value :: order
+      integer(c_int64_t), value :: n, seed
+      integer(c_int32_t) :: status
+    end function
+    function c_random_uniform_f32(x, n, low, high, seed) bind(C, name="kmc_random_uniform_f32") result(status)
+      import
+      type(c_ptr), value :: x
+      integer(c_int64_t), value :: n, seed
+      real(c_double), value :: low, high
+      integer(c_int32_t) :: status
+    end function
+    function c_random_uniform_f64(x, n, low, high, seed) bind(C, name="kmc_random_uniform_f64") result(status)
+      import
+      type(c_ptr), value :: x
+      integer(c_int64_t), value :: n, seed
+      real(c_double), value :: low, high
+      integer(c_int32_t) :: status
+    end function
+    function c_random_normal_f32(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f32") result(status)
+      import
+      type(c_ptr), value :: x
+      integer(c_int64_t), value :: n, seed
+      real(c_double), value :: mean, sigma
+      integer(c_int32_t) :: status
+    end function
+    function c_random_normal_f64(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f64") result(status)
+      import
+      type(c_ptr), value :: x
+      integer(c_int64_t), value :: n, seed
+      real(c_double), value :: mean, sigma
+      integer(c_int32_t) :: status
+    end function
+    function c_window_output(out_dhwc, window) bind(C, name="kmc_window_output") result(status)
+      import
+      type(c_ptr), value :: out_dhwc, window
+      integer(c_int32_t) :: status
+    end function
     function c_dataset_destroy(data) bind(C, name="kmc_dataset_destroy") result(status)
       import
       type(c_ptr), value :: data
@@ -1808,266 +2083,6 @@ module kamacite
       integer(c_int64_t), value :: epochs
       integer(c_int32_t) :: status
     end function
-    function c_sgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) &
-        bind(C, name="kmc_sgemm") result(status)
-      import
-      integer(c_int32_t), value :: order, trans_a, trans_b
-      integer(c_int64_t), value :: m, n, k, lda, ldb, ldc
-      real(c_float), value :: alpha, beta
-      type(c_ptr), value :: a, b, c
-      integer(c_int32_t) :: status
-    end function
-    function c_dgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) &
-        bind(C, name="kmc_dgemm") result(status)
-      import
-      integer(c_int32_t), value :: order, trans_a, trans_b
-      integer(c_int64_t), value :: m, n, k, lda, ldb, ldc
-      real(c_double), value :: alpha, beta
-      type(c_ptr), value :: a, b, c
-      integer(c_int32_t) :: status
-    end function
-    function c_window_output(out_dhwc, window) bind(C, name="kmc_window_output") result(status)
-      import
-      type(c_ptr), value :: out_dhwc, window
-      integer(c_int32_t) :: status
-    end function
-    function c_im2col_f32(columns, columns_len, x, x_len, window) bind(C, name="kmc_im2col_f32") result(status)
-      import
-      type(c_ptr), value :: columns, x, window
-      integer(c_int64_t), value :: columns_len, x_len
-      integer(c_int32_t) :: status
-    end function
-    function c_im2col_f64(columns, columns_len, x, x_len, window) bind(C, name="kmc_im2col_f64") result(status)
-      import
-      type(c_ptr), value :: columns, x, window
-      integer(c_int64_t), value :: columns_len, x_len
-      integer(c_int32_t) :: status
-    end function
-    function c_col2im_f32(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f32") result(status)
-      import
-      type(c_ptr), value :: x, columns, window
-      integer(c_int64_t), value :: x_len, columns_len
-      integer(c_int32_t) :: status
-    end function
-    function c_col2im_f64(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f64") result(status)
-      import
-      type(c_ptr), value :: x, columns, window
-      integer(c_int64_t), value :: x_len, columns_len
-      integer(c_int32_t) :: status
-    end function
-    function c_conv_forward_f32(y, y_len, x, x_len, w, w_len, bias, window, rows) &
-        bind(C, name="kmc_conv_forward_f32") result(status)
-      import
-      type(c_ptr), value :: y, x, w, bias, window
-      integer(c_int64_t), value :: y_len, x_len, w_len, rows
-      integer(c_int32_t) :: status
-    end function
-    function c_conv_forward_f64(y, y_len, x, x_len, w, w_len, bias, window, rows) &
-        bind(C, name="kmc_conv_forward_f64") result(status)
-      import
-      type(c_ptr), value :: y, x, w, bias, window
-      integer(c_int64_t), value :: y_len, x_len, w_len, rows
-      integer(c_int32_t) :: status
-    end function
-    function c_conv_input_gradient_f32(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
-        bind(C, name="kmc_conv_input_gradient_f32") result(status)
-      import
-      type(c_ptr), value :: dx, dy, w, window
-      integer(c_int64_t), value :: dx_len, dy_len, w_len, rows
-      integer(c_int32_t) :: status
-    end function
-    function c_conv_input_gradient_f64(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
-        bind(C, name="kmc_conv_input_gradient_f64") result(status)
-      import
-      type(c_ptr), value :: dx, dy, w, window
-      integer(c_int64_t), value :: dx_len, dy_len, w_len, rows
-      integer(c_int32_t) :: status
-    end function
-    function c_conv_weight_gradient_f32(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
-        bind(C, name="kmc_conv_weight_gradient_f32") result(status)
-      import
-      type(c_ptr), value :: dw, db, x, dy, window
-      integer(c_int64_t), value :: dw_len, x_len, dy_len, rows
-      integer(c_int32_t) :: status
-    end function
-    function c_conv_weight_gradient_f64(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
-        bind(C, name="kmc_conv_weight_gradient_f64") result(status)
-      import
-      type(c_ptr), value :: dw, db, x, dy, window
-      integer(c_int64_t), value :: dw_len, x_len, dy_len, rows
-      integer(c_int32_t) :: status
-    end function
-    function c_pool_forward_f32(y, y_len, x, x_len, kind, window, rows) bind(C, name="kmc_pool_forward_f32") result(status)
-      import
-      type(c_ptr), value :: y, x, window
-      integer(c_int64_t), value :: y_len, x_len, rows
-      integer(c_int32_t), value :: kind
-      integer(c_int32_t) :: status
-    end function
-    function c_pool_forward_f64(y, y_len, x, x_len, kind, window, rows) bind(C, name="kmc_pool_forward_f64") result(status)
-      import
-      type(c_ptr), value :: y, x, window
-      integer(c_int64_t), value :: y_len, x_len, rows
-      integer(c_int32_t), value :: kind
-      integer(c_int32_t) :: status
-    end function
-    function c_pool_backward_f32(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
-        bind(C, name="kmc_pool_backward_f32") result(status)
-      import
-      type(c_ptr), value :: dx, dy, x, window
-      integer(c_int64_t), value :: dx_len, dy_len, x_len, rows
-      integer(c_int32_t), value :: kind
-      integer(c_int32_t) :: status
-    end function
-    function c_pool_backward_f64(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
-        bind(C, name="kmc_pool_backward_f64") result(status)
-      import
-      type(c_ptr), value :: dx, dy, x, window
-      integer(c_int64_t), value :: dx_len, dy_len, x_len, rows
-      integer(c_int32_t), value :: kind
-      integer(c_int32_t) :: status
-    end function
-    function c_activation_forward_f32(y, x, n, kind, a, b, channels) bind(C, name="kmc_activation_forward_f32") result(status)
-      import
-      type(c_ptr), value :: y, x
-      integer(c_int64_t), value :: n, channels
-      integer(c_int32_t), value :: kind
-      real(c_double), value :: a, b
-      integer(c_int32_t) :: status
-    end function
-    function c_activation_forward_f64(y, x, n, kind, a, b, channels) bind(C, name="kmc_activation_forward_f64") result(status)
-      import
-      type(c_ptr), value :: y, x
-      integer(c_int64_t), value :: n, channels
-      integer(c_int32_t), value :: kind
-      real(c_double), value :: a, b
-      integer(c_int32_t) :: status
-    end function
-    function c_activation_backward_f32(dx, dy, x, y, n, kind, a, b, channels) &
-        bind(C, name="kmc_activation_backward_f32") result(status)
-      import
-      type(c_ptr), value :: dx, dy, x, y
-      integer(c_int64_t), value :: n, channels
-      integer(c_int32_t), value :: kind
-      real(c_double), value :: a, b
-      integer(c_int32_t) :: status
-    end function
-    function c_activation_backward_f64(dx, dy, x, y, n, kind, a, b, channels) &
-        bind(C, name="kmc_activation_backward_f64") result(status)
-      import
-      type(c_ptr), value :: dx, dy, x, y
-      integer(c_int64_t), value :: n, channels
-      integer(c_int32_t), value :: kind
-      real(c_double), value :: a, b
-      integer(c_int32_t) :: status
-    end function
-    function c_softmax_cross_entropy_f32(loss, dlogits, logits, labels, rows, classes) &
-        bind(C, name="kmc_softmax_cross_entropy_f32") result(status)
-      import
-      type(c_ptr), value :: loss, dlogits, logits, labels
-      integer(c_int64_t), value :: rows, classes
-      integer(c_int32_t) :: status
-    end function
-    function c_softmax_cross_entropy_f64(loss, dlogits, logits, labels, rows, classes) &
-        bind(C, name="kmc_softmax_cross_entropy_f64") result(status)
-      import
-      type(c_ptr), value :: loss, dlogits, logits, labels
-      integer(c_int64_t), value :: rows, classes
-      integer(c_int32_t) :: status
-    end function
-    function c_mse_f32(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f32") result(status)
-      import
-      type(c_ptr), value :: loss, dy, y, t
-      integer(c_int64_t), value :: rows, len
-      integer(c_int32_t), value :: half
-      integer(c_int32_t) :: status
-    end function
-    function c_mse_f64(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f64") result(status)
-      import
-      type(c_ptr), value :: loss, dy, y, t
-      integer(c_int64_t), value :: rows, len
-      integer(c_int32_t), value :: half
-      integer(c_int32_t) :: status
-    end function
-    function c_argmax_f32(out, y, rows, classes) bind(C, name="kmc_argmax_f32") result(status)
-      import
-      type(c_ptr), value :: out, y
-      integer(c_int64_t), value :: rows, classes
-      integer(c_int32_t) :: status
-    end function
-    function c_argmax_f64(out, y, rows, classes) bind(C, name="kmc_argmax_f64") result(status)
-      import
-      type(c_ptr), value :: out, y
-      integer(c_int64_t), value :: rows, classes
-      integer(c_int32_t) :: status
-    end function
-    function c_shuffle(order, n, seed) bind(C, name="kmc_shuffle") result(status)
-      import
-      type(c_ptr), value :: order
-      integer(c_int64_t), value :: n, seed
-      integer(c_int32_t) :: status
-    end function
-    function c_random_uniform_f32(x, n, low, high, seed) bind(C, name="kmc_random_uniform_f32") result(status)
-      import
-      type(c_ptr), value :: x
-      integer(c_int64_t), value :: n, seed
-      real(c_double), value :: low, high
-      integer(c_int32_t) :: status
-    end function
-    function c_random_uniform_f64(x, n, low, high, seed) bind(C, name="kmc_random_uniform_f64") result(status)
-      import
-      type(c_ptr), value :: x
-      integer(c_int64_t), value :: n, seed
-      real(c_double), value :: low, high
-      integer(c_int32_t) :: status
-    end function
-    function c_kmeans_f32(out, centres, assignment, x, n, dims, k, options) bind(C, name="kmc_kmeans_f32") result(status)
-      import
-      type(c_ptr), value :: out, centres, assignment, x, options
-      integer(c_int64_t), value :: n, dims, k
-      integer(c_int32_t) :: status
-    end function
-    function c_kmeans_f64(out, centres, assignment, x, n, dims, k, options) bind(C, name="kmc_kmeans_f64") result(status)
-      import
-      type(c_ptr), value :: out, centres, assignment, x, options
-      integer(c_int64_t), value :: n, dims, k
-      integer(c_int32_t) :: status
-    end function
-    function c_gradcheck(out, loss, user, w, gradient, n, step) bind(C, name="kmc_gradcheck") result(status)
-      import
-      type(c_ptr), value :: out, user, w, gradient
-      type(c_funptr), value :: loss
-      integer(c_int64_t), value :: n
-      real(c_double), value :: step
-      integer(c_int32_t) :: status
-    end function
-    function c_plot_clusters(path, x, n, dims, assignment, centres, k) bind(C, name="kmc_plot_clusters") result(status)
-      import
-      type(c_ptr), value :: path, x, assignment, centres
-      integer(c_int64_t), value :: n, dims, k
-      integer(c_int32_t) :: status
-    end function
-    function c_plot_boundary(path, x, n, labels, classify, user) bind(C, name="kmc_plot_boundary") result(status)
-      import
-      type(c_ptr), value :: path, x, labels, user
-      integer(c_int64_t), value :: n
-      type(c_funptr), value :: classify
-      integer(c_int32_t) :: status
-    end function
-    function c_random_normal_f32(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f32") result(status)
-      import
-      type(c_ptr), value :: x
-      integer(c_int64_t), value :: n, seed
-      real(c_double), value :: mean, sigma
-      integer(c_int32_t) :: status
-    end function
-    function c_random_normal_f64(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f64") result(status)
-      import
-      type(c_ptr), value :: x
-      integer(c_int64_t), value :: n, seed
-      real(c_double), value :: mean, sigma
-      integer(c_int32_t) :: status
-    end function
     function c_strlen(text) bind(C, name="strlen") result(n)
       import
       type(c_ptr), value :: text
@@ -2197,6 +2212,7 @@ module kamacite
   interface kmc_kmeans
     module procedure kmc_kmeans_f32, kmc_kmeans_f64
   end interface
+  public :: kmc_write_centres
   public :: kmc_gradcheck
   public :: kmc_plot_clusters
   public :: kmc_plot_boundary
@@ -8180,6 +8196,17 @@ contains
         r%mean_squared_distance)
     end if
     call finish(status, stat, errmsg)
+  end subroutine
+
+  !! Writes centres(dimensions, k) in the format of the course (kmeans_output_*.dat).
+  subroutine kmc_write_centres(path, centres, stat, errmsg)
+    character(len=*), intent(in) :: path
+    real(real32), intent(in), contiguous, target :: centres(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    character(len=:), allocatable, target :: store
+    call finish(c_centres_write(hold(store, path), c_loc(centres), size(centres, 2, c_int64_t), size(centres, 1, c_int64_t)), &
+      stat, errmsg)
   end subroutine
 
   !! Compares the gradient of a loss at w with finite differences of this step (absent: chosen).

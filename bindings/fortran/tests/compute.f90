@@ -325,7 +325,8 @@ contains
   subroutine clusters()
     real(real32) :: x(2, 6), centres(2, 2)
     real(real64) :: x8(2, 6), centres8(2, 2)
-    integer :: assignment(6), again(6)
+    real(real32) :: back(2, 2)
+    integer :: assignment(6), again(6), unit, dimensions, k
     type(kmc_kmeans_result) :: found, found8
     x = reshape([0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 10.0, 10.0, 11.0, 10.0, 10.0, 11.0], [2, 6])
     call kmc_kmeans(x, centres, assignment, found, seed=1_int64)
@@ -338,6 +339,12 @@ contains
         tolerance=1e-6_real64, seed=2_int64)
     call check(abs(found8%mean_squared_distance - found%mean_squared_distance) < 1e-5, 'the same in real64')
     call kmc_kmeans(x, centres)
+    call kmc_write_centres('fortran_centres.dat', centres)
+    open (newunit=unit, file='fortran_centres.dat', status='old')
+    read (unit, *) dimensions, k
+    read (unit, *) back
+    close (unit, status='delete')
+    call check(dimensions == 2 .and. k == 2 .and. all(abs(back - centres) < 1e-4), 'centres in a file of the course')
   end subroutine
 
   subroutine gradients()
