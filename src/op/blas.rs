@@ -100,16 +100,16 @@ pub fn span(order: Order, name: &str, (rows, columns): (usize, usize), ld: usize
         Order::RowMajor => (rows, columns, "row"),
         Order::ColumnMajor => (columns, rows, "column"),
     };
-    let place = format!("leading dimension of {name}");
+    let place = || format!("leading dimension of {name}");
     if ld < line.max(1) {
         let expected = format!("at least {}, a {what} of {rows} x {columns}", line.max(1));
-        return Err(Error::shape("gemm", place).expected(expected).got(ld));
+        return Err(Error::shape("gemm", place()).expected(expected).got(ld));
     }
     if lines == 0 || line == 0 {
         return Ok(0);
     }
     let span = (lines - 1).checked_mul(ld).and_then(|n| n.checked_add(line));
-    span.ok_or_else(|| Error::shape("gemm", place).expected("a matrix that fits in memory").got(ld))
+    span.ok_or_else(|| Error::shape("gemm", place()).expected("a matrix that fits in memory").got(ld))
 }
 
 thread_local! {

@@ -276,13 +276,13 @@
 // `kmc_loss`: -sum_j t_j ln y_j of probabilities y.
 #define KMC_LOSS_CROSS_ENTROPY 1
 
-// `kmc_loss`: sum_j (y_j - t_j)^2 for each sample.
+// `kmc_loss`: the mean over j of (y_j - t_j)^2.
 #define KMC_LOSS_MSE 2
 
-// `kmc_loss`: Half of that: the convention of the course.
+// `kmc_loss`: sum_j (y_j - t_j)^2 / 2, the convention of the course.
 #define KMC_LOSS_MSE_HALF 3
 
-// `kmc_loss`: sum_j |y_j - t_j|
+// `kmc_loss`: the mean over j of |y_j - t_j|.
 #define KMC_LOSS_MAE 4
 
 // `kmc_loss`: Quadratic up to `delta`, linear beyond.

@@ -136,11 +136,11 @@ pub type kmc_loss = i32;
 pub const KMC_LOSS_SOFTMAX_CROSS_ENTROPY: i32 = 0;
 /// `kmc_loss`: -sum_j t_j ln y_j of probabilities y.
 pub const KMC_LOSS_CROSS_ENTROPY: i32 = 1;
-/// `kmc_loss`: sum_j (y_j - t_j)^2 for each sample.
+/// `kmc_loss`: the mean over j of (y_j - t_j)^2.
 pub const KMC_LOSS_MSE: i32 = 2;
-/// `kmc_loss`: Half of that: the convention of the course.
+/// `kmc_loss`: sum_j (y_j - t_j)^2 / 2, the convention of the course.
 pub const KMC_LOSS_MSE_HALF: i32 = 3;
-/// `kmc_loss`: sum_j |y_j - t_j|
+/// `kmc_loss`: the mean over j of |y_j - t_j|.
 pub const KMC_LOSS_MAE: i32 = 4;
 /// `kmc_loss`: Quadratic up to `delta`, linear beyond.
 pub const KMC_LOSS_HUBER: i32 = 5;
