@@ -57,6 +57,7 @@ static inline void spectra_read(kmc_dataset **out, const char *folder)
         kmc_table_options all_inputs = KMC_TABLE_OPTIONS_INIT;
         all_inputs.label = KMC_NO_COLUMN;
         CHECK(kmc_dataset_read_table(out, path, &all_inputs));
+        CHECK(kmc_dataset_reshape(*out, 1, 1, PIXELS, 1)); /* columns of a table are channels, pixels lie side by side */
         CHECK(kmc_dataset_add_classes(*out, label, SPECTRA, CLASSES));
     } else {
         CHECK(kmc_dataset_make_spectra(out, label, SPECTRA, 1));
