@@ -234,7 +234,7 @@ static int64_t read_data(float *x[2], int32_t *label[2], const char *folder)
 
 int main(int argc, char **argv)
 {
-    options o = options_parse(argc, argv, (options){ .seed = 1, .seeds = 1, .epochs = 100 });
+    options o = options_parse(argc, argv, (options){ .seed = 1, .seeds = 1, .epochs = 200 });
     float *x[2];
     int32_t *label[2], predicted[TESTS];
     int64_t n = read_data(x, label, o.data), confusion[CLASSES * CLASSES];
