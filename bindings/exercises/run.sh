@@ -8,7 +8,7 @@
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 data=${KMC_EXERCISE_DATA:-$here/../../examples/data}
-build=$1 only=${2-} program=${3-}
+build=$(cd "$1" && pwd) only=${2-} program=${3-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
