@@ -406,6 +406,15 @@ module kamacite
     real(c_double) :: r2 = 0
   end type
 
+  type, bind(C) :: c_view_t
+    type(c_ptr) :: x = c_null_ptr
+    integer(c_int64_t) :: rows = 0
+    integer(c_int64_t) :: d = 0
+    integer(c_int64_t) :: h = 0
+    integer(c_int64_t) :: w = 0
+    integer(c_int64_t) :: c = 0
+  end type
+
   type, bind(C) :: c_target_t
     type(c_ptr) :: labels = c_null_ptr
     type(c_ptr) :: values = c_null_ptr
@@ -872,18 +881,26 @@ module kamacite
     procedure, public :: output_shape => window_output_shape
   end type
 
-  !! One input of a forward pass: points to the array that it was made of (see kmc_view_of).
-  type, bind(C), public :: kmc_view
+  !! One input of a forward pass; it points to the array that was set, which must be a target and outlive it.
+  type, public :: kmc_view
     private
-    type(c_ptr) :: x = c_null_ptr
-    integer(c_int64_t) :: rows = 0, d = 1, h = 1, w = 1, c = 1
+    type(c_view_t) :: c
+  contains
+    procedure, private :: view_set_f32_2, view_set_f32_3, view_set_f32_4, view_set_f32_5
+    generic, public :: set => view_set_f32_2, view_set_f32_3, view_set_f32_4, view_set_f32_5
   end type
 
-  !! The target of one loss: a copy of the classes or values that it was made of (see kmc_target_of).
+  !! The target of one loss: a copy of the classes or values that were set.
   type, public :: kmc_target
     private
     integer(c_int32_t), allocatable :: labels(:)
     real(c_float), allocatable :: values(:)
+  contains
+    procedure, private :: target_set_labels_1, target_set_labels_2, target_set_labels_3, target_set_labels_4
+    procedure, private :: target_set_values_1, target_set_values_2, target_set_values_3, target_set_values_4
+    procedure, private :: target_set_values_5
+    generic, public :: set => target_set_labels_1, target_set_labels_2, target_set_labels_3, target_set_labels_4, &
+      target_set_values_1, target_set_values_2, target_set_values_3, target_set_values_4, target_set_values_5
   end type
 
   interface
@@ -2097,16 +2114,6 @@ module kamacite
   public :: kmc_device_name
   public :: kmc_doctor
   public :: kmc_default_threads
-  public :: kmc_view_of
-  interface kmc_view_of
-    module procedure kmc_view_of_f32_2, kmc_view_of_f32_3, kmc_view_of_f32_4, kmc_view_of_f32_5
-  end interface
-  public :: kmc_target_of
-  interface kmc_target_of
-    module procedure kmc_target_of_labels_1, kmc_target_of_labels_2, kmc_target_of_labels_3, kmc_target_of_labels_4
-    module procedure kmc_target_of_values_1, kmc_target_of_values_2, kmc_target_of_values_3, kmc_target_of_values_4
-    module procedure kmc_target_of_values_5
-  end interface
   public :: kmc_confusion
   interface kmc_confusion
     module procedure kmc_confusion_i32, kmc_confusion_i64
@@ -4758,12 +4765,18 @@ contains
 
   subroutine model_forward_views(self, views, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
-    type(kmc_view), intent(in), contiguous, target :: views(:)
+    type(kmc_view), intent(in) :: views(:)
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_forward_views(self%handle, int_or(mode, kmc_mode_infer), c_loc(views), size(views, kind=c_int64_t)), &
-      stat, errmsg)
+    type(c_view_t), allocatable, target :: c(:)
+    integer :: i
+    allocate (c(size(views)))
+    do i = 1, size(views)
+      c(i) = views(i)%c
+    end do
+    call finish(c_model_forward_views(self%handle, int_or(mode, kmc_mode_infer), c_loc(c), size(c, kind=c_int64_t)), stat, &
+      errmsg)
   end subroutine
 
   !! The shape (c, w, h, d) of an output (absent: the first) for one sample, after a forward pass.
@@ -6105,34 +6118,44 @@ contains
   ! Inputs and targets of networks that have several
   ! ----------------------------------------------------------------------------------------------------
 
-  !! One input of a forward pass, x(features, n), x(c, w, n), x(c, w, h, n) or x(c, w, h, d, n), contiguous; the array
-  !! must be a target and outlive the view.
-  function kmc_view_of_f32_2(x) result(view)
+  !! Points to x(features, n), x(c, w, n), x(c, w, h, n) or x(c, w, h, d, n), which must be a target and contiguous.
+  subroutine view_set_f32_2(self, x, stat, errmsg)
+    class(kmc_view), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :)
-    type(kmc_view) :: view
-    view = view_at(seen(c_loc(x), 4, shape(x, int64)))
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call set_view(self%c, seen(c_loc(x), 4, shape(x, int64)), stat, errmsg)
+  end subroutine
 
-  function kmc_view_of_f32_3(x) result(view)
+  subroutine view_set_f32_3(self, x, stat, errmsg)
+    class(kmc_view), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :)
-    type(kmc_view) :: view
-    view = view_at(seen(c_loc(x), 4, shape(x, int64)))
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call set_view(self%c, seen(c_loc(x), 4, shape(x, int64)), stat, errmsg)
+  end subroutine
 
-  function kmc_view_of_f32_4(x) result(view)
+  subroutine view_set_f32_4(self, x, stat, errmsg)
+    class(kmc_view), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :)
-    type(kmc_view) :: view
-    view = view_at(seen(c_loc(x), 4, shape(x, int64)))
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call set_view(self%c, seen(c_loc(x), 4, shape(x, int64)), stat, errmsg)
+  end subroutine
 
-  function kmc_view_of_f32_5(x) result(view)
+  subroutine view_set_f32_5(self, x, stat, errmsg)
+    class(kmc_view), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
-    type(kmc_view) :: view
-    view = view_at(seen(c_loc(x), 4, shape(x, int64)))
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call set_view(self%c, seen(c_loc(x), 4, shape(x, int64)), stat, errmsg)
+  end subroutine
 
-  type(kmc_view) function view_at(a) result(view)
+  subroutine set_view(view, a, stat, errmsg)
+    type(c_view_t), intent(out) :: view
     type(array_t), intent(in) :: a
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
     integer(int64) :: e(4), n
     call extents_of(a, kmc_channels_last, e, n)
     view%x = a%at
@@ -6141,62 +6164,108 @@ contains
     view%w = e(2)
     view%h = e(3)
     view%d = e(4)
-  end function
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
-  !! The target of one loss: classes (from 1), or values in the shape of the output.
-  function kmc_target_of_labels_1(labels) result(target)
+  !! Takes classes (from 1), labels(n) or labels(w, h, d, n), or values in the shape of the output.
+  subroutine target_set_labels_1(self, labels, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
     integer, intent(in) :: labels(:)
-    type(kmc_target) :: target
-    allocate(target%labels, source=reshape(labels, [size(labels)]) - 1)
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%labels, source=reshape(labels, [size(labels)]) - 1)
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
-  function kmc_target_of_labels_2(labels) result(target)
+  subroutine target_set_labels_2(self, labels, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
     integer, intent(in) :: labels(:, :)
-    type(kmc_target) :: target
-    allocate(target%labels, source=reshape(labels, [size(labels)]) - 1)
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%labels, source=reshape(labels, [size(labels)]) - 1)
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
-  function kmc_target_of_labels_3(labels) result(target)
+  subroutine target_set_labels_3(self, labels, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
     integer, intent(in) :: labels(:, :, :)
-    type(kmc_target) :: target
-    allocate(target%labels, source=reshape(labels, [size(labels)]) - 1)
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%labels, source=reshape(labels, [size(labels)]) - 1)
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
-  function kmc_target_of_labels_4(labels) result(target)
+  subroutine target_set_labels_4(self, labels, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
     integer, intent(in) :: labels(:, :, :, :)
-    type(kmc_target) :: target
-    allocate(target%labels, source=reshape(labels, [size(labels)]) - 1)
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%labels, source=reshape(labels, [size(labels)]) - 1)
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
-  function kmc_target_of_values_1(values) result(target)
+  subroutine target_set_values_1(self, values, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
     real(real32), intent(in) :: values(:)
-    type(kmc_target) :: target
-    allocate(target%values, source=reshape(values, [size(values)]))
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%values, source=reshape(values, [size(values)]))
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
-  function kmc_target_of_values_2(values) result(target)
+  subroutine target_set_values_2(self, values, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
     real(real32), intent(in) :: values(:, :)
-    type(kmc_target) :: target
-    allocate(target%values, source=reshape(values, [size(values)]))
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%values, source=reshape(values, [size(values)]))
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
-  function kmc_target_of_values_3(values) result(target)
+  subroutine target_set_values_3(self, values, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
     real(real32), intent(in) :: values(:, :, :)
-    type(kmc_target) :: target
-    allocate(target%values, source=reshape(values, [size(values)]))
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%values, source=reshape(values, [size(values)]))
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
-  function kmc_target_of_values_4(values) result(target)
+  subroutine target_set_values_4(self, values, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
     real(real32), intent(in) :: values(:, :, :, :)
-    type(kmc_target) :: target
-    allocate(target%values, source=reshape(values, [size(values)]))
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%values, source=reshape(values, [size(values)]))
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
-  function kmc_target_of_values_5(values) result(target)
+  subroutine target_set_values_5(self, values, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
     real(real32), intent(in) :: values(:, :, :, :, :)
-    type(kmc_target) :: target
-    allocate(target%values, source=reshape(values, [size(values)]))
-  end function
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%values, source=reshape(values, [size(values)]))
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
   ! Trainers

@@ -21,7 +21,7 @@ case "$fc" in
     checks="-std=f2018 -O1 -g" ;;
   *)
     strict="-std=f2018 -Wall -Wextra"
-    checks="-std=f2018 -Wall -Wextra -O1 -g -fcheck=all,no-array-temps -finit-real=snan -fbacktrace -Wno-unused-function" ;;
+    checks="-std=f2018 -Wall -Wno-unused-function -Wno-function-elimination -Wno-target-lifetime -O1 -g -fcheck=all,no-array-temps -finit-real=snan" ;;
 esac
 link="-L$lib -lkamacite -Wl,-rpath,$lib"
 
