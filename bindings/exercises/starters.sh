@@ -23,8 +23,8 @@ starter() { # solution
       kind = file; sub(/.*\./, "", kind)
       open = kind == "c" ? "/[*] >>> " : kind == "rs" ? "// >>> " : "! >>> "
       shut = kind == "c" ? "/[*] <<< [*]/" : kind == "rs" ? "// <<<" : "! <<<"
-      if (kind == "c") print "/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */"
-      if (kind == "c") { split("parameter variable but-set-variable", unused, " "); for (i = 1; i <= 3; i++) print "#pragma GCC diagnostic ignored \"-Wunused-" unused[i] "\"" }
+      if (kind == "c") print "/* Starter: write what the BLANKs say, in their order; then delete the next four lines. */"
+      if (kind == "c") { split("parameter variable but-set-variable const-variable", unused, " "); for (i = 1; i <= 4; i++) print "#pragma GCC diagnostic ignored \"-Wunused-" unused[i] "\"" }
       if (kind == "rs") print "// Starter: write what the blanks say, in their order; then delete the next line.\n#![allow(unused, unreachable_code)]"
       if (kind == "f90") print "! Starter: write what the blanks say, in their order."
     }
@@ -39,7 +39,7 @@ starter() { # solution
     }
     $0 ~ "^ *" shut " *$" { if (!inside) fail("<<< without >>>"); inside = 0; next }
     /(>>>|<<<)/ && !/<<<.*>>>/ { fail("not a mark of a blank, but looks like one") }
-    !inside { gsub(/"exercise\.h"/, "\"../exercise.h\""); print }
+    !inside { sub(/^#include "/, "&../"); print }
     END { if (!bad && inside) fail(">>> without <<<"); if (!bad && !count) fail("no blank") }
   ' "$1"
 }

@@ -25,14 +25,14 @@ void read_data(kmc_dataset **train, kmc_dataset **test, int64_t stamps)
 /* The description of the network. */
 void describe(kmc_network **net)
 {
-    const int64_t filters[] = { 8, 24, 48 }, kernel[] = { 5, 3, 3 };
     kmc_conv_options leaky = KMC_CONV_OPTIONS_INIT;
     kmc_dense_options dense = KMC_DENSE_OPTIONS_INIT, last = KMC_DENSE_OPTIONS_INIT;
     leaky.a = dense.a = 0.1; /* with plain ReLU more than half of the dense units can die in the first steps */
     last.init = KMC_INIT_NORMAL; /* small weights before the softmax: the first loss is that of ignorance, ln 5 */
     last.init_value = 0.01;
     CHECK(kmc_network_create(net, 1, SIDE, SIDE, BANDS));
-    /* >>> 2. convolutions (stride 1, pad kernel / 2, KMC_LEAKY_RELU, &leaky) and KMC_POOL_MAX; dense, dropout, and the last layer */
+    /* >>> 2. three times convolution (stride 1, pad kernel / 2, KMC_LEAKY_RELU, &leaky), KMC_POOL_MAX; dense, dropout, dense */
+    const int64_t filters[] = { 8, 24, 48 }, kernel[] = { 5, 3, 3 };
     for (int i = 0; i < 3; i++) {
         CHECK(kmc_network_conv(*net, filters[i], kernel[i], 1, kernel[i] / 2, KMC_LEAKY_RELU, &leaky));
         CHECK(kmc_network_pool(*net, KMC_POOL_MAX, 2, NULL));

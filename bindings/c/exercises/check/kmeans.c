@@ -6,7 +6,7 @@ double assign(int32_t *cluster, const float *x, const float *centres, int64_t n,
 double update_centres(float *centres, const int32_t *cluster, const float *x, int64_t n, int dims, int k);
 double kmeans(float *centres, int32_t *cluster, const float *x, int64_t n, int dims, int k, uint64_t seed);
 
-enum { POINTS = 30, DIMS = 3, K = 4 };
+enum { POINTS = 30, DIMS = 3, K = 4, RUNS = 10 };
 
 static double exact_distance2(const float *a, const float *b)
 {
@@ -88,11 +88,13 @@ int main(void)
     number("squared distance", "distance2()", distance2(x, centres, DIMS), exact_distance2(x, centres));
     check_assign(x, centres);
     check_update(x, centres);
-    double error = kmeans(end, cluster, x, POINTS, DIMS, K, 1);
-    number("error of a run", "kmeans() returns", error, assign(cluster, x, end, POINTS, DIMS, K));
-    memcpy(centres, end, sizeof end);
-    if (update_centres(end, cluster, x, POINTS, DIMS, K) > 1e-3)
-        step_wrong("end of a run", "kmeans(): the centres still move: iterate until moved <= 1e-3");
+    for (uint64_t seed = 1; seed <= RUNS; seed++) {
+        double error = kmeans(end, cluster, x, POINTS, DIMS, K, seed);
+        if (fabs(error - assign(cluster, x, end, POINTS, DIMS, K)) > 1e-6)
+            step_wrong("error of a run", "kmeans(): what is returned is not the error of the centres at the end");
+        if (update_centres(end, cluster, x, POINTS, DIMS, K) > 1e-3)
+            step_wrong("end of a run", "kmeans(): the centres still move: iterate until moved <= 1e-3");
+    }
     step_right("end of a run");
     free(x);
     free(centres);

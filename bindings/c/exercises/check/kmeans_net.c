@@ -11,7 +11,7 @@
 /* What the student's program defines. */
 double best_clusters(float *centres, int32_t *cluster, const float *x, int64_t n, int64_t dims, int64_t k, int plain, uint64_t seed);
 
-enum { POINTS = 200, DIMS = 2, K = 4, SEEDS = 20 };
+enum { POINTS = 250, DIMS = 3, K = 5, SEEDS = 40 };
 
 int main(void)
 {

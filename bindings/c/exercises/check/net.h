@@ -43,8 +43,33 @@ static inline void compare_data(const char *step, kmc_dataset *yours, kmc_datase
     free(t);
 }
 
-/* The table of nodes, and what a seed makes of the weights. */
-static inline void compare_networks(kmc_network *yours, kmc_network *truth)
+/* Activations and dropout, which the table of nodes does not tell: with equal weights, two samples must give equal outputs in training. */
+static inline void compare_outputs(kmc_model *yours, kmc_model *truth, int64_t inputs)
+{
+    enum { ROWS = 2 };
+    int64_t dhwc[4];
+    float *x = some_numbers(ROWS * inputs, 81);
+    CHECK(kmc_model_forward_f32(yours, KMC_MODE_TRAIN, x, ROWS * inputs));
+    CHECK(kmc_model_forward_f32(truth, KMC_MODE_TRAIN, x, ROWS * inputs));
+    CHECK(kmc_model_output_extent(dhwc, truth, 0));
+    int64_t n = ROWS * dhwc[0] * dhwc[1] * dhwc[2] * dhwc[3];
+    float *a = zeros(n, sizeof *a), *b = zeros(n, sizeof *b);
+    CHECK(kmc_model_output_f32(a, n, yours, 0));
+    CHECK(kmc_model_output_f32(b, n, truth, 0));
+    for (int64_t i = 0; i < n; i++) {
+        char hint[256];
+        if (a[i] == b[i])
+            continue;
+        snprintf(hint, sizeof hint, "describe(): the same sample gives %g, expected %g: another activation, or another dropout?", a[i], b[i]);
+        step_wrong("network", hint);
+    }
+    free(a);
+    free(b);
+    free(x);
+}
+
+/* The table of nodes, what a seed makes of the weights, what comes out. */
+static inline void compare_networks(kmc_network *yours, kmc_network *truth, int64_t inputs)
 {
     const char *step = "network", *text;
     kmc_model *a = NULL, *b = NULL;
@@ -85,6 +110,7 @@ static inline void compare_networks(kmc_network *yours, kmc_network *truth)
         free(w);
         free(v);
     }
+    compare_outputs(a, b, inputs);
     CHECK(kmc_model_destroy(a));
     CHECK(kmc_model_destroy(b));
     step_right(step);
@@ -118,11 +144,13 @@ static inline void compare_rules(kmc_trainer_options a, kmc_trainer_options b)
 static inline void compare_all(kmc_dataset *yours[2], kmc_dataset *truth[2], void (*reference_describe)(kmc_network **))
 {
     kmc_network *net = NULL, *expected = NULL;
+    int64_t dhwc[4];
     compare_data("training data", yours[0], truth[0]);
     compare_data("test data", yours[1], truth[1]);
     describe(&net);
     reference_describe(&expected);
-    compare_networks(net, expected);
+    CHECK(kmc_dataset_extent(dhwc, truth[0], 0));
+    compare_networks(net, expected, dhwc[0] * dhwc[1] * dhwc[2] * dhwc[3]);
     CHECK(kmc_network_destroy(net));
     CHECK(kmc_network_destroy(expected));
     for (int i = 0; i < 2; i++) {

@@ -1,7 +1,8 @@
-/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */
+/* Starter: write what the BLANKs say, in their order; then delete the next four lines. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wunused-const-variable"
 /* A convolutional network in one dimension on stellar spectra, from scratch on the library's convolutions: 3753 pixels, 7 classes.
  *
  *   3 x [convolution: 8, 16, 32 filters of 8 pixels, stride 4; ReLU]  ->  dense 7, softmax
@@ -16,7 +17,7 @@
  * Conventions: pixels become tanh(40 x); of the first 915 spectra the first 10, 30, 30, 20, 20, 30, 10 of each class train, in batches of
  * 16, in a new order each epoch (what is left over waits); the last 200 test; weights start uniform in +-sqrt(6 / inputs of a unit) but the
  * last ones in +-0.01, biases at 0; a layer's weights are followed by its biases. Single precision. */
-#include "spectra.h"
+#include "../spectra.h"
 
 enum { PADDED = 3776, CONVS = 3, BATCH = 16, TESTS = SPECTRA - TRAIN };
 

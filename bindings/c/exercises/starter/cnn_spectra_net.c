@@ -1,7 +1,8 @@
-/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */
+/* Starter: write what the BLANKs say, in their order; then delete the next four lines. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wunused-const-variable"
 /* A convolutional network in one dimension on stellar spectra, with the network API: 3753 pixels, 7 classes.
  *
  *   3 x [convolution: 8, 16, 32 filters of 8 pixels, stride 4; ReLU]  ->  2 x [dense 256, ReLU, dropout 0.4]  ->  dense 7, softmax
@@ -13,7 +14,7 @@
  * Expected on made spectra: 78 to 87, median 85 % of 200.
  * Conventions: pixels become tanh(40 x); of the first 915 spectra the first 10, 30, 30, 20, 20, 30, 10 of each class train, in batches of
  * 16; the last 200 test. None of them is trained on. */
-#include "spectra.h"
+#include "../spectra.h"
 
 enum { PADDED = 3776 };
 

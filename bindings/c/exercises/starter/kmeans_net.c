@@ -1,7 +1,8 @@
-/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */
+/* Starter: write what the BLANKs say, in their order; then delete the next four lines. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wunused-const-variable"
 /* k-means in one call of the library, which starts it well (k-means++) ten times and keeps the best.
  *
  *   gcc -O3 kmeans_net.c -lkamacite -lm && ./a.out --data kmeans_input_file_2d.dat --seeds 500

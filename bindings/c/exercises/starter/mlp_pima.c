@@ -1,7 +1,8 @@
-/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */
+/* Starter: write what the BLANKs say, in their order; then delete the next four lines. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wunused-const-variable"
 /* Multilayer perceptron on the Pima diabetes data, from scratch: 8 measures, 12 hidden neurons, "no" and "yes".
  *
  *   f(a) = 1 / (1 + exp(-a))                    E = 1/2 sum_k (o_k - t_k)^2

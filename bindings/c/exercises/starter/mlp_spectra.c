@@ -1,7 +1,8 @@
-/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */
+/* Starter: write what the BLANKs say, in their order; then delete the next four lines. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wunused-const-variable"
 /* Multilayer perceptron on stellar spectra, from scratch, as matrix products: 3753 pixels, 8 hidden neurons, 7 classes.
  *
  * The rows of X are spectra, with a last column of -1 for the bias; so has H. f is the logistic function, o multiplies elements.
@@ -17,7 +18,7 @@
  * Expected on made spectra, in % of 200, some points more or less: online 88, sgd 85, batch 92, rebalance 82.
  * Conventions: all spectra normalised together, per pixel, (x - mean) / max |x - mean|; first 915 train, last 200 test; weights start
  * uniform in +-0.01; class = first maximum; the test error has the factor 1/2. Single precision. */
-#include "spectra.h"
+#include "../spectra.h"
 
 enum { INPUTS = PIXELS + 1, HIDDEN = 8, WEIGHTS1 = INPUTS * HIDDEN, WEIGHTS = WEIGHTS1 + (HIDDEN + 1) * CLASSES };
 

@@ -1,7 +1,8 @@
-/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */
+/* Starter: write what the BLANKs say, in their order; then delete the next four lines. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wunused-const-variable"
 /* Multilayer perceptron on stellar spectra, with the network API: 3753 pixels, 8 hidden neurons, 7 classes.
  *
  *   h = f(x W1 + b1), logistic     p = softmax(h W2 + b2)     E = -ln p_t     steps with momentum: v = 0.8 v + dE/dw, w = w - rate v
@@ -12,7 +13,7 @@
  * Expected on made spectra: 83 to 88 % of 200.
  * Conventions: all spectra normalised together, per pixel, (x - mean) / max |x - mean|; of the first 915, the first 5, 40, 40, 60, 60, 60,
  * 25 of each class train, in batches of 64; the last 200 test. */
-#include "spectra.h"
+#include "../spectra.h"
 
 enum { HIDDEN = 8 };
 

@@ -1,7 +1,8 @@
-/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */
+/* Starter: write what the BLANKs say, in their order; then delete the next four lines. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wunused-const-variable"
 /* Perceptron on the iris flowers, from scratch: one layer of three binary neurons, one for each species.
  *
  *   o_j = 1 if sum_i x_i w_ij - w_bj > 0, else 0         w_ij = w_ij + rate (t_j - o_j) x_i

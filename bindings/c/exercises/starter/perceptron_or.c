@@ -1,7 +1,8 @@
-/* Starter: write what the BLANKs say, in their order; then delete the next three lines. */
+/* Starter: write what the BLANKs say, in their order; then delete the next four lines. */
 #pragma GCC diagnostic ignored "-Wunused-parameter"
 #pragma GCC diagnostic ignored "-Wunused-variable"
 #pragma GCC diagnostic ignored "-Wunused-but-set-variable"
+#pragma GCC diagnostic ignored "-Wunused-const-variable"
 /* One binary neuron learns the OR gate, from scratch; --mode and learns AND; --mode xor shows what it cannot.
  *
  *   o = 1 if sum_i x_i w_i - w_b > 0, else 0         w = w + rate (t - o) x
