@@ -56,5 +56,9 @@ for file in examples/*.rs; do
   case "$last" in RESULT\ *) ;; *) echo "example $name did not end with a RESULT line" >&2; exit 1 ;; esac
 done
 
+say "the course's exercises: their results, starters, checkers, accesses to memory"
+make exercises exercise-starters
+make -C bindings/exercises sanitize
+
 say "every kernel with NVIDIA's compiler, for every architecture"
 sh tests/nvrtc.sh

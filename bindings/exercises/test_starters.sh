@@ -10,10 +10,8 @@ for file in "$here"/../c/exercises/starter/*.c; do
   name=$(basename "$file" .c)
   n=$((n + 1))
   $COMPILE -Werror "$file" -o "$work/$name" $LIBS || { bad=1; continue; }
-  # The first line of the table gives the arguments that lead to the data.
-  arguments=$(awk -F'|' -v name="$name" '{ split($1, w, " ") } w[1] == name && $1 !~ /@course/ { sub(/^[^ ]* */, "", $1); print $1; exit }' "$here/expected.txt")
   # shellcheck disable=SC2046
-  (cd "$work" && "./$name" $(echo "$arguments --smoke" | sed "s|@data|${KMC_EXERCISE_DATA:-$here/../../examples/data}|g") > "$name.out" 2> "$name.err")
+  (cd "$work" && "./$name" $(sh "$here/smoke.sh" arguments "$name") > "$name.out" 2> "$name.err")
   status=$?
   if [ "$status" != 2 ] || ! grep -q 'is still to be written' "$work/$name.err"; then
     echo "$file: status $status, expected 2 and what is still to be written:"; cat "$work/$name.err"; bad=1
