@@ -35,8 +35,8 @@ impl Model {
     /// and history gives the same bits, for the same batch.
     ///
     /// # Errors
-    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for fewer than two draws and for probabilities outside of [0, 1]; as
-    /// [`Model::evaluate`].
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for fewer than two draws or more than 2²⁴, and for probabilities outside of
+    /// [0, 1]; as [`Model::evaluate`].
     ///
     /// # Examples
     /// ```
@@ -60,8 +60,8 @@ impl Model {
         draws: usize,
         probabilities: &[f64],
     ) -> Result<MonteCarlo> {
-        if draws < 2 {
-            return Err(Error::value(PLACE, "number of draws").expected("at least 2").got(draws));
+        if !(2..=MOST).contains(&draws) {
+            return Err(Error::value(PLACE, "number of draws").expected(format!("2 to {MOST}")).got(draws));
         }
         if let Some(p) = probabilities.iter().find(|p| !(0.0..=1.0).contains(*p)) {
             return Err(Error::value(PLACE, "probability").expected("0 to 1").got(p));

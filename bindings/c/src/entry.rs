@@ -89,6 +89,16 @@ pub(crate) unsafe fn output<'a, T>(p: *mut T, what: &str) -> Answer<&'a mut T> {
     unsafe { p.as_mut() }.ok_or_else(|| null(what))
 }
 
+/// Where a result goes, or NULL where nobody wants it. To be called before the work: what is refused must not have happened.
+///
+/// # Safety
+/// The crate's contract.
+pub(crate) unsafe fn optional_output<'a, T>(p: *mut T, what: &str) -> Answer<Option<&'a mut T>> {
+    demand_aligned(p, what)?;
+    // SAFETY: the caller's promise.
+    Ok(unsafe { p.as_mut() })
+}
+
 /// A struct of the caller's.
 ///
 /// # Safety

@@ -4,7 +4,7 @@ pub mod fit;
 pub mod options;
 
 use crate::dataset::{kmc_dataset, shared};
-use crate::entry::{entry, output, results, slice_mut, text};
+use crate::entry::{entry, optional_output, output, results, slice_mut, text};
 use crate::handle::{Object, destroy, insert, model_of, with};
 use crate::model::{fill_confusion, fill_scores, kmc_model, kmc_scores};
 use crate::network::kmc_network;
@@ -65,10 +65,11 @@ pub unsafe extern "C" fn kmc_trainer_model(out: *mut *mut kmc_model, trainer: *m
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_trainer_step(loss: *mut f64, trainer: *mut kmc_trainer) -> kmc_status {
     entry("kmc_trainer_step", || {
+        // SAFETY: the crate's contract.
+        let out = unsafe { optional_output(loss, "loss") }?;
         let value = with(trainer, "trainer", |run| Ok(run.trainer.step()?))?;
-        if !loss.is_null() {
-            // SAFETY: the crate's contract.
-            *unsafe { output(loss, "loss") }? = value;
+        if let Some(out) = out {
+            *out = value;
         }
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! Forward, losses, backward, update: one call each, or one for all.
 
 use super::kmc_model;
-use crate::entry::{Answer, Fault, count, entry, extent, options, output, slice, slice_mut};
+use crate::entry::{Answer, Fault, count, entry, extent, optional_output, options, output, slice, slice_mut};
 use crate::handle::with;
 use crate::network::{kmc_node, node};
 use crate::rules::{self, kmc_clip, kmc_optimizer_options};
@@ -444,16 +444,15 @@ pub unsafe extern "C" fn kmc_model_step_clipped(
 ) -> kmc_status {
     entry("kmc_model_step_clipped", || {
         // SAFETY: the crate's contract.
-        let rule = rules::optimizer(unsafe { options(optimizer, "optimizer") }?)?;
-        let clip = rules::clip(clip, bound)?;
+        let (o, out) = unsafe { (options(optimizer, "optimizer")?, optional_output(out_factor, "out_factor")?) };
+        let (rule, clip) = (rules::optimizer(o)?, rules::clip(clip, bound)?);
         let factor = with(model, "model", |model| {
             let factor = clip.map(|c| model.clip(&c)).transpose()?.unwrap_or(1.0);
             model.step_at(rule.get(), rule.get().learning_rate(), factor)?;
             Ok(factor)
         })?;
-        if !out_factor.is_null() {
-            // SAFETY: as above.
-            *unsafe { output(out_factor, "out_factor") }? = factor;
+        if let Some(out) = out {
+            *out = factor;
         }
         Ok(())
     })
@@ -525,14 +524,14 @@ unsafe fn train_batch(
     optimizer: *const kmc_optimizer_options,
 ) -> Answer {
     // SAFETY: the caller's promise.
-    let rule = rules::optimizer(unsafe { options(optimizer, "optimizer") }?)?;
+    let (o, out) = unsafe { (options(optimizer, "optimizer")?, optional_output(loss, "loss")?) };
+    let rule = rules::optimizer(o)?;
     let value = with(model, "model", |model| {
         let extent = only_input(model)?;
         Ok(model.train_batch(View::new(extent, x)?, &[target], rule.get())?)
     })?;
-    if !loss.is_null() {
-        // SAFETY: the caller's promise.
-        *unsafe { output(loss, "loss") }? = value;
+    if let Some(out) = out {
+        *out = value;
     }
     Ok(())
 }
