@@ -27,6 +27,7 @@ mod network;
 mod open_loop;
 mod own_layer;
 mod property;
+mod scenario;
 mod train;
 mod user;
 mod worked_examples;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every test in C: run.sh FOLDER, which holds libkamacite_capi.so and .a. Compiled as C99 without a warning; run as they are, under
+# Every test in C: run.sh FOLDER, which holds libkamacite.so and libkamacite.a. Compiled as C99 without a warning; run as they are, under
 # the address and undefined-behaviour sanitizers with leaks counted, and under valgrind.
 #   KMC_FUZZ="FIRST LAST STEPS" runs the fuzzer alone, on these seeds.
 set -eu
@@ -10,14 +10,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 CC=${CC:-cc} CXX=${CXX:-c++}
 warnings="-Wall -Wextra -Wpedantic -Werror"
-# The file names of installed libraries.
 abi=$(sed -n 's/^#define KMC_ABI_VERSION \([0-9]*\)$/\1/p' ../include/kamacite.h)
-mkdir "$work/lib" "$work/files"
-ln -s "$libs/libkamacite_capi.so" "$work/lib/libkamacite.so.$abi"
-ln -s "libkamacite.so.$abi" "$work/lib/libkamacite.so"
-shared="-L$work/lib -lkamacite -Wl,-rpath,$work/lib -lm -pthread"
+mkdir "$work/files"
+shared="-L$libs -lkamacite -Wl,-rpath,$libs -lm -pthread"
 # What a static Rust library needs; see install/stage.sh.
-static="$libs/libkamacite_capi.a -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
+static="$libs/libkamacite.a -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
 sanitize="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 export KMC_TEST_FOLDER="$work/files"
 # A size that nobody has is to be refused by the library, not by the sanitizer.
@@ -51,10 +48,10 @@ if [ -n "${KMC_FUZZ-}" ]; then
 fi
 
 # The exported functions, and nothing else.
-nm -D --defined-only "$work/lib/libkamacite.so" | awk '{ print $3 }' | LC_ALL=C sort > "$work/abi.txt"
+nm -D --defined-only "$libs/libkamacite.so" | awk '{ print $3 }' | LC_ALL=C sort > "$work/abi.txt"
 if [ -n "${KAMACITE_WRITE_ABI-}" ]; then cp "$work/abi.txt" ../abi.txt; fi
 diff ../abi.txt "$work/abi.txt" || { echo "abi.txt is not what is exported; KAMACITE_WRITE_ABI=1 writes it" >&2; exit 1; }
-soname=$(readelf -d "$libs/libkamacite_capi.so" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
+soname=$(readelf -d "$libs/libkamacite.so" | sed -n 's/.*(SONAME).*\[\(.*\)\]/\1/p')
 [ "$soname" = "libkamacite.so.$abi" ] || { echo "soname $soname, but KMC_ABI_VERSION is $abi" >&2; exit 1; }
 
 # The header as C++, by each of its versions.
@@ -76,9 +73,15 @@ for test in header data lowlevel model trainer misuse behave; do
   run "" "$work/$test"
   run sanitized "$work/$test-sanitized"
 done
+# The scenario, which Rust and Fortran print as well; SCENARIO=FILE keeps it.
+compile "-O1 -g" scenario.c "$work/scenario" "$shared"
+"$work/scenario" > "${SCENARIO:-/dev/null}"
 for seed in 1 2 3 4 5 6 7 8; do
   run sanitized "$work/fuzz-sanitized" $seed 4000
 done
+
+compile "-O3" speed.c "$work/speed" "$shared"
+run speed "$work/speed" 3
 
 # Not behave.c: valgrind runs one thread at a time.
 if command -v valgrind >/dev/null 2>&1; then
