@@ -482,6 +482,35 @@ contains
         zoom_high=1.1_real64, rotation=10.0_real64, brightness_low=0.9_real64, brightness_high=1.1_real64, &
         gain_low=0.9_real64, gain_high=1.1_real64, contrast_low=0.9_real64, contrast_high=1.1_real64, noise=0.01_real64)
     call check(all(b%shape() == [3, 48, 48, 1]), 'augmented view')
+    call augmentations(all_of, b)
+  end subroutine
+
+  ! Every number of an augmentation reaches it: one that makes no sense is refused.
+  subroutine augmentations(data, view)
+    type(kmc_dataset), intent(in) :: data
+    type(kmc_dataset), intent(inout) :: view
+    integer :: stat(16), i
+    stat = 0
+    call data%augmented(view, flip_h=2.0_real64, stat=stat(1))
+    call data%augmented(view, flip_v=2.0_real64, stat=stat(2))
+    call data%augmented(view, flip_d=2.0_real64, stat=stat(3))
+    call data%augmented(view, shift=-1, stat=stat(4))
+    call data%augmented(view, zoom_low=2.0_real64, zoom_high=1.0_real64, stat=stat(5))
+    call data%augmented(view, zoom_low=0.5_real64, stat=stat(6))
+    call data%augmented(view, rotation=-5.0_real64, stat=stat(7))
+    call data%augmented(view, brightness_low=2.0_real64, brightness_high=1.0_real64, stat=stat(8))
+    call data%augmented(view, brightness_low=2.0_real64, stat=stat(9))
+    call data%augmented(view, gain_low=2.0_real64, gain_high=1.0_real64, stat=stat(10))
+    call data%augmented(view, gain_low=2.0_real64, stat=stat(11))
+    call data%augmented(view, contrast_low=2.0_real64, contrast_high=1.0_real64, stat=stat(12))
+    call data%augmented(view, contrast_low=2.0_real64, stat=stat(13))
+    call data%augmented(view, noise=-1.0_real64, stat=stat(14))
+    call data%augmented(view, border=99, shift=1, stat=stat(15))
+    call data%augmented(view, with_target=.true., flip_h=0.5_real64, stat=stat(16))
+    do i = 1, 16
+      call check(stat(i) /= 0, 'an augmentation that makes no sense')
+      if (stat(i) == 0) write (error_unit, '(a, i0)') '  number ', i
+    end do
   end subroutine
 
   subroutine delete(path)

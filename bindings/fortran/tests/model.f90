@@ -8,6 +8,7 @@ program test_model
   call ranks()
   call double()
   call classes()
+  call losses()
   call steps()
   call inside()
   call files()
@@ -15,9 +16,10 @@ program test_model
   call report('model')
 contains
   ! A dense layer with these weights: y = W x + b.
-  subroutine make_linear(model, precision, loss)
+  subroutine make_linear(model, precision, loss, options_of_loss)
     type(kmc_model), intent(inout) :: model
     integer, intent(in) :: precision, loss
+    type(kmc_loss_options), intent(in), optional :: options_of_loss
     type(kmc_network) :: net
     type(kmc_model_options) :: options
     call net%create([3])
@@ -26,6 +28,7 @@ contains
     options%device = 'cpu'
     allocate (options%losses(1))
     options%losses(1)%kind = loss
+    if (present(options_of_loss)) options%losses(1) = options_of_loss
     call model%create(net, options)
     call model%set_array('line.weight', reshape([1.0_real64, 2.0_real64, 3.0_real64, 4.0_real64, 5.0_real64, 6.0_real64], [2, 3]))
     call model%set_array('line.bias', [0.5_real64, -0.5_real64])
@@ -244,6 +247,64 @@ contains
     call model%loss(l4, loss)
     call check(loss > 0, 'classes of voxels')
   end subroutine
+
+  ! Every kind of loss, and every number of one. The outputs are -3.5 and -4.5.
+  subroutine losses()
+    type(kmc_loss_options) :: o
+    real(real64) :: first
+    o%kind = kmc_loss_mse_half
+    call check(abs(of_values(o, [0.5, -1.5]) - 12.5) < 1e-5, 'half the squared error')
+    o%kind = kmc_loss_mae
+    first = of_values(o, [0.5, -1.5])
+    call check(first > 0 .and. abs(of_values(o, [4.5, 1.5]) - 2*first) < 1e-4, 'the absolute error')
+    o%factor = 3
+    call check(abs(of_values(o, [0.5, -1.5]) - 3*first) < 1e-4, 'factor')
+    o = kmc_loss_options(kind=kmc_loss_huber)
+    first = of_values(o, [0.5, -1.5])
+    o%delta = 10
+    call check(of_values(o, [0.5, -1.5]) > first, 'delta')
+    o = kmc_loss_options(kind=kmc_loss_logistic_bce)
+    first = of_values(o, [0.0, 1.0])
+    o%positive = 3
+    call check(abs(of_values(o, [0.0, 0.0]) - of_values(kmc_loss_options(kind=kmc_loss_logistic_bce), [0.0, 0.0])) < 1e-6 .and. &
+        of_values(o, [0.0, 1.0]) > first, 'weight of the positive class')
+    o%positive = 1
+    o%class_weights = [1.0_real64, 2.0_real64]
+    call check(of_values(o, [0.0, 1.0]) > first, 'weights of classes')
+    o = kmc_loss_options(kind=kmc_loss_gaussian_nll)
+    first = of_values(o, [-3.4])
+    o%lowest = 0.5_real64
+    call check(abs(of_values(o, [-3.4]) - first) > 0.1, 'the lowest variance')
+    o%lowest = 0
+    o%highest = 0.001_real64
+    call check(abs(of_values(o, [-3.4]) - first) > 0.1, 'the highest variance')
+    o = kmc_loss_options(kind=kmc_loss_softmax_cross_entropy)
+    first = of_class(o, 2)
+    call check(abs(first - (1 + log(1 + exp(-1.0)))) < 1e-5, 'cross-entropy')
+    o%smoothing = 0.2_real64
+    call check(abs(of_class(o, 2) - (first - 0.1)) < 1e-5, 'smoothing')
+    o%smoothing = 0
+    o%class_weights = [1.0_real64, 3.0_real64]
+    call check(of_class(o, 1) > 0, 'weights of classes, cross-entropy')
+  end subroutine
+
+  real(real64) function of_values(loss, t)
+    type(kmc_loss_options), intent(in) :: loss
+    real(real32), intent(in) :: t(:)
+    type(kmc_model) :: model
+    call make_linear(model, kmc_fp32, loss%kind, loss)
+    call model%forward([1.0, 0.0, -1.0], kmc_mode_train)
+    call model%loss(t, of_values)
+  end function
+
+  real(real64) function of_class(loss, class)
+    type(kmc_loss_options), intent(in) :: loss
+    integer, intent(in) :: class
+    type(kmc_model) :: model
+    call make_linear(model, kmc_fp32, loss%kind, loss)
+    call model%forward([1.0, 0.0, -1.0], kmc_mode_train)
+    call model%loss([class], of_class)
+  end function
 
   subroutine steps()
     type(kmc_model) :: model

@@ -9,6 +9,7 @@ program test_network
   call others()
   call branches()
   call one_direction()
+  call numbers()
   call report('network')
 contains
   ! Is this the shape of what a network computes?
@@ -148,6 +149,148 @@ contains
     call net%conv(8, 8, stride=4, pad=2)
     call check(gives(net, [8, 236, 1, 1]), 'a spectrum, sizes as numbers')
   end subroutine
+
+  ! What a network makes of values, with the weights it begins with.
+  function made_of(net, x, outputs, mode) result(y)
+    type(kmc_network), intent(in) :: net
+    real(real32), intent(in) :: x(:)
+    integer, intent(in) :: outputs
+    integer, intent(in), optional :: mode
+    real(real32) :: y(outputs)
+    type(kmc_model) :: model
+    type(kmc_model_options) :: options
+    options%device = 'cpu'
+    call model%create(net, options)
+    call model%forward(x, mode)
+    call model%get_output(y)
+  end function
+
+  logical function near(y, wanted)
+    real(real32), intent(in) :: y(:), wanted(:)
+    near = maxval(abs(y - wanted)) < 1e-5
+  end function
+
+  ! Every number of a layer reaches it: the values are worked out by hand.
+  subroutine numbers()
+    type(kmc_network) :: net
+    real(real32) :: y(64), z(64), x(64)
+    integer :: i
+    integer, parameter :: always = kmc_init_constant
+    call net%create([2])
+    call net%dense(1, kmc_leaky_relu, init=always, init_value=-0.5_real64, bias_init=0.25_real64, a=0.1_real64)
+    call check(near(made_of(net, [1.0, 2.0], 1), [-0.125]), 'dense: init, bias, slope')
+    call net%create([2])
+    call net%dense(1, kmc_leaky_relu, init=always, init_value=1.0_real64, a=0.1_real64, b=2.0_real64)
+    call check(near(made_of(net, [1.0, 2.0], 1), [2.1]), 'dense: saturation')
+    call net%create([1, 3])
+    call net%conv(1, [2], activation=kmc_elu, init=always, init_value=-1.0_real64, bias_init=2.0_real64, a=3.0_real64)
+    call check(near(made_of(net, [0.0, 1.0, 2.0], 2), [1.0, 3*(exp(-1.0) - 1)]), 'convolution: init, bias, alpha')
+    call net%create([1, 3])
+    call net%conv(1, 2, activation=kmc_leaky_relu, init=always, init_value=-1.0_real64, bias_init=2.0_real64, a=0.5_real64)
+    call check(near(made_of(net, [0.0, 1.0, 2.0], 2), [1.0, -0.5]), 'convolution: the same with a number')
+    call net%create([1, 2])
+    call net%conv_transpose(1, [2], stride=[2], activation=kmc_scaled_logistic, init=always, init_value=1.0_real64, &
+        bias_init=-1.0_real64, a=2.0_real64, b=3.0_real64)
+    call check(near(made_of(net, [1.0, -9.0], 4), [0.5, 0.5, 1/(1 + exp(3.0)), 1/(1 + exp(3.0))]), 'transposed convolution')
+    call net%create([1, 2])
+    call net%conv_transpose(1, 2, stride=2, pad=1, init=always, init_value=1.0_real64, bias=.false.)
+    call check(near(made_of(net, [1.0, 5.0], 2), [1.0, 5.0]), 'transposed convolution: cut on both sides')
+    call net%create([1, 2])
+    call net%conv_transpose(2, [1], dilation=[1], groups=1, output_pad=[0], init=always, init_value=1.0_real64)
+    call check(near(made_of(net, [1.0, 5.0], 4), [1.0, 1.0, 5.0, 5.0]), 'transposed convolution: two filters')
+    call net%create([2, 2])
+    call net%conv_transpose(2, 3, dilation=2, groups=2, init=always, init_value=1.0_real64)
+    call check(near(made_of(net, [1.0, 5.0, 2.0, 7.0], 12), [1.0, 5.0, 2.0, 7.0, 1.0, 5.0, 2.0, 7.0, 1.0, 5.0, 2.0, 7.0]), &
+        'transposed convolution: groups, dilation')
+    call net%create([1, 2])
+    call net%pool(kmc_pool_average, [2], stride=[2], pad=[1])
+    call check(near(made_of(net, [4.0, 6.0], 2), [4.0, 6.0]), 'averages that leave the padding out')
+    call net%create([1, 2])
+    call net%pool(kmc_pool_average, [2], stride=[2], pad=[1], count_padding=.true.)
+    call check(near(made_of(net, [4.0, 6.0], 2), [2.0, 3.0]), 'averages that count the padding')
+    call net%create([2])
+    call net%norm(kmc_norm_layer, eps=3.0_real64)
+    call check(near(made_of(net, [0.0, 2.0], 2), [-0.5, 0.5]), 'normalisation: eps')
+    call net%create([1])
+    call net%norm(kmc_norm_batch, momentum=0.5_real64)
+    call check(near(made_of(net, [0.0, 2.0], 2, kmc_mode_train), [-1.0, 1.0]), 'normalisation over the batch')
+    call check(near(after_a_batch(0.5_real64), [1/sqrt(1.5)]), 'normalisation: momentum of the running statistics')
+    call net%create([4])
+    call net%norm(kmc_norm_group, groups=2)
+    call check(near(made_of(net, [0.0, 2.0, 100.0, 300.0], 4), [-1.0, 1.0, -1.0, 1.0]), 'normalisation: groups')
+    call net%create([4])
+    call net%norm(kmc_norm_cianna, groups=2, set_off=1)
+    y(1:4) = made_of(net, [0.0, 2.0, 100.0, 300.0], 4)
+    call check(count(y(1:4) == [0.0, 2.0, 100.0, 300.0]) == 2, 'normalisation: channels left alone')
+    call net%create([3])
+    call net%lrn(1, 4.0_real64, 0.0_real64, 0.5_real64)
+    call check(near(made_of(net, [2.0, 4.0, 6.0], 3), [1.0, 2.0, 3.0]), 'response normalisation: k and beta')
+    call net%create([3])
+    call net%lrn(1, 1.0_real64, 1.0_real64, 1.0_real64)
+    y(1:3) = made_of(net, [2.0, 4.0, 6.0], 3)
+    call net%create([3])
+    call net%lrn(3, 1.0_real64, 1.0_real64, 1.0_real64)
+    z(1:3) = made_of(net, [2.0, 4.0, 6.0], 3)
+    call check(all(y(1:3) < 1) .and. all(y(1:3) /= z(1:3)), 'response normalisation: alpha and range')
+    x = 1
+    call net%create([16, 4])
+    call net%dropout(0.5_real64)
+    y = made_of(net, x, 64, kmc_mode_train)
+    call net%create([16, 4])
+    call net%dropout(0.75_real64, channels=.true.)
+    z = made_of(net, x, 64, kmc_mode_train)
+    call check(all(y == 0 .or. y == 2) .and. any(y == 0) .and. any(y == 2), 'dropout: rate')
+    call check(all(z == 0 .or. z == 4) .and. all([(all(z(i::16) == z(i)), i = 1, 16)]) .and. &
+        .not. all([(all(y(i::16) == y(i)), i = 1, 16)]), 'dropout of channels')
+    call net%create([1])
+    call net%activation(kmc_leaky_relu, a=0.25_real64, b=2.0_real64)
+    call check(near(made_of(net, [-1.0, 1.0, 6.0], 3), [-0.25, 1.0, 3.0]), 'activation: slope and saturation')
+    call net%create([2])
+    call net%prelu(slope=0.125_real64)
+    call check(near(made_of(net, [-1.0, 8.0], 2), [-0.125, 8.0]) .and. net%parameters() == 2, 'prelu: slope')
+    call net%create([2])
+    call net%prelu()
+    call check(near(made_of(net, [-1.0, 8.0], 2), [-0.25, 8.0]), 'prelu: 0.25 where nothing is said')
+    call net%create([2])
+    call net%prelu(shared=.true.)
+    call check(net%parameters() == 1, 'prelu: shared')
+    call net%create([1, 2])
+    call net%upsample(2)
+    call check(near(made_of(net, [0.0, 3.0], 4), [0.0, 0.0, 3.0, 3.0]), 'upsampling: nearest')
+    call net%create([1, 2])
+    call net%upsample(2, linear=.true.)
+    call check(near(made_of(net, [0.0, 4.0], 4), [0.0, 1.0, 3.0, 4.0]), 'upsampling: linear')
+    call net%create([1, 2])
+    call net%upsample(2, linear=.true., align_corners=.true.)
+    call check(near(made_of(net, [0.0, 3.0], 4), [0.0, 1.0, 2.0, 3.0]), 'upsampling: corners')
+    call net%create([1, 2])
+    call net%zero_pad([1], after=[2])
+    call check(near(made_of(net, [5.0, 6.0], 5), [0.0, 5.0, 6.0, 0.0, 0.0]), 'zeros before and after')
+    call net%create([1, 4])
+    call net%crop([1], after=[2])
+    call check(near(made_of(net, [5.0, 6.0, 7.0, 8.0], 1), [6.0]), 'cut before and after')
+    call net%create([1, 4])
+    call net%pool(kmc_pool_max, 2)
+    call check(near(made_of(net, [5.0, 6.0, 8.0, 7.0], 2), [6.0, 8.0]), 'the largest')
+  end subroutine
+
+  ! Inference on 2 after one batch with mean 1 and variance 1 (of n - 1: 2) moved the statistics half of the way from 0 and 1.
+  function after_a_batch(momentum) result(y)
+    real(real64), intent(in) :: momentum
+    real(real32) :: y(1), x(2)
+    type(kmc_network) :: net
+    type(kmc_model) :: model
+    type(kmc_model_options) :: options
+    options%device = 'cpu'
+    call net%create([1])
+    call net%norm(kmc_norm_batch, momentum=momentum)
+    call model%create(net, options)
+    x = [0.0, 2.0]
+    call model%forward(x, kmc_mode_train)
+    call model%forward([2.0], kmc_mode_infer)
+    call model%get_output(y)
+    y = y/1.5                                  ! (2 - 0.5)/sqrt(1.5) over 1.5
+  end function
 
   include 'check.inc'
 end program

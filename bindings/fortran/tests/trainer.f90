@@ -288,13 +288,27 @@ contains
     options%optimizer%beta1 = 0.5_real64
     call check(loss_with(net, train, options) /= base, 'beta1')
     options = plain()
-    options%optimizer%amsgrad = .true.
     options%optimizer%eps = 1e-3_real64
     call check(loss_with(net, train, options) /= base, 'eps')
+    options%optimizer%amsgrad = .true.
+    options%optimizer%eps = 0
+    options%optimizer%learning_rate = 0.3_real64
+    other = loss_with(net, train, options)
+    options%optimizer%amsgrad = .false.
+    call check(loss_with(net, train, options) /= other, 'amsgrad')
     options = plain()
+    options%optimizer%beta2 = 0.9_real64
+    call check(loss_with(net, train, options) /= base, 'beta2')
+    call optimizers(net, train)
+    options = plain()
+    options%optimizer%kind = kmc_sgd
     options%clip = kmc_clip_norm
     options%clip_bound = 1e-3_real64
-    call check(loss_with(net, train, options) /= base, 'clip')
+    other = loss_with(net, train, options)
+    options%clip_bound = 1e-2_real64
+    call check(loss_with(net, train, options) < other, 'the bound of a clip')
+    options%clip = kmc_clip_value
+    call check(loss_with(net, train, options) < other, 'clipped values')
     options = plain()
     options%optimizer%weight_decay = 0.5_real64
     other = loss_with(net, train, options)
@@ -382,6 +396,36 @@ contains
     call trainer%create(net, train, valid, options, stat=stat)
     call check(stat /= 0, 'an output that is not there')
     call two_losses()
+  end subroutine
+
+  ! Every number of the rules of update changes the second epoch.
+  subroutine optimizers(net, train)
+    type(kmc_network), intent(in) :: net
+    type(kmc_dataset), intent(in) :: train
+    type(kmc_trainer_options) :: options
+    real(real64) :: before, momentum, velocity
+    options = plain()
+    options%optimizer%kind = kmc_sgd
+    before = loss_with(net, train, options)
+    options%optimizer%momentum = 0.9_real64
+    momentum = loss_with(net, train, options)
+    call check(momentum /= before, 'momentum')
+    options%optimizer%nesterov = .true.
+    call check(loss_with(net, train, options) /= momentum, 'nesterov')
+    options%optimizer%nesterov = .false.
+    options%optimizer%velocity_form = .true.
+    options%schedule%kind = kmc_schedule_exponential
+    options%schedule%factor = 0.9_real64
+    velocity = loss_with(net, train, options)
+    options%optimizer%velocity_form = .false.
+    call check(loss_with(net, train, options) /= velocity, 'velocity form')
+    options = plain()
+    options%optimizer%kind = kmc_rmsprop
+    before = loss_with(net, train, options)
+    options%optimizer%rho = 0.5_real64
+    momentum = loss_with(net, train, options)
+    options%optimizer%centered = .true.
+    call check(momentum /= before .and. loss_with(net, train, options) /= momentum, 'rho and centered')
   end subroutine
 
   ! The loss of the second epoch.
