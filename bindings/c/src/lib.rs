@@ -1,7 +1,7 @@
 //! The C ABI of kamacite: what `kamacite.h` declares.
 //!
 //! One file per noun. Every function has the same shape: check the arguments, look up the handles, call the Rust API, write the
-//! results; [`entry`](entry::entry) around it turns errors and panics into a status and a sentence.
+//! results; `entry` around it turns errors and panics into a status and a sentence.
 //!
 //! # Safety
 //! The contract with C, stated once and meant by every `SAFETY` comment in this crate: a pointer is NULL or points to as many
