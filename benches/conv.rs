@@ -3,7 +3,7 @@
 //! `cargo bench --bench conv -- [threads] [text in the name]`
 
 use kamacite::memory::GradMode;
-use kamacite::op::conv::{Conv, End, Geometry};
+use kamacite::op::conv::{Geometry, Slices};
 use kamacite::{Cpu, Extent, Result, Window};
 use std::time::Instant;
 
@@ -56,32 +56,30 @@ fn bench(cpu: &Cpu, &(name, n, input, filters, size, stride, pad): &Shape) -> Re
     let on = |k: usize, neutral: usize| input.space().map(|s| if s > 1 { k } else { neutral });
     let window = Window { stride: on(stride, 1), before: on(pad, 0), after: on(pad, 0), ..Window::new(on(size, 1)) };
     let g = Geometry::new(input, filters, window, 1)?;
-    let (conv, scratch) = Conv::on_cpu::<f32>(g, n, cpu)?;
-    let mut scratch = vec![0.0; scratch];
+    let conv = Slices::new(cpu, g, n)?;
     let fill = |len: usize| (0..len).map(|i| ((i * 7919) % 1013) as f32 / 500.0 - 1.0).collect::<Vec<_>>();
     let (mut x, mut y, mut w) = (fill(n * g.x.len()), fill(n * g.y.len()), fill(g.weight_len()?));
     let flops = 2.0 * (n * g.y.area() * w.len()) as f64;
     let b = fill(filters);
     let (dy, w0, x0) = (y.clone(), w.clone(), x.clone());
-    let plain = End::plain(GradMode::Write);
-    let forward = time(|| conv.forward(cpu, &x0, &w0, End { bias: Some(&b), ..plain }, &mut y, &mut scratch));
-    let input = time(|| conv.backward(cpu, &dy, &w0, plain, &mut x, &mut scratch));
-    let weight = time(|| conv.weights(cpu, &x0, &dy, &mut w, GradMode::Write, &mut scratch));
+    let forward = time(|| conv.forward(&x0, &w0, Some(&b), &mut y))?;
+    let input = time(|| conv.input_gradient(&dy, &w0, GradMode::Write, &mut x))?;
+    let weight = time(|| conv.weight_gradient(&x0, &dy, GradMode::Write, &mut w))?;
     let show = |t: f64| format!("{:9.3} {:7.1}", t * 1e3, flops / t * 1e-9);
     println!("{name:12} {} {} {}", show(forward), show(input), show(weight));
     Ok(())
 }
 
 /// Seconds of the fastest of many calls within about 0.2 s: what the code takes when nobody disturbs.
-fn time(mut f: impl FnMut()) -> f64 {
-    f();
+fn time(mut f: impl FnMut() -> Result<()>) -> Result<f64> {
+    f()?;
     let begin = Instant::now();
     let (mut best, mut calls) = (f64::INFINITY, 0);
     while calls < 3 || begin.elapsed().as_secs_f64() < 0.2 {
         let start = Instant::now();
-        f();
+        f()?;
         best = best.min(start.elapsed().as_secs_f64());
         calls += 1;
     }
-    best
+    Ok(best)
 }

@@ -2,7 +2,7 @@
 //! output p (see [`im2col`](super::im2col)) and the channels i of f's group; its gradients wrt x and w.
 
 use super::conv_cpu as loops;
-pub use super::conv_cpu::End;
+pub(crate) use super::conv_cpu::End;
 use super::conv_plan::Gather;
 pub use super::conv_slices::Slices;
 use super::simd::lanes;
@@ -72,7 +72,7 @@ impl Geometry {
 
 /// A planned convolution: its tables, and the scratch that all directions share in turn.
 #[derive(Debug)]
-pub struct Conv {
+pub(crate) struct Conv {
     forward: Gather,
     backward: Gather,
     /// Elements of a vector register.

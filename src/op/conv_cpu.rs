@@ -11,7 +11,7 @@ use crate::memory::GradMode;
 
 /// What happens to a result on its way to memory.
 #[derive(Clone, Copy, Debug)]
-pub struct End<'a, T> {
+pub(crate) struct End<'a, T> {
     /// Added to every row.
     pub bias: Option<&'a [T]>,
     /// Whether negative results become 0.

@@ -4,6 +4,7 @@
 use kamacite::data::synth;
 use kamacite::*;
 use std::fmt::Write;
+use std::sync::Arc;
 
 fn scenario(threads: usize) -> Result<String> {
     let mut net = Network::new(Extent::image(28, 28, 1));
@@ -12,9 +13,9 @@ fn scenario(threads: usize) -> Result<String> {
     net.push(Dense::new(16).act(Tanh));
     net.push(Dropout::new(0.25));
     net.push(Dense::new(10));
-    let digits = std::sync::Arc::new(synth::digits(96, 3)?);
+    let digits: Arc<dyn Dataset> = synth::digits(96, 3)?.into();
     let builder = Trainer::builder(net, SoftmaxCrossEntropy, Adam::new(0.002)).batch(32).seed(7);
-    let mut trainer = builder.device(Device::cpu_threads(threads)?).data(digits.clone(), None).build()?;
+    let mut trainer = builder.device(Device::cpu_threads(threads)?).data(digits.clone(), None::<Arc<dyn Dataset>>).build()?;
     let mut out = String::new();
     for step in 1..=3 {
         writeln!(out, "step {step} loss {:016X}", trainer.step()?.to_bits()).unwrap();
