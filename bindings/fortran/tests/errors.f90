@@ -13,6 +13,7 @@ program test_errors
   call values()
   call order()
   call ownership()
+  call releasing()
   call shapes_of_compute()
   call report('errors')
 contains
@@ -233,6 +234,55 @@ contains
     call any_model%destroy()
     deallocate (any_model)
   end subroutine
+
+  ! What a variable held is given back: the memory of the process does not grow with the number of variables.
+  subroutine releasing()
+    integer(int64) :: before
+    integer :: i
+    do i = 1, 5
+      call hold_and_release()
+    end do
+    before = resident()
+    do i = 1, 60
+      call hold_and_release()
+    end do
+    call check(resident() - before < 10000, 'memory is given back')      ! pages; each call holds 9000
+  end subroutine
+
+  subroutine hold_and_release()
+    type(kmc_dataset) :: data, again
+    type(kmc_network) :: net
+    type(kmc_model) :: model
+    type(kmc_trainer) :: trainer
+    type(kmc_model_options) :: options
+    real(real32), allocatable :: x(:, :)
+    integer :: i
+    allocate (x(1000, 1000))
+    x = 1
+    call data%create(x)
+    call data%create(x)
+    call data%add_classes([(1 + mod(i, 2), i = 1, 1000)], 2)
+    call again%clone(data)
+    call again%scale(2.0_real64)
+    call net%create([1000])
+    call net%dense(1000)
+    call net%dense(2)
+    options%device = 'cpu'
+    call model%create(net, options)
+    call model%forward(x(:, 1:1))
+    call trainer%create(net, data)
+  end subroutine
+
+  ! Pages in memory; 0 where the system does not say.
+  integer(int64) function resident()
+    integer(int64) :: total
+    integer :: unit, status
+    resident = 0
+    open (newunit=unit, file='/proc/self/statm', status='old', action='read', iostat=status)
+    if (status /= 0) return
+    read (unit, *) total, resident
+    close (unit)
+  end function
 
   subroutine shapes_of_compute()
     type(kmc_window) :: window

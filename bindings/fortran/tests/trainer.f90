@@ -322,6 +322,10 @@ contains
     call trainer%create(net, train, valid, options)
     call trainer%fit(2, outcome)
     other = outcome%valid%loss
+    options%ema_warm_up = .true.
+    call trainer%create(net, train, valid, options)
+    call trainer%fit(2, outcome)
+    call check(other /= outcome%valid%loss, 'its warm-up')
     call trainer%create(net, train, valid, plain())
     call trainer%fit(2, outcome)
     call check(other /= outcome%valid%loss, 'a running mean of the weights')
@@ -353,6 +357,25 @@ contains
     call trainer%create(net, train, valid, options)
     call trainer%fit(6)
     call check(trainer%learning_rate() < 1e-9_real64, 'the plateau')
+    other = trainer%learning_rate()
+    options%plateau_cooldown = 4
+    call trainer%create(net, train, valid, options)
+    call trainer%fit(6)
+    call check(trainer%learning_rate() > other, 'its cooldown')
+    options%plateau_cooldown = 0
+    call trainer%create(net, train, valid, options)
+    call trainer%fit(30)
+    call check(abs(trainer%learning_rate() - 1e-10_real64) < 1e-14_real64, 'its floor')
+    options = plain()
+    options%optimizer%learning_rate = 1e-6_real64
+    options%early_patience = 3
+    call trainer%create(net, train, valid, options)
+    call trainer%fit(20, outcome)
+    call check(outcome%ended == kmc_ended_done, 'the loss improves')
+    options%watch_accuracy = .true.
+    call trainer%create(net, train, valid, options)
+    call trainer%fit(20, outcome)
+    call check(outcome%ended == kmc_ended_early_stopping, 'the accuracy does not')
     options = plain()
     options%schedule%kind = kmc_schedule_step
     options%schedule%period = 1
@@ -371,9 +394,12 @@ contains
     options%schedule = kmc_schedule_options(kind=kmc_schedule_constant, warm_up=20_int64)
     call check(rate_with(net, train, options, 1) < 0.01_real64, 'a warm-up')
     options%schedule = kmc_schedule_options(kind=kmc_schedule_cosine_restarts, period=5_int64, growth=2_int64)
-    call check(rate_with(net, train, options, 1) > 0, 'restarts')
+    call check(abs(rate_with(net, train, options, 1) - 0.005_real64) < 1e-9, 'restarts: the second period is twice as long')
     options = plain()
     options%checkpoint = 'fortran_checkpoint.kmc'
+    options%checkpoint_every = -3
+    call trainer%create(net, train, valid, options, stat=stat)
+    call check(stat == kmc_err_value, 'checkpoint_every')
     options%checkpoint_every = 3
     options%best = 'fortran_best.kmc'
     call trainer%create(net, train, valid, options)
