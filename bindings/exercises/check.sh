@@ -35,6 +35,36 @@ case "$kind" in
       (cd "$build/check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
     fi
     ;;
+  f90)
+    exercises=$here/../fortran/exercises
+    [ -f "$exercises/$name.f90" ] || { echo "no exercise '$name'; there are: $(cd "$exercises" && ls ./*.f90 | sed 's|./||; s|\.f90$||' | grep -v -x -e exercise -e spectra | tr '\n' ' ')" >&2; exit 1; }
+    say "compiling $file"
+    file=$(cd "$(dirname "$file")" && pwd)/$(basename "$file")
+    mkdir -p "$exe.f90"
+    cd "$exe.f90" # compilers write .mod files where they run
+    $COMPILE_F "$file" $F_OBJECTS -o "$exe" $LIBS
+    say "step by step"
+    # The program is left out: its place is the checker's.
+    steps() { awk '{ low = tolower($0) } low ~ /^ *program +[a-z]/ { out = 1 } !out; low ~ /^ *end *program/ { out = 0 }' "$1"; }
+    steps "$file" > steps.f90
+    $COMPILE_F -c steps.f90 -o steps.o
+    changed() { echo "the procedures that the checker calls are missing or have another form: keep the starter's names and arguments" >&2; exit 1; }
+    if [ "${name%_net}" = "$name" ]; then
+      # From scratch: the checker of C calls the student's procedures through a bridge.
+      $COMPILE -DFORTRAN -c "$exercises/../../c/exercises/check/$name.c" -o check.o
+      $COMPILE_F -c "$exercises/check/$name.f90" -o bridge.o || changed
+      set -- bridge.o check.o
+    else
+      # With the network API: beside the solution, whose module gets another name.
+      steps "$exercises/$name.f90" | sed "s/${name}_steps/${name}_reference/" > reference.f90
+      $COMPILE_F -c "$exercises/check/net.f90" -o net.o
+      $COMPILE_F -c reference.f90 -o reference.o
+      $COMPILE_F -c "$exercises/check/$name.f90" -o check.o || changed
+      set -- net.o reference.o check.o
+    fi
+    $COMPILE_F "$@" steps.o $F_OBJECTS -o "$exe.check" $LIBS
+    (cd "$build/check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
+    ;;
   *) echo "$file: no checker for '.$kind' files" >&2; exit 1 ;;
 esac
 

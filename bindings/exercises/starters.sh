@@ -10,13 +10,18 @@ trap 'rm -rf "$made"' EXIT
 starter() { # solution
   awk -v file="$(basename "$1")" '
     function fail(why) { printf "%s:%d: %s\n", FILENAME, FNR, why > "/dev/stderr"; bad = 1; exit 1 }
-    function blank(indent, text,    rest) {
+    function blank(indent, text,    rest, cut) {
       if (text ~ /["\\]/) fail("no quotes or backslashes in a blank")
       if (kind == "c") return indent "BLANK(\"" text "\");"
       if (kind == "rs") return indent "blank!(\"" text "\");"
       # Fortran: lines of at most 132 characters.
       rest = text; text = ""
-      while (length(rest) > 80) { text = text substr(rest, 1, 80) "&\n" indent "  &"; rest = substr(rest, 81) }
+      while (length(rest) > 80) {
+        cut = 80
+        while (cut > 1 && substr(rest, cut, 1) != " ") cut--
+        text = text substr(rest, 1, cut) "&\n" indent "  &"
+        rest = substr(rest, cut + 1)
+      }
       return indent "call blank(\"" text rest "\")"
     }
     BEGIN {

@@ -6,10 +6,14 @@ build=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 bad=0 n=0
-for file in "$here"/../c/exercises/starter/*.c; do
-  name=$(basename "$file" .c)
+for file in "$here"/../c/exercises/starter/*.c "$here"/../fortran/exercises/starter/*.f90; do
+  name=$(basename "${file%.*}")
   n=$((n + 1))
-  $COMPILE -Werror "$file" -o "$work/$name" $LIBS || { bad=1; continue; }
+  case "$file" in
+    *.c) $COMPILE -Werror "$file" -o "$work/$name" $LIBS ;;
+    # What the blanks will set is not set yet, what they will use is not used.
+    *.f90) (cd "$work" && $COMPILE_F -Werror $UNSET_F "$file" $F_OBJECTS -o "$work/$name" $LIBS) ;;
+  esac || { bad=1; continue; }
   # shellcheck disable=SC2046
   (cd "$work" && "./$name" $(sh "$here/smoke.sh" arguments "$name") > "$name.out" 2> "$name.err")
   status=$?

@@ -17,6 +17,31 @@ static inline void step_wrong(const char *step, const char *hint)
     exit(1);
 }
 
+/* How a student's language writes element (row, column) of a matrix, of an array of one row, and a number that counts from 0 here. */
+static inline void write_place(char *place, size_t size, int64_t rows, int64_t row, int64_t column)
+{
+#ifdef FORTRAN
+    if (rows > 1)
+        snprintf(place, size, "(%" PRId64 ", %" PRId64 ")", column + 1, row + 1);
+    else
+        snprintf(place, size, "(%" PRId64 ")", column + 1);
+#else
+    if (rows > 1)
+        snprintf(place, size, "[%" PRId64 "][%" PRId64 "]", row, column);
+    else
+        snprintf(place, size, "[%" PRId64 "]", column);
+#endif
+}
+
+static inline int counted(int from_0)
+{
+#ifdef FORTRAN
+    return from_0 + 1;
+#else
+    return from_0;
+#endif
+}
+
 /* What a wrong number looks like. */
 static inline const char *guess(double yours, double truth)
 {
@@ -45,10 +70,7 @@ static inline void compare(const char *step, const char *name, const float *your
             char place[64] = "", hint[512];
             if (fabs(y - t) <= tolerance * fmax(largest, 1e-30))
                 continue;
-            if (rows > 1)
-                snprintf(place, sizeof place, "[%" PRId64 "][%" PRId64 "]", r, c);
-            else
-                snprintf(place, sizeof place, "[%" PRId64 "]", c);
+            write_place(place, sizeof place, rows, r, c);
             snprintf(hint, sizeof hint, "%s%s%s: yours %.7g, %s %.7g: %s", name, place, r == bias ? " (a bias weight)" : "", y, of, t,
                      guess(y, t));
             step_wrong(step, hint);
@@ -74,10 +96,7 @@ static inline void compare_gradient(const char *step, const char *name, const fl
     if (!(r.deviation < 1e-3)) {
         char place[64], hint[512];
         int64_t row = r.worst / columns, column = r.worst % columns;
-        if (rows > 1)
-            snprintf(place, sizeof place, "[%" PRId64 "][%" PRId64 "]", row, column);
-        else
-            snprintf(place, sizeof place, "[%" PRId64 "]", column);
+        write_place(place, sizeof place, rows, row, column);
         snprintf(hint, sizeof hint, "gradient of %s%s%s: yours %.7g, finite difference %.7g: %s", name, place,
                  row == bias ? " (a bias weight)" : "", r.analytic, r.numeric, guess(r.analytic, r.numeric));
         step_wrong(step, hint);

@@ -44,7 +44,7 @@ static void check_assign(const float *x, const float *centres)
         error += exact_distance2(x + s * DIMS, centres + nearest * DIMS) / POINTS;
         if (cluster[s] != nearest) {
             char hint[256];
-            snprintf(hint, sizeof hint, "assign(): point %d: yours centre %d, the nearest is %d", s, (int)cluster[s], nearest);
+            snprintf(hint, sizeof hint, "assign(): point %d: yours centre %d, the nearest is %d", counted(s), counted((int)cluster[s]), counted(nearest));
             step_wrong("assignment", hint);
         }
     }

@@ -33,7 +33,7 @@ static inline void check_neurons(void)
                               : o[j] == (without_bias[j] > 0.0)  ? "is the bias forgotten?"
                               : o[j] == (without_bias[j] + w[M * N + j] > 0.0) ? "the bias input is -1, not 1"
                                                                  : "look at the sum and at the comparison again";
-            snprintf(hint, sizeof hint, "neurons(): the sum of neuron %d is %.4f: yours %g, expected %g: %s", j, a[j], o[j], truth, why);
+            snprintf(hint, sizeof hint, "neurons(): the sum of neuron %d is %.4f: yours %g, expected %g: %s", counted(j), a[j], o[j], truth, why);
             step_wrong("answers of the neurons", hint);
         }
         free(x);
