@@ -302,7 +302,7 @@ contains
     integer(int64) :: r
     real(real64), allocatable :: accuracy(:)
     real(real64) :: loss, total, middle
-    o%epochs = 100
+    o%epochs = 200
     call options_parse(o)
     call read_data(x, labels, test_x, test_labels, o%data)
     call build(net, tests)
