@@ -25,6 +25,9 @@ case "$fc" in
 esac
 link="-L$lib -lkamacite -Wl,-rpath,$lib"
 
+# The module says what the header says.
+sh "$here/check_header.sh"
+
 # The module compiles without a word, as students compile it and strictly.
 for flags in -O3 "$strict"; do
   # shellcheck disable=SC2086
