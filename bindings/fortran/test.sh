@@ -74,6 +74,13 @@ stops getter "KMC_ERR_"
 ./stops none | grep -q "still here" || { echo "FAILED: stops none" >&2; exit 1; }
 echo "stops: 10 checks, 0 failed"
 
+# The program of the README, on the irises.
+awk '/^```fortran/ { inside = 1; next } /^```/ { inside = 0 } inside' "$here/README.md" >readme.f90
+# shellcheck disable=SC2086
+"$fc" -O2 readme.f90 kamacite.o -o readme $link
+cp "$here/../../examples/data/iris.data" .
+./readme | grep "^accuracy 98.00%"
+
 if [ "${TIMING:-1}" = 1 ]; then
   build -O3 timing
   ./timing
