@@ -1,7 +1,7 @@
 # The short names of what one does here. `make demo` and `make test` are the README's two commands.
 FEATURES = progress,plot
 
-.PHONY: demo test bench docs check nvrtc gpu-status prebuilt exercises exercise-starters check-exercise
+.PHONY: demo test bench docs check install uninstall dist nvrtc gpu-status prebuilt exercises exercise-starters check-exercise
 
 demo:
 	cargo run --release --features $(FEATURES) --example galaxies
@@ -21,6 +21,17 @@ check:
 	cargo fmt --all -- --check
 	cargo clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --all-features
+
+# The library for C and Fortran, in PREFIX (default ~/.local); no root needed. DESTDIR is for those who make packages.
+install:
+	@DESTDIR='$(DESTDIR)' sh bindings/install/install.sh $(PREFIX)
+
+uninstall:
+	@DESTDIR='$(DESTDIR)' sh bindings/install/install.sh --uninstall $(PREFIX)
+
+# A tarball in target/dist for people without Rust; with the GPU kernels in it after `make prebuilt`.
+dist:
+	@sh bindings/install/dist.sh
 
 # Every kernel for every architecture, without a GPU; fetches NVIDIA's compilers when called for the first time.
 nvrtc:

@@ -13,9 +13,19 @@ install() {
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     apt-get install -y -q "$2" >/dev/null 2>&1 || { apt-get update -q && apt-get install -y -q "$2"; } >/dev/null 2>&1 || true
   fi
-  command -v "$1" >/dev/null 2>&1 || echo "missing: $1 ($3). Install $2 to run what needs it." >&2
+  command -v "$1" >/dev/null 2>&1 && return
+  case ",${KAMACITE_REQUIRE-}," in *,"$2",*) echo "KAMACITE_REQUIRE asks for $2, which is missing" >&2; exit 1 ;; esac
+  echo "missing: $1 ($3). Install $2 to run what needs it." >&2
 }
-install c++ g++ "the emulated GPU"
+install c++ g++ "the emulated GPU, the header as C++"
+install valgrind valgrind "the C tests under valgrind"
+install flang-new-19 flang-19 "the Fortran module with a second compiler"
+# Without these there is no test of the C and Fortran interfaces worth the name.
+for needed in "gfortran gfortran" "cmake cmake" "pkg-config pkg-config" "make make"; do
+  # shellcheck disable=SC2086
+  install $needed "the C and Fortran interfaces"
+  command -v "${needed% *}" >/dev/null 2>&1 || exit 1
+done
 
 # Tests choose their devices; what they leave open is the CPU, also on a machine with a GPU.
 export KAMACITE_DEVICE=cpu
@@ -29,7 +39,8 @@ export KAMACITE_RECORD
 say() { printf '\n== %s\n' "$1"; }
 
 say "unit tests, the suite, doctests, examples (optimised, with debug assertions and overflow checks)"
-cargo test --workspace --all-features
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+KAMACITE_SCENARIO=$target/scenario.rust cargo test --workspace --all-features
 
 if [ "$(uname -m)" = x86_64 ]; then
   say "the suite once more, on the instruction set that every machine has"
@@ -55,6 +66,25 @@ for file in examples/*.rs; do
   printf '%-12s %s\n' "$name" "$last"
   case "$last" in RESULT\ *) ;; *) echo "example $name did not end with a RESULT line" >&2; exit 1 ;; esac
 done
+
+say "the C interface, installed: every function, misuse, random calls, sanitizers, valgrind"
+sh bindings/install/install.sh "$target/installed" >/dev/null
+SCENARIO=$target/scenario.c sh bindings/c/tests/run.sh "$target/installed/lib"
+
+say "the Fortran module, with gfortran and flang"
+SCENARIO=$target/scenario.fortran sh bindings/fortran/test.sh "$target/installed/lib"
+if command -v flang-new-19 >/dev/null 2>&1; then
+  FC=flang-new-19 TIMING=0 sh bindings/fortran/test.sh "$target/installed/lib"
+else
+  echo "SKIPPED flang: not installed"
+fi
+for language in c fortran; do
+  diff "$target/scenario.rust" "$target/scenario.$language" || { echo "$language does not give the bits that Rust gives" >&2; exit 1; }
+done
+echo "one scenario, the same bits in Rust, C and Fortran"
+
+say "small programs out of an installation: gcc, pkg-config, CMake, gfortran, fpm; out of a tarball, without Rust"
+sh bindings/install/test.sh "$target/release"
 
 say "the course's exercises: their results, starters, checkers, accesses to memory"
 make exercises exercise-starters

@@ -94,3 +94,34 @@ else
   case ",${KAMACITE_REQUIRE-}," in *,fpm,*) fail "KAMACITE_REQUIRE asks for fpm, which could not be had from PyPI" ;; esac
   echo "SKIPPED fpm: it could not be had from PyPI"
 fi
+
+# The tarball, on a machine without Rust.
+sh "$here/dist.sh" "$work/dist" > said || { cat said; fail "dist.sh"; }
+tail -n 1 said
+cd "$work/dist"
+tar xzf ./*.tar.gz
+cd kamacite-*/
+PATH=/usr/local/bin:/usr/bin:/bin
+unset KAMACITE_LIBS PKG_CONFIG_PATH
+if command -v cargo > /dev/null; then fail "cargo is in $PATH"; fi
+quietly sh install.sh "$work/elsewhere"
+cp "$here/consumer/train.c" "$here/consumer/train.f90" "$work"
+cd "$work"
+elsewhere="-I$work/elsewhere/include -L$work/elsewhere/lib -Wl,-rpath,$work/elsewhere/lib"
+# shellcheck disable=SC2086
+quietly gcc -O3 train.c $elsewhere -lkamacite -lm -o from-tarball
+trains "tarball, C" ./from-tarball
+# shellcheck disable=SC2086
+quietly gfortran -O3 elsewhere/share/kamacite/fortran/kamacite.f90 train.f90 $elsewhere -lkamacite -o from-tarball
+trains "tarball, Fortran" ./from-tarball
+quietly sh dist/kamacite-*/install.sh --uninstall "$work/elsewhere"
+[ -z "$(find elsewhere ! -type d)" ] || fail "files after install.sh --uninstall"
+# An exercise out of the tarball, where it was unpacked.
+cd dist/kamacite-*/
+quietly make -C bindings/exercises build PREFIX="$PWD" TARGET="$PWD/build"
+quietly sh bindings/exercises/run.sh build/exercises kmeans
+echo "tarball, exercise        $(grep -m 1 RESULT said)"
+# A system that is too old is told so.
+echo 99.0 > share/kamacite/GLIBC
+if sh install.sh "$work/elsewhere" > said 2>&1; then fail "glibc 99.0 is not here"; fi
+grep -q "glibc 99.0" said || { cat said; fail "the sentence about glibc"; }

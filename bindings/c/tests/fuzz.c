@@ -411,6 +411,81 @@ static kmc_status others(void)
     }
 }
 
+static void three(int64_t *to)
+{
+    for (int i = 0; i < 3; i++)
+        if (chance(40)) to[i] = size();
+}
+
+static int64_t at_least_one(int64_t n)
+{
+    return n == 0 ? 1 : n;
+}
+
+/* How many values there are in these sizes, if it is a number for `room`; otherwise any. */
+static int64_t product(const int64_t *sizes, int64_t room)
+{
+    int64_t n = 1;
+    for (int i = 0; i < 4 && n > 0 && n <= room; i++) n = sizes[i] > room || sizes[i] < 0 ? -1 : n * at_least_one(sizes[i]);
+    return n > 0 && n <= room && chance(90) ? n : below(room);
+}
+
+/* Arrays whose lengths the library is told must be right or refused; those that it derives from sizes stay within ROOM. */
+static kmc_status compute(void)
+{
+    kmc_window w = KMC_WINDOW_INIT;
+    kmc_kmeans_options o = KMC_KMEANS_OPTIONS_INIT;
+    kmc_kmeans_result found = KMC_KMEANS_RESULT_INIT;
+    float *y = floats + 2048;
+    int64_t m = below(9), n = below(9), k = below(9), e[4];
+    int64_t x_sizes[4], w_sizes[4], x_len, y_len, w_len;
+    double loss = 0;
+    w.d = chance(20) ? size() : 0;
+    w.h = chance(50) ? size() : 0;
+    w.w = size();
+    w.c = size();
+    w.filters = size();
+    three(w.kernel);
+    three(w.stride);
+    three(w.before);
+    three(w.after);
+    three(w.dilation);
+    if (chance(20)) w.groups = size();
+    if (chance(2)) w.size = 1;
+    memset(e, 0, sizeof e);
+    kmc_window_output(e, &w);
+    x_sizes[0] = w.d, x_sizes[1] = w.h, x_sizes[2] = w.w, x_sizes[3] = w.c;
+    x_len = product(x_sizes, 1024);
+    y_len = product(e, 2048);
+    w_sizes[0] = at_least_one(w.kernel[0]), w_sizes[1] = w.kernel[1], w_sizes[2] = w.kernel[2];
+    w_sizes[3] = w.c > 0 && w.c < 100 && w.filters > 0 && w.filters < 100 ? w.c * w.filters : -1;
+    w_len = product(w_sizes, 1024);
+    o.start = choice(2);
+    o.restarts = below(4);
+    o.max_iterations = below(6);
+    o.tolerance = number();
+    switch (below(14)) {
+    case 0: return kmc_sgemm(101 + (int32_t)below(2), 111 + (int32_t)below(3), 111 + (int32_t)below(2), m, n, k, (float)number(), floats,
+                             8 + below(3), floats + 200, 8 + below(3), (float)number(), y, 8 + below(3));
+    case 1: return kmc_dgemm(101, 111, 111, size() % 9, n, k, number(), doubles, below(12), doubles + 200, 9, number(), doubles + 400, 9);
+    case 2: return kmc_window_output(e, &w);
+    case 3: return kmc_im2col_f32(y, length(below(2048)), floats, length(below(2048)), &w);
+    case 4: return kmc_col2im_f32(y, length(below(2048)), floats, length(below(2048)), &w);
+    case 5:
+        /* The bias is as long as there are filters. */
+        if (w.filters > ROOM / 2) w.filters = 2, y_len = 1;
+        return kmc_conv_forward_f32(y, y_len, floats, x_len, floats + 1024, w_len, chance(50) ? NULL : floats, &w, chance(90) ? 1 : size());
+    case 6: return kmc_conv_input_gradient_f32(y, x_len, floats, y_len, floats + 1024, w_len, &w, chance(90) ? 1 : size());
+    case 7: return kmc_conv_weight_gradient_f32(y, w_len, NULL, floats, x_len, floats, y_len, &w, chance(90) ? 1 : size());
+    case 8: return kmc_pool_forward_f32(y, y_len, floats, x_len, choice(2), &w, chance(90) ? 1 : size());
+    case 9: return kmc_kmeans_f32(&found, y, chance(50) ? NULL : ints, floats, 1 + below(40), small(), small() + (chance(5) ? 100 : 0), &o);
+    case 10: return kmc_softmax_cross_entropy_f32(&loss, chance(50) ? NULL : y, floats, ints, below(20), small());
+    case 11: return kmc_mse_f64(&loss, chance(50) ? NULL : doubles + 2048, doubles, doubles + 1024, below(20), small(), choice(2));
+    case 12: return kmc_argmax_f32(ints, floats, below(20), small());
+    default: return kmc_activation_forward_f32(y, floats, 12 * below(20), choice(12), number(), number(), small());
+    }
+}
+
 static kmc_status destroy_one(void)
 {
     /* The handle stays in its pool: later calls meet a stale one. */
@@ -432,8 +507,8 @@ int main(int argc, char **argv)
         int64_t kind = below(100);
         kmc_status s;
         if (i % 64 == 0) fill();
-        s = kind < 25 ? datasets() : kind < 45 ? networks() : kind < 70 ? models() : kind < 85 ? trainers() : kind < 92 ? something_whole()
-          : kind < 97 ? others() : destroy_one();
+        s = kind < 25 ? datasets() : kind < 45 ? networks() : kind < 70 ? models() : kind < 85 ? trainers() : kind < 91 ? something_whole()
+          : kind < 93 ? others() : kind < 97 ? compute() : destroy_one();
         if (trace) fprintf(stderr, "%ld %d %s %s\n", i, (int)kind, kmc_status_name(s), s ? kmc_last_error() : "");
         if (s < 0 || s > 17 || s == KMC_ERR_PANIC || s == KMC_ERR_POISONED || (s != KMC_OK && kmc_last_error()[0] == '\0')) {
             fprintf(stderr, "seed %" PRIu64 ", step %ld: %s: %s\n", seed, i, kmc_status_name(s), kmc_last_error());
