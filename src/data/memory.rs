@@ -429,7 +429,13 @@ impl Samples {
     pub fn pad(&mut self, to: Extent, value: f32) -> Result<()> {
         let from = self.inputs[0];
         if to.check()?.c < from.c || to.d < from.d || to.h < from.h || to.w < from.w {
-            return Err(Error::shape("padded", "smaller than the samples").expected(format!("at least {from}")).got(to));
+            let e = Error::shape("padded", "smaller than the samples").expected(format!("at least {from}")).got(to);
+            let table = from.area() == 1 && from.c > to.c;
+            return Err(if table {
+                e.hint("rows of a table lie along c: reshape them, to a line or an image, first")
+            } else {
+                e
+            });
         }
         let Some(len) = self.n.checked_mul(to.len()).filter(|&len| len <= isize::MAX as usize / 4) else {
             return Err(Error::shape("padded", "too large").got(format!("{} samples of {to}", self.n)));
