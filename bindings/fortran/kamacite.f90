@@ -5652,8 +5652,8 @@ contains
     call take_text(status, text, name, stat, errmsg)
   end function
 
-  !! The Fortran shape of an array: a dense layer's weights are (units, inputs), those of a convolution (filters, c,
-  !! w[, h[, d]]), biases (units).
+  !! The Fortran shape of an array: a dense layer's weights are (units, inputs), those of a convolution (filters, c /
+  !! groups, w, h, d), biases (units).
   function model_array_shape(self, name, stat, errmsg) result(answer)
     class(kmc_model), intent(in) :: self
     character(len=*), intent(in) :: name
@@ -5668,7 +5668,7 @@ contains
     answer = int(e(n:1:-1))
   end function
 
-  ! The address of an array's values, if its shape is that of the weights of this name (rank 1 fits any).
+  ! Has an array the shape of the weights of this name? Rank 1 fits any; extents of 1 at the end do not count.
   logical function array_fits(self, a, name, stat, errmsg) result(ok)
     class(kmc_model), intent(in) :: self
     type(array_t), intent(in) :: a
@@ -5676,6 +5676,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int64_t), target :: e(8), n
+    integer(int64) :: given(8), wanted(8)
     integer(c_int32_t) :: status
     character(len=:), allocatable, target :: store
     ok = .false.
@@ -5686,13 +5687,17 @@ contains
       call finish(status, stat, errmsg)
       return
     end if
-    ok = a%rank == 1 .or. a%rank == n
-    if (ok .and. a%rank > 1) ok = all(a%shape(1:a%rank) == e(n:1:-1))
+    given = 1
+    given(1:a%rank) = a%shape(1:a%rank)
+    wanted = 1
+    wanted(1:n) = e(n:1:-1)
+    ok = a%rank == 1 .or. all(given == wanted)
     if (.not. ok) call fail(kmc_err_shape, 'values of "' // trim(name) // '": expected ' // tuple(e(n:1:-1)) // ', got ' // &
         tuple(a%shape(1:a%rank)), stat, errmsg)
   end function
 
-  !! Copies the weights of this name into an array of their shape (see `array_shape`), or of rank 1 in memory order.
+  !! Copies the weights of this name into an array of their shape (see `array_shape`; extents of 1 at its end may be
+  !! left out), or of rank 1 in memory order.
   subroutine model_get_array_1(self, name, values, stat, errmsg)
     class(kmc_model), intent(in) :: self
     character(len=*), intent(in) :: name

@@ -7,6 +7,7 @@ program test_model
   call linear()
   call ranks()
   call double()
+  call every_rank()
   call classes()
   call losses()
   call steps()
@@ -193,6 +194,115 @@ contains
     call model%backward(y/2)
     call model%get_input_gradient(flat)
     call check(maxval(abs(reshape(flat, [3, 2]) - dx)) < 1e-13, 'double precision in rank 1')
+  end subroutine
+
+  ! A convolution of one tap that doubles, in both kinds and every rank: outputs, losses, gradients, weights, nodes.
+  subroutine every_rank()
+    type(kmc_model) :: model
+    real(real64) :: x1(12), x3(1, 3, 4), x4(1, 3, 2, 2), x5(1, 3, 2, 2, 1), y1(12), y3(1, 3, 4), y4(1, 3, 2, 2), y5(1, 3, 2, 2, 1)
+    real(real64) :: w3(1, 1, 1), w4(1, 1, 1, 1), w5(1, 1, 1, 1, 1), loss, norm
+    real(real32) :: n1(12), n3(1, 3, 4), n4(1, 3, 2, 2), n5(1, 3, 2, 2, 1), single(12)
+    integer :: i
+    x1 = [(real(i, real64)/7, i = 1, 12)]
+    x3 = reshape(x1, [1, 3, 4])
+    x4 = reshape(x1, [1, 3, 2, 2])
+    x5 = reshape(x1, [1, 3, 2, 2, 1])
+    norm = sum(x1**2)/12
+    call doubling(model, [1, 3], kmc_fp64)
+    call model%forward(x3, kmc_mode_train)
+    call model%get_output(y1)
+    call model%get_output(y3)
+    call check(maxval(abs(y1 - 2*x1)) < 1e-14 .and. maxval(abs(y3 - 2*x3)) < 1e-14, 'real64 outputs, ranks 1 and 3')
+    call model%loss(x3, loss)
+    call check(abs(loss - norm) < 1e-14, 'real64 loss, rank 3')
+    call model%loss(x1, loss)
+    call check(abs(loss - norm) < 1e-14, 'real64 loss, rank 1')
+    call model%backward(x3)
+    call model%get_input_gradient(y3)
+    call check(maxval(abs(y3 - 2*x3)) < 1e-14, 'real64 gradients, rank 3')
+    call model%get_array_gradient('c.weight', w3)
+    call check(abs(w3(1, 1, 1) - sum(x1**2)) < 1e-12, 'gradient of weights, rank 3')
+    call model%forward(x3, kmc_mode_train)
+    call model%backward(x1)
+    call model%get_input_gradient(y3)
+    call check(maxval(abs(y3 - 2*x3)) < 1e-14, 'real64 gradients, rank 1')
+    w3 = 3
+    call model%set_array('c.weight', w3)
+    call model%get_array('c.weight', w3)
+    call model%forward(x3)
+    call model%get_output(y3)
+    call check(maxval(abs(y3 - 3*x3)) < 1e-14 .and. all(w3 == 3), 'weights of rank 3')
+    call doubling(model, [1, 3, 2], kmc_fp64)
+    call model%forward(x4, kmc_mode_train)
+    call model%get_output(y4)
+    call model%loss(x4, loss)
+    call check(maxval(abs(y4 - 2*x4)) < 1e-14 .and. abs(loss - norm) < 1e-14, 'real64, rank 4')
+    call model%backward(x4)
+    call model%get_input_gradient(y4)
+    call model%get_array_gradient('c.weight', w4)
+    call check(maxval(abs(y4 - 2*x4)) < 1e-14 .and. abs(w4(1, 1, 1, 1) - sum(x1**2)) < 1e-12, 'real64 gradients, rank 4')
+    w4 = 3
+    call model%set_array('c.weight', w4)
+    call model%get_array('c.weight', w4)
+    call model%forward(x4)
+    call model%get_output(y4)
+    call check(maxval(abs(y4 - 3*x4)) < 1e-14 .and. all(w4 == 3), 'weights of rank 4')
+    call doubling(model, [1, 3, 2, 2], kmc_fp64)
+    call model%forward(x5, kmc_mode_train)
+    call model%get_output(y5)
+    call model%loss(x5, loss)
+    call check(maxval(abs(y5 - 2*x5)) < 1e-14 .and. abs(loss - norm) < 1e-14, 'real64, rank 5')
+    call model%backward(x5)
+    call model%get_input_gradient(y5)
+    call model%get_array_gradient('c.weight', w5)
+    call check(maxval(abs(y5 - 2*x5)) < 1e-14 .and. abs(w5(1, 1, 1, 1, 1) - sum(x1**2)) < 1e-12, 'real64 gradients, rank 5')
+    w5 = 3
+    call model%set_array('c.weight', w5)
+    call model%get_array('c.weight', w5)
+    call model%forward(x5)
+    call model%get_output(y5)
+    call check(maxval(abs(y5 - 3*x5)) < 1e-14 .and. all(w5 == 3), 'weights of rank 5')
+    single = real(x1, real32)
+    call doubling(model, [1, 3], kmc_fp32)
+    call model%keep(1)
+    call model%forward(single, kmc_mode_train)
+    call model%backward(single)
+    call model%get_node(1, n1)
+    call model%get_node(1, n3)
+    call check(all(n1 == 2*single) .and. all(reshape(n3, [12]) == n1), 'a node in ranks 1 and 3')
+    call model%get_node_gradient(1, n1)
+    call model%get_node_gradient(1, n3)
+    call check(all(n1 == single) .and. all(reshape(n3, [12]) == n1), 'its gradient in ranks 1 and 3')
+    call doubling(model, [1, 3, 2], kmc_fp32)
+    call model%keep(1)
+    call model%forward(single, kmc_mode_train)
+    call model%backward(single)
+    call model%get_node(1, n4)
+    call check(all(reshape(n4, [12]) == 2*single), 'a node in rank 4')
+    call model%get_node_gradient(1, n4)
+    call check(all(reshape(n4, [12]) == single), 'its gradient in rank 4')
+    call doubling(model, [1, 3, 2, 2], kmc_fp32)
+    call model%keep(1)
+    call model%forward(single, kmc_mode_train)
+    call model%backward(single)
+    call model%get_node(1, n5)
+    call check(all(reshape(n5, [12]) == 2*single), 'a node in rank 5')
+    call model%get_node_gradient(1, n5)
+    call check(all(reshape(n5, [12]) == single), 'its gradient in rank 5')
+  end subroutine
+
+  subroutine doubling(model, shape, precision)
+    type(kmc_model), intent(inout) :: model
+    integer, intent(in) :: shape(:), precision
+    type(kmc_network) :: net
+    type(kmc_model_options) :: options
+    call net%create(shape)
+    call net%conv(1, 1, init=kmc_init_constant, init_value=2.0_real64, name='c')
+    options%precision = precision
+    options%device = 'cpu'
+    allocate (options%losses(1))
+    options%losses(1)%kind = kmc_loss_mse
+    call model%create(net, options)
   end subroutine
 
   subroutine classes()
