@@ -48,7 +48,7 @@ prebuilt:
 
 # The course's exercises in every language: built, run, compared with bindings/exercises/expected.txt. Its README says more.
 # PREFIX=/where/it/is/installed takes an installed library.
-EXERCISES = $(if $(PREFIX),,cargo build --release -p kamacite-capi &&) $(MAKE) --no-print-directory -C bindings/exercises
+EXERCISES = $(if $(PREFIX),,cargo build --release -p kamacite-capi -p kamacite-exercises &&) $(MAKE) --no-print-directory -C bindings/exercises
 exercises:
 	$(EXERCISES) run
 

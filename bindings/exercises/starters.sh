@@ -44,7 +44,7 @@ starter() { # solution
     }
     $0 ~ "^ *" shut " *$" { if (!inside) fail("<<< without >>>"); inside = 0; next }
     /(>>>|<<<)/ && !/<<<.*>>>/ { fail("not a mark of a blank, but looks like one") }
-    !inside { sub(/^#include "/, "&../"); print }
+    !inside { sub(/^(#include|#\[path =) "/, "&../"); print }
     END { if (!bad && inside) fail(">>> without <<<"); if (!bad && !count) fail("no blank") }
   ' "$1"
 }
@@ -52,9 +52,15 @@ starter() { # solution
 status=0
 for dir in bindings/c/exercises bindings/fortran/exercises examples/exercises; do
   for solution in "$dir"/*.c "$dir"/*.f90 "$dir"/*.rs; do
-    [ -e "$solution" ] && grep -q '>>>' "$solution" || continue
+    [ -e "$solution" ] || continue
     name=$(basename "$solution")
-    starter "$solution" > "$made/$name"
+    if grep -q '>>>' "$solution"; then
+      starter "$solution" > "$made/$name"
+    elif [ "$name" = all.rs ]; then
+      cp "$solution" "$made/$name" # the program of all starters
+    else
+      continue
+    fi
     if [ "${1-}" != --check ]; then
       mkdir -p "$dir/starter"
       cp "$made/$name" "$dir/starter/$name"
