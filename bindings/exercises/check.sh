@@ -65,6 +65,34 @@ case "$kind" in
     $COMPILE_F "$@" steps.o $F_OBJECTS -o "$exe.check" $LIBS
     (cd "$build/check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
     ;;
+  rs)
+    exercises=$here/../../examples/exercises
+    case "$name" in exercise | spectra | all) kind= ;; esac
+    [ -n "$kind" ] && [ -f "$exercises/$name.rs" ] || { echo "no exercise '$name'; there are: $(cd "$exercises" && ls ./*.rs | sed 's|./||; s|\.rs$||' | grep -v -x -e exercise -e spectra -e all | tr '\n' ' ')" >&2; exit 1; }
+    [ -n "${RUST_LIBRARY-}" ] || { echo "the Rust library is not built: call make check-exercise from the root, without PREFIX" >&2; exit 1; }
+    say "compiling $file"
+    # "exercise.rs" and "../exercise.rs" are found.
+    mkdir -p "$exe.rs/src"
+    cp "$exercises/exercise.rs" "$exercises/spectra.rs" "$exe.rs"
+    cp "$exercises/exercise.rs" "$exercises/spectra.rs" "$exe.rs/src"
+    cp "$file" "$exe.rs/src/student.rs"
+    cp "$exercises/$name.rs" "$exe.rs/src/solution.rs"
+    cd "$exe.rs/src"
+    rust() { rustc --edition 2024 -O -L dependency="$(dirname "$RUST_LIBRARY")" --extern kamacite="$RUST_LIBRARY" "$@"; }
+    rust student.rs -o "$exe"
+    say "step by step"
+    changed() { echo "the functions that the checker calls are missing or have another form: keep the starter's names and arguments" >&2; exit 1; }
+    if [ "${name%_net}" = "$name" ]; then
+      # From scratch: the checker of C calls the student's functions through a bridge.
+      cp "$here"/../c/exercises/check/rust/*.rs .
+      rust --cap-lints allow --crate-type staticlib "$name.rs" -o libbridge.a || changed
+      $COMPILE "$here/../c/exercises/check/$name.c" libbridge.a -o "$exe.check" $LIBS -lpthread -ldl -lgcc_s
+    else
+      cp "$exercises/check/"*.rs .
+      rust --cap-lints allow "$name.rs" -o "$exe.check" || changed
+    fi
+    (cd "$build/check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
+    ;;
   *) echo "$file: no checker for '.$kind' files" >&2; exit 1 ;;
 esac
 
