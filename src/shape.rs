@@ -82,12 +82,20 @@ impl Extent {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape).
+    #[inline]
     pub fn check(self) -> Result<Self> {
         let product = self.space().into_iter().try_fold(self.c, usize::checked_mul);
         match product {
-            Some(0) => Err(Error::shape("extent", "a size is zero").expected("at least 1 in each of d, h, w, c").got(self)),
-            Some(n) if n <= 1 << 40 => Ok(self),
-            _ => Err(Error::shape("extent", "too large").expected("at most 2^40 values in a sample").got(self)),
+            Some(n) if n > 0 && n <= 1 << 40 => Ok(self),
+            product => Err(self.refused(product)),
+        }
+    }
+
+    #[cold]
+    fn refused(self, product: Option<usize>) -> Error {
+        match product {
+            Some(0) => Error::shape("extent", "a size is zero").expected("at least 1 in each of d, h, w, c").got(self),
+            _ => Error::shape("extent", "too large").expected("at most 2^40 values in a sample").got(self),
         }
     }
 }

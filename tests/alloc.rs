@@ -78,6 +78,15 @@ fn dense() -> Network {
     net
 }
 
+/// Small enough for the kernels of small layers.
+fn tiny() -> Network {
+    let mut net = Network::new(Extent::flat(4));
+    net.push(Dense::new(6).act(Logistic));
+    net.push(Dense::new(5).act(Gelu));
+    net.push(Dense::new(10));
+    net
+}
+
 fn images() -> Network {
     let mut net = Network::new(Extent::image(16, 16, 3));
     net.push(Conv::new(8, 3).same());
@@ -118,16 +127,27 @@ fn open_loop(net: Network, rule: &dyn Optimizer, threads: usize) -> u64 {
     })
 }
 
-fn trainer(net: Network, rule: impl Optimizer + 'static) -> u64 {
+fn train_batch(net: Network, rule: &dyn Optimizer, rows: usize) -> u64 {
+    let extent = net.inputs().next().expect("an input").1;
+    let mut model = Model::builder(net).device(device(1)).loss("output", SoftmaxCrossEntropy, 1.0).build().expect("a model");
+    let x: Vec<f32> = (0..rows * extent.len()).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+    let t: Vec<u32> = (0..rows as u32).map(|i| i % 10).collect();
+    count(|| {
+        let x = View::new(extent, &x).expect("rows");
+        assert!(model.train_batch(x, &[Targets::Classes(&t)], rule).expect("a step").is_finite());
+    })
+}
+
+fn trainer(net: Network, rule: impl Optimizer + 'static, batch: usize) -> u64 {
     let extent = net.inputs().next().expect("an input").1;
     let n = 100;
     let x: Vec<f32> = (0..n * extent.len()).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
     let samples = kamacite::data::Samples::new(extent, x).expect("samples");
     let data = samples.with_classes((0..n as u32).map(|i| i % 10).collect(), 10).expect("labels");
     let none: Option<kamacite::data::Samples> = None;
-    let builder = Trainer::builder(net, SoftmaxCrossEntropy, rule).batch(16).device(device(2));
+    let builder = Trainer::builder(net, SoftmaxCrossEntropy, rule).batch(batch).device(device(2));
     let mut trainer = builder.data(data, none).build().expect("a trainer");
-    // 100 samples in batches of 16: the last batch of each epoch is partial, and epochs are shuffled anew in between.
+    // 100 samples in batches of 16, say: the last batch of each epoch is partial, and epochs are shuffled anew in between.
     count(|| assert!(trainer.step().expect("step").is_finite()))
 }
 
@@ -152,8 +172,12 @@ fn main() {
     note("dense, AdamW", open_loop(dense(), &AdamW::new(1e-4), 2));
     note("dense, RMSprop", open_loop(dense(), &RmsProp::new(1e-4).momentum(0.5).centered(), 2));
     note("dense, Adadelta", open_loop(dense(), &Adadelta::new(0.1), 2));
-    note("trainer, dense, SGD", trainer(dense(), Sgd::new(1e-3).momentum(0.9)));
-    note("trainer, images, Adam", trainer(images(), Adam::new(1e-4)));
+    note("trainer, dense, SGD", trainer(dense(), Sgd::new(1e-3).momentum(0.9), 16));
+    note("trainer, images, Adam", trainer(images(), Adam::new(1e-4), 16));
+    note("trainer, tiny, one by one", trainer(tiny(), Sgd::new(0.1), 1));
+    note("trainer, tiny, Adam", trainer(tiny(), Adam::new(1e-3), 7));
+    note("train_batch, tiny", train_batch(tiny(), &Sgd::new(0.1), 1));
+    note("train_batch, dense", train_batch(dense(), &Sgd::new(1e-3).momentum(0.9), 16));
     note("regression", regression());
     assert!(found.is_empty(), "{}", found.join("\n"));
     println!("steps_allocate_nothing ... ok");

@@ -478,14 +478,14 @@ impl Samples {
 
     fn row<'a, T>(&self, x: Option<&'a [T]>, what: &str, k: usize, pick: Pick, out: usize) -> Result<&'a [T]> {
         let x = x.ok_or_else(|| Error::shape("samples", format!("no {what} {k}")))?;
-        let len = x.len() / self.n;
-        if pick.index >= self.n || len != out {
+        if pick.index >= self.n || x.len() != out * self.n {
+            let len = x.len() / self.n;
             let expected = format!("an index below {} and room for {len} values", self.n);
             return Err(Error::shape("samples", format!("reading {what} {k}"))
                 .expected(expected)
                 .got(format!("{} and {out}", pick.index)));
         }
-        Ok(&x[pick.index * len..][..len])
+        Ok(&x[pick.index * out..][..out])
     }
 }
 

@@ -253,9 +253,10 @@ impl Layer for Conv {
 /// The activation behind a layer, and where its input is kept when the gradient needs it.
 #[derive(Clone, Debug)]
 pub(super) struct Activated {
-    act: Activation,
+    pub act: Activation,
     pub c: usize,
-    z: Option<Slot>,
+    /// Where the input of the activation is kept for the backward pass, if that is not the output.
+    pub z: Option<Slot>,
     kernels: ActivationKernels,
 }
 

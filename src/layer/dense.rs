@@ -11,6 +11,7 @@ use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::Activation;
 use crate::op::cast::Narrowed;
+use crate::op::dense_micro::{self, SmallDense};
 use crate::op::gemm::{Mat, Product, gemm, workspace};
 use crate::op::gemm_cuda::{CudaGemm, CudaProduct, Layout};
 use crate::op::reduce::{self, ColumnSums};
@@ -109,7 +110,9 @@ impl Layer for Dense {
             None => p.scratch(p.dtype(), work_len(k, n, p).max(1)),
         };
         let reads_y = act.reads_y();
-        let planned = Planned::new(y, DensePass { k, n, w, b, act, work, cuda }).reads_x();
+        let fits = cuda.is_none() && dense_micro::fits([p.capacity(), n, k]);
+        let small = fits.then_some(SmallDense { n, k, act: act.act, z: act.z, w, b });
+        let planned = Planned::new(y, DensePass { k, n, w, b, act, work, cuda }).small(small).reads_x();
         Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }

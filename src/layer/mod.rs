@@ -30,6 +30,7 @@ pub use reshape::{Flatten, Reshape};
 pub use upsample::Upsample;
 
 use crate::memory::{Io, Planner, Step};
+use crate::op::dense_micro::SmallDense;
 use crate::{Error, Extent, Result};
 use std::fmt;
 
@@ -86,6 +87,8 @@ pub struct Planned {
     pub reads_x: bool,
     /// Whether the backward pass reads y.
     pub reads_y: bool,
+    /// A small dense layer on the CPU, and where its pass lies.
+    small: Option<(SmallDense, (usize, usize))>,
 }
 
 /// Where a layer's output lies.
@@ -104,7 +107,7 @@ pub enum Place {
 impl Planned {
     /// A fresh output whose backward pass reads neither x nor y.
     pub fn new(y: Extent, pass: impl Pass + 'static) -> Self {
-        Self { y, pass: Box::new(pass), place: Place::Fresh, reads_x: false, reads_y: false }
+        Self { y, pass: Box::new(pass), place: Place::Fresh, reads_x: false, reads_y: false, small: None }
     }
 
     /// The backward pass reads x.
@@ -121,12 +124,29 @@ impl Planned {
         self
     }
 
+    /// The pass is no more than this layer: the engine may do it itself, with less ceremony.
+    pub(crate) fn small(mut self, small: Option<SmallDense>) -> Self {
+        self.small = small.map(|small| (small, address(&*self.pass)));
+        self
+    }
+
+    /// The pass, and what the engine may do in its place. A layer that wraps another's pass in one of its own has that one run.
+    pub(crate) fn into_pass(self) -> (Box<dyn Pass>, Option<SmallDense>) {
+        let small = self.small.filter(|(_, pass)| *pass == address(&*self.pass));
+        (self.pass, small.map(|(small, _)| small))
+    }
+
     /// Sets where the output lies.
     #[must_use]
     pub fn place(mut self, place: Place) -> Self {
         self.place = place;
         self
     }
+}
+
+/// Address and size: what tells a pass from the one that wraps it.
+fn address(pass: &dyn Pass) -> (usize, usize) {
+    (std::ptr::from_ref(pass).cast::<()>() as usize, size_of_val(pass))
 }
 
 /// The single input of a layer that takes one.

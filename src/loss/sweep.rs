@@ -50,6 +50,9 @@ fn in_chunks<T: Real, L: Sync>(
     (ey, et): (usize, usize),
     kernel: impl Fn(&Cpu, Batch<'_, T, L>) + Sync,
 ) {
+    if b.y.len() <= CHUNK {
+        return kernel(cpu, b);
+    }
     let Batch { y, t, dy, w, value, scale } = b;
     let parts = (Rows(y, ey), Rows(t, et), dy.map(|dy| Rows(dy, ey)), w, value);
     cpu.split((CHUNK / ey).max(1), parts, |_, (y, t, dy, w, value)| kernel(cpu, Batch { y, t, dy, w, value, scale }));
@@ -97,21 +100,42 @@ impl<T: Real, L> Batch<'_, T, L> {
     /// Calls `row(y, t, dy, g)` for each row, which returns ℓ and writes g·∂ℓ/∂y. A row of weight 0 counts for nothing,
     /// whatever it holds: a missing label may be NaN.
     #[inline(always)]
-    pub fn rows(self, mut row: impl FnMut(&[T], &[L], Option<&mut [T]>, f64) -> f64) {
-        let Self { y, t, mut dy, w, value, scale } = self;
-        let n = value.len().max(1);
-        let (ey, et) = (y.len() / n, t.len() / n);
-        for (i, (value, w)) in value.iter_mut().zip(w).enumerate() {
-            let dy = dy.as_deref_mut().map(|dy| &mut dy[i * ey..(i + 1) * ey]);
-            if *w == T::ZERO {
-                *value = T::ZERO;
-                dy.into_iter().for_each(|dy| dy.fill(T::ZERO));
-                continue;
+    pub fn rows(mut self, mut row: impl FnMut(&[T], &[L], Option<&mut [T]>, f64) -> f64) {
+        let sizes = self.sizes();
+        for i in 0..self.value.len() {
+            if let Some((y, t, dy, g)) = self.row(i, sizes) {
+                let l = row(y, t, dy, g);
+                self.put(i, l);
             }
-            let w = w.to_f64();
-            let l = row(&y[i * ey..(i + 1) * ey], &t[i * et..(i + 1) * et], dy, scale * w);
-            *value = T::of(w * l);
         }
+    }
+
+    /// Outputs and targets of one row.
+    #[inline(always)]
+    fn sizes(&self) -> (usize, usize) {
+        match self.value.len() {
+            // The batch of online learning: without a division.
+            0 | 1 => (self.y.len(), self.t.len()),
+            n => (self.y.len() / n, self.t.len() / n),
+        }
+    }
+
+    /// What [`Batch::rows`] hands out for row `i`.
+    #[inline(always)]
+    #[allow(clippy::type_complexity)]
+    fn row(&mut self, i: usize, (ey, et): (usize, usize)) -> Option<(&[T], &[L], Option<&mut [T]>, f64)> {
+        let dy = self.dy.as_deref_mut().map(|dy| &mut dy[i * ey..(i + 1) * ey]);
+        if self.w[i] == T::ZERO {
+            self.value[i] = T::ZERO;
+            dy.into_iter().for_each(|dy| dy.fill(T::ZERO));
+            return None;
+        }
+        Some((&self.y[i * ey..(i + 1) * ey], &self.t[i * et..(i + 1) * et], dy, self.scale * self.w[i].to_f64()))
+    }
+
+    #[inline(always)]
+    fn put(&mut self, i: usize, l: f64) {
+        self.value[i] = T::of(self.w[i].to_f64() * l);
     }
 }
 
@@ -148,21 +172,28 @@ const BLOCK: usize = 1 << 12;
 
 /// ℓ = factor·Σ point(y, t) for each row.
 #[inline(always)]
-pub(super) fn pointwise<T: Real, L: Label>(b: Batch<'_, T, L>, factor: f64, point: impl Point<T>) {
-    b.rows(|y, t, dy, g| {
+pub(super) fn pointwise<T: Real, L: Label>(mut b: Batch<'_, T, L>, factor: f64, point: impl Point<T>) {
+    let sizes = b.sizes();
+    // Not a closure for `rows`: too large to be inlined, it would be compiled without the wide vectors.
+    for i in 0..b.value.len() {
+        let Some((y, t, mut dy, g)) = b.row(i, sizes) else { continue };
         let g = T::of(g * factor);
-        let blocks = y.chunks(BLOCK).zip(t.chunks(BLOCK));
-        let total: f64 = match dy {
-            Some(dy) => blocks.zip(dy.chunks_mut(BLOCK)).map(|((y, t), dy)| block(y, t, Some(dy), g, point)).sum(),
-            None => blocks.map(|(y, t)| block(y, t, None, g, point)).sum(),
-        };
-        factor * total
-    });
+        let (mut total, mut start) = (0.0, 0);
+        while start < y.len() {
+            let end = y.len().min(start + BLOCK);
+            let dy = dy.as_deref_mut().map(|dy| &mut dy[start..end]);
+            total += block(&y[start..end], &t[start..end], dy, g, point);
+            start = end;
+        }
+        b.put(i, factor * total);
+    }
 }
 
 #[inline(always)]
 fn block<T: Real, L: Label>(y: &[T], t: &[L], dy: Option<&mut [T]>, g: T, point: impl Point<T>) -> f64 {
     let mut sums = [T::ZERO; LANES];
+    // What no term is added to stays 0.
+    let used = y.len().min(LANES);
     let ((y, y_rest), (t, t_rest)) = (y.as_chunks::<LANES>(), t.as_chunks::<LANES>());
     if let Some(dy) = dy {
         let (dy, dy_rest) = dy.as_chunks_mut::<LANES>();
@@ -177,7 +208,7 @@ fn block<T: Real, L: Label>(y: &[T], t: &[L], dy: Option<&mut [T]>, g: T, point:
         }
         lanes(y_rest, t_rest, &mut unused, g, &mut sums, point);
     }
-    sums.iter().map(|sum| sum.to_f64()).sum()
+    sums[..used].iter().map(|sum| sum.to_f64()).sum()
 }
 
 // A function, not a closure: a closure used twice may stay outside, and is then compiled without the wide vectors.

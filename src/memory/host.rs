@@ -4,6 +4,7 @@
 //! 16-bit slots are f32 on the host.
 
 use super::{Arena, Element};
+use crate::device::Cuda;
 use crate::{DType, Result};
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
@@ -20,8 +21,16 @@ impl DType {
 
 impl Arena {
     /// Hands the elements of region `index` to `f`; `rows` cuts a batch to its valid rows.
+    #[inline]
     pub fn host_read<T: Element, R>(&self, index: usize, rows: usize, f: impl FnOnce(&[T]) -> R) -> Result<R> {
-        let Some(cuda) = self.cuda() else { return Ok(f(&self.read::<T>(index, rows)?)) };
+        match self.cuda() {
+            None => Ok(f(&self.read::<T>(index, rows)?)),
+            Some(cuda) => Ok(f(&self.downloaded(cuda, index, rows)?)),
+        }
+    }
+
+    #[cold]
+    fn downloaded<T: Element>(&self, cuda: &Cuda, index: usize, rows: usize) -> Result<Vec<T>> {
         let (dtype, len) = self.host_region::<T>(index, rows)?;
         let mut x = vec![T::zeroed(); len];
         let from = self.ptr(index)?;
@@ -36,12 +45,20 @@ impl Arena {
                 _ => narrow.reinterpret_cast::<bf16>().convert_to_f32_slice(x),
             }
         }
-        Ok(f(&x))
+        Ok(x)
     }
 
     /// Lets `f` write all elements of region `index`. What it leaves alone holds anything.
+    #[inline]
     pub fn host_write<T: Element>(&self, index: usize, rows: usize, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
-        let Some(cuda) = self.cuda() else { return f(&mut self.write::<T>(index, rows)?) };
+        match self.cuda() {
+            None => f(&mut self.write::<T>(index, rows)?),
+            Some(cuda) => self.upload(cuda, index, rows, f),
+        }
+    }
+
+    #[cold]
+    fn upload<T: Element>(&self, cuda: &Cuda, index: usize, rows: usize, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
         let (dtype, len) = self.host_region::<T>(index, rows)?;
         let mut f = Some(f);
         let mut fill = |bytes: &mut [u8]| -> Result<()> {

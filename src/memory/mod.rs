@@ -67,8 +67,34 @@ pub(crate) struct Arena {
     memory: Memory,
     bytes: usize,
     pub regions: Vec<Region>,
+    places: Vec<Place>,
+}
+
+/// What a borrow of a region looks at, side by side: tiny networks spend their time here.
+#[derive(Debug)]
+struct Place {
+    /// Its first byte; null where it lies on a GPU.
+    at: *mut u8,
+    len: usize,
+    /// Elements of one batch row; 0 for regions that hold no batch.
+    row: usize,
+    dtype: DType,
     /// 0 free, n > 0 read n times, −1 written.
-    borrows: Vec<Cell<i32>>,
+    borrows: Cell<i32>,
+}
+
+impl Place {
+    #[inline(always)]
+    fn len(&self, rows: usize) -> usize {
+        debug_assert!(self.row * rows <= self.len);
+        if self.row == 0 { self.len } else { self.len.min(self.row * rows) }
+    }
+
+    #[inline(always)]
+    fn start<T>(&self) -> NonNull<T> {
+        // SAFETY: `locate` hands out places of host memory only.
+        unsafe { NonNull::new_unchecked(self.at.cast::<T>()) }
+    }
 }
 
 #[derive(Debug)]
@@ -97,49 +123,53 @@ impl Arena {
                 Memory::Cuda(buffer)
             }
         };
-        let borrows = vec![Cell::new(0); regions.len()];
-        Ok(Self { memory, bytes, regions, borrows })
+        let place = |r: &Region| {
+            let at = match &memory {
+                // SAFETY: regions lie within the allocation (above), each on a cache line.
+                Memory::Host(base) => unsafe { base.add(r.offset).as_ptr() },
+                Memory::Cuda(_) => std::ptr::null_mut(),
+            };
+            Place { at, len: r.len, row: r.row.unwrap_or(0), dtype: r.dtype, borrows: Cell::new(0) }
+        };
+        let places = regions.iter().map(place).collect();
+        Ok(Self { memory, bytes, regions, places })
     }
 
     /// An arena without memory.
     pub fn empty() -> Self {
-        Self { memory: Memory::Host(NonNull::dangling()), bytes: NOTHING, regions: Vec::new(), borrows: Vec::new() }
+        Self { memory: Memory::Host(NonNull::dangling()), bytes: NOTHING, regions: Vec::new(), places: Vec::new() }
     }
 
     /// Borrows region `index` for reading; `rows` cuts a batch to its valid rows.
     #[inline(always)]
     pub fn read<T: Element>(&self, index: usize, rows: usize) -> Result<Read<'_, T>> {
-        let (ptr, len) = self.locate::<T>(index, rows)?;
-        let flag = &self.borrows[index];
+        let place = self.locate::<T>(index)?;
+        let flag = &place.borrows;
         if flag.get() < 0 {
             return Err(borrowed(index));
         }
         flag.set(flag.get() + 1);
-        Ok(Read { ptr, len, flag, life: PhantomData })
+        Ok(Read { ptr: place.start(), len: place.len(rows), flag, life: PhantomData })
     }
 
     /// Borrows region `index` for writing.
     #[inline(always)]
     pub fn write<T: Element>(&self, index: usize, rows: usize) -> Result<Write<'_, T>> {
-        let (ptr, len) = self.locate::<T>(index, rows)?;
-        let flag = &self.borrows[index];
+        let place = self.locate::<T>(index)?;
+        let flag = &place.borrows;
         if flag.get() != 0 {
             return Err(borrowed(index));
         }
         flag.set(-1);
-        Ok(Write { ptr, len, flag, life: PhantomData })
+        Ok(Write { ptr: place.start(), len: place.len(rows), flag, life: PhantomData })
     }
 
     #[inline(always)]
-    fn locate<T: Element>(&self, index: usize, rows: usize) -> Result<(NonNull<T>, usize)> {
-        let Some(r) = self.regions.get(index).filter(|r| r.dtype == T::ELEMENT) else {
-            return Err(self.foreign(index, T::ELEMENT));
-        };
-        let Memory::Host(base) = &self.memory else { return Err(on_device(index)) };
-        let len = r.row.map_or(r.len, |row| row * rows);
-        debug_assert!(len <= r.len);
-        // SAFETY: offset + len·size lies within the allocation (checked when the arena was made), and regions are aligned.
-        Ok((unsafe { base.add(r.offset).cast::<T>() }, len.min(r.len)))
+    fn locate<T: Element>(&self, index: usize) -> Result<&Place> {
+        match self.places.get(index) {
+            Some(place) if place.dtype == T::ELEMENT && !place.at.is_null() => Ok(place),
+            _ => Err(self.foreign(index, T::ELEMENT)),
+        }
     }
 
     /// The address of region `index` on the device, for the argument of a kernel.
@@ -158,6 +188,7 @@ impl Arena {
     }
 
     /// The device that holds the memory, if it is not the host.
+    #[inline]
     pub fn cuda(&self) -> Option<&Cuda> {
         match &self.memory {
             Memory::Host(_) => None,
@@ -169,6 +200,7 @@ impl Arena {
     fn foreign(&self, index: usize, asked: DType) -> Error {
         match self.regions.get(index) {
             None => Error::order("slot", "belongs to another plan").got(index),
+            Some(r) if r.dtype == asked => on_device(index),
             Some(r) => {
                 let e = Error::order("slot", "borrowed with another element type");
                 e.expected(format!("{:?}", r.dtype)).got(format!("{asked:?}"))
@@ -178,14 +210,31 @@ impl Arena {
 
     /// Region `index` without a guard: the exclusive borrow excludes guards. Host memory only.
     pub fn slice<T: Element>(&mut self, index: usize, rows: usize) -> Result<&[T]> {
-        let (ptr, len) = self.locate::<T>(index, rows)?;
+        let place = self.locate::<T>(index)?;
         // SAFETY: initialised Pod memory, and no guard lives beside `&mut self`.
-        Ok(unsafe { std::slice::from_raw_parts(ptr.as_ptr(), len) })
+        Ok(unsafe { std::slice::from_raw_parts(place.start().as_ptr(), place.len(rows)) })
+    }
+
+    /// How many elements of a type it has room for.
+    pub fn elements(&self, dtype: DType) -> usize {
+        if self.bytes == NOTHING { 0 } else { self.bytes / dtype.bytes() }
+    }
+
+    /// All of the host memory as elements of one type. Where regions lie in it, `regions` tells.
+    #[inline(always)]
+    pub fn whole<T: Element>(&mut self) -> Result<&mut [T]> {
+        match &self.memory {
+            // SAFETY: initialised memory that any Pod type can be read from; `&mut self` excludes all guards.
+            Memory::Host(base) if self.bytes != NOTHING => {
+                Ok(unsafe { std::slice::from_raw_parts_mut(base.cast::<T>().as_ptr(), self.bytes / size_of::<T>()) })
+            }
+            _ => Err(on_device(0)),
+        }
     }
 
     /// All bytes of host memory, for canaries and poison between passes.
     pub fn raw(&mut self) -> Option<&mut [u8]> {
-        debug_assert!(self.borrows.iter().all(|b| b.get() == 0));
+        debug_assert!(self.places.iter().all(|p| p.borrows.get() == 0));
         match &self.memory {
             // SAFETY: `&mut self` excludes all guards, and the allocation is initialised.
             Memory::Host(base) if self.bytes != NOTHING => {

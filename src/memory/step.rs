@@ -51,6 +51,18 @@ pub enum Grads {
     Skip,
 }
 
+impl Grads {
+    /// How they are written; `None` where they are not.
+    #[inline]
+    pub(crate) fn mode(self) -> Option<GradMode> {
+        match self {
+            Self::Write => Some(GradMode::Write),
+            Self::Add => Some(GradMode::Add),
+            Self::Skip => None,
+        }
+    }
+}
+
 /// The slots of one node in one plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Io<'a> {
@@ -174,11 +186,13 @@ impl Step<'_> {
     }
 
     /// Hands the elements of a slot to `f`, wherever they lie; on a GPU it waits for the device.
+    #[inline]
     pub(crate) fn host_read<T: Element, R>(&self, slot: Slot, f: impl FnOnce(&[T]) -> R) -> Result<R> {
         self.arena(slot).host_read(slot.index as usize, self.rows, f)
     }
 
     /// Lets `f` write all elements of a slot, wherever they lie.
+    #[inline]
     pub(crate) fn host_write<T: Element>(&self, slot: Slot, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
         self.arena(slot).host_write(slot.index as usize, self.rows, f)
     }
@@ -186,11 +200,7 @@ impl Step<'_> {
     /// How to write the gradient of a parameter in this step; `None` when it is frozen or not wanted.
     #[inline]
     pub fn grad(&self, dw: Option<Slot>) -> Option<(Slot, GradMode)> {
-        match self.grads {
-            Grads::Write => dw.map(|s| (s, GradMode::Write)),
-            Grads::Add => dw.map(|s| (s, GradMode::Add)),
-            Grads::Skip => None,
-        }
+        Some((dw?, self.grads.mode()?))
     }
 
     #[inline]

@@ -6,6 +6,7 @@ mod plan;
 mod registry;
 mod report;
 mod run;
+mod small;
 mod steer;
 mod update;
 mod view;

@@ -3,6 +3,7 @@
 //! Layers are planned in order and state what they need; then outputs that may share memory are joined (views, in-place
 //! layers), every value and gradient gets its life, and all of it is packed into one arena.
 
+use super::small;
 use super::wiring::Wiring;
 use super::{Network, NodeReport, PlanReport, What};
 use crate::device::{Cuda, Device, Ptr};
@@ -10,6 +11,7 @@ use crate::layer::{Pass, Place, Planned};
 use crate::loss::{Loss, LossPass, Target};
 use crate::memory::plan::{Request, Size, Span, arena, pack, push};
 use crate::memory::{ALIGN, Arena, GradMode, Planner, Slot, Store};
+use crate::op::dense_micro::{Small, SmallDense};
 use crate::shape::Axes;
 use crate::{DType, Error, ErrorKind, Extent, Mode, Precision, Result};
 use std::cell::RefCell;
@@ -54,6 +56,8 @@ pub(crate) struct PlannedNode {
     pub backward: bool,
     /// Where to copy dy before the backward pass may overwrite it.
     pub keep_dy: Option<Slot>,
+    /// A small dense layer, which the engine runs instead of the pass.
+    pub small: Option<Small>,
 }
 
 /// A value that enters or leaves the plan.
@@ -132,6 +136,11 @@ impl Plan {
             |e: Error| if e.kind() == ErrorKind::OutOfMemory { report.too_large(total, free().min(total - 1)) } else { e };
         let arena = arena.map_err(in_table)?;
         let Draft { nodes, inputs, outputs, kept, losses, weight, .. } = draft;
+        let bind = |(node, small): (PlannedNode, Option<SmallDense>)| {
+            let small = small.and_then(|small| small::bind(&small, &node, setup.capacity, &arena, store));
+            PlannedNode { small, ..node }
+        };
+        let nodes = nodes.into_iter().map(bind).collect();
         let middle = net.nodes.len() as u32;
         Ok(Self { nodes, inputs, outputs, kept, losses, weight, arena, report, capacity: setup.capacity, middle })
     }
@@ -216,7 +225,7 @@ const CANARY: u8 = 0xA5;
 /// A plan before memory: everything but the arena.
 #[derive(Debug)]
 pub(crate) struct Draft {
-    nodes: Vec<PlannedNode>,
+    nodes: Vec<(PlannedNode, Option<SmallDense>)>,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     kept: Vec<Port>,
@@ -266,7 +275,8 @@ impl Draft {
             let x: Vec<Slot> = net.nodes[node].inputs.iter().map(|id| slots.y[id.0 as usize]).collect();
             let (y, dy, dx) = (slots.y[node], slots.dy[node].unwrap_or(slots.y[node]), slots.dx[node].clone());
             let (backward, keep_dy) = (wiring.backward[node], slots.keep_dy[node]);
-            Some(PlannedNode { pass: planned?.pass, node, x, y, dy, dx, backward, keep_dy })
+            let (pass, small) = planned?.into_pass();
+            Some((PlannedNode { pass, node, x, y, dy, dx, backward, keep_dy, small: None }, small))
         });
         Ok(Self {
             nodes: nodes.collect(),

@@ -2,7 +2,7 @@
 
 use super::model::{Current, PlanKey};
 use super::view::{Data, Seed, Targets, View};
-use super::{Model, Plan};
+use super::{Model, Plan, small};
 use crate::device::Device;
 use crate::device::control::StepParams;
 use crate::loss::{LossIo, Target, find_label};
@@ -100,21 +100,33 @@ impl Model {
             if time > 0 {
                 self.plans[c.plan].1.born(time)?;
             }
-            let plan = &self.plans[c.plan].1;
-            let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Skip, c.forward);
-            let n = &plan.nodes[i];
-            n.pass
-                .forward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
-                .map_err(|e| e.at(self.net.nodes[n.node].place(n.node)))?;
+            if !self.run_small(c, i, None)? {
+                let plan = &self.plans[c.plan].1;
+                let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Skip, c.forward);
+                let n = &plan.nodes[i];
+                n.pass
+                    .forward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
+                    .map_err(|e| e.at(self.net.nodes[n.node].place(n.node)))?;
+            }
             self.plans[c.plan].1.died(time)?;
         }
         Ok(())
     }
 
+    /// Runs node `i` if it is a small dense layer: forward, or backward with these gradients. Whether it was one.
+    #[inline]
+    fn run_small(&mut self, c: Current, i: usize, backward: Option<Grads>) -> Result<bool> {
+        let plan = &mut self.plans[c.plan].1;
+        let (Some(small), Device::Cpu(cpu)) = (&plan.nodes[i].small, &self.device) else { return Ok(false) };
+        let (local, store) = (&mut plan.arena, &mut self.store);
+        real!(store.dtype, T => small::run::<T>(small, cpu, (c.rows, backward), local, store))?;
+        Ok(true)
+    }
+
     /// Evaluates the planned losses on the staged targets; gradients where the plan is differentiable and `grads` asks.
     /// `scale` multiplies the gradients: 1 over the rows of the step.
     pub(crate) fn run_losses(&mut self, scale: f64) -> Result<()> {
-        let mut c = self.current.ok_or_else(no_forward)?;
+        let c = self.current.ok_or_else(no_forward)?;
         let middle = self.plans[c.plan].1.middle;
         self.plans[c.plan].1.born(middle)?;
         let plan = &self.plans[c.plan].1;
@@ -139,8 +151,7 @@ impl Model {
                 zero(&s, dy)?;
             }
         }
-        c.seeded = true;
-        self.current = Some(c);
+        self.current = Some(Current { seeded: true, ..c });
         Ok(())
     }
 
@@ -199,14 +210,19 @@ impl Model {
             let time = 2 * middle - node as u32;
             self.plans[c.plan].1.born(time)?;
             let plan = &self.plans[c.plan].1;
-            let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
             let n = &plan.nodes[i];
             if let Some(keep) = n.keep_dy {
+                let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
                 copy_or_add(&s, n.dy, (keep, GradMode::Write))?;
             }
-            n.pass
-                .backward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
-                .map_err(|e| e.at(self.net.nodes[node].place(node)))?;
+            if !self.run_small(c, i, Some(grads))? {
+                let plan = &self.plans[c.plan].1;
+                let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
+                let n = &plan.nodes[i];
+                n.pass
+                    .backward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
+                    .map_err(|e| e.at(self.net.nodes[node].place(node)))?;
+            }
             self.plans[c.plan].1.died(time)?;
         }
         c.spent = true;

@@ -11,6 +11,7 @@ use crate::{Precision, Result};
 
 impl Model {
     /// Tells a GPU what changes from step to step. The CPU is told by arguments.
+    #[inline]
     pub(crate) fn set_step(&self, params: StepParams) -> Result<()> {
         let Device::Cuda(cuda) = &self.device else { return Ok(()) };
         let args = SetStepArgs { control: self.store.control.ptr(0)?, params };
@@ -48,15 +49,18 @@ impl Model {
     }
 
     /// In f16: whether a gradient has overflowed. The next update then leaves everything as it is.
+    #[inline]
     pub(crate) fn check_overflow(&self) -> Result<()> {
         self.control_gradients("check_gradients")
     }
 
     /// In f16: adapts the loss scale, after the update.
+    #[inline]
     pub(crate) fn adapt_loss_scale(&self) -> Result<()> {
         self.control_gradients("scale_loss")
     }
 
+    #[inline]
     fn control_gradients(&self, kernel: &str) -> Result<()> {
         let (Device::Cuda(cuda), Precision::FP16) = (&self.device, self.precision) else { return Ok(()) };
         let n = self.store.flat_len();

@@ -30,6 +30,7 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if `data` is no whole number of rows, or none.
+    #[inline]
     pub fn new(extent: Extent, data: &'a [f32]) -> Result<Self> {
         Self::of(Data::F32(data), extent, data.len())
     }
@@ -38,17 +39,20 @@ impl<'a> View<'a> {
     ///
     /// # Errors
     /// As [`View::new`].
+    #[inline]
     pub fn f64(extent: Extent, data: &'a [f64]) -> Result<Self> {
         Self::of(Data::F64(data), extent, data.len())
     }
 
+    #[inline]
     pub(crate) fn of(data: Data<'a>, extent: Extent, len: usize) -> Result<Self> {
         let n = extent.check()?.len();
-        if len == 0 || !len.is_multiple_of(n) {
-            let e = Error::shape("view", "data is no whole number of rows");
-            return Err(e.expected(format!("a multiple of {n} ({extent})")).got(len));
+        // One row is the batch of those who count nanoseconds: without a division.
+        let rows = if len == n { 1 } else { len / n };
+        if rows == 0 || rows * n != len {
+            return Err(uneven(extent, len));
         }
-        Ok(Self { data, extent, rows: len / n })
+        Ok(Self { data, extent, rows })
     }
 
     /// Rows of the batch.
@@ -118,6 +122,12 @@ impl<'a> View<'a> {
             Data::F64(x) => x.iter().map(|&x| x as f32).collect(),
         }
     }
+}
+
+#[cold]
+fn uneven(extent: Extent, len: usize) -> Error {
+    let e = Error::shape("view", "data is no whole number of rows");
+    e.expected(format!("a multiple of {} ({extent})", extent.len())).got(len)
 }
 
 /// What [`Model::forward`](super::Model::forward) takes: one batch, or one for each input of the network.

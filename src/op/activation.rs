@@ -333,6 +333,18 @@ per_isa! {
     }
 }
 
+/// y ← f(y) for an activation that acts element by element; inlined, so that it takes the instruction set of its caller.
+#[inline(always)]
+pub(super) fn values<T: Real>(act: Activation, y: &mut [T]) {
+    with_curve!(act, curve => for y in y { *y = curve.f(*y) }, linear => {}, softmax => {});
+}
+
+/// As [`values`], saved ← f′.
+#[inline(always)]
+pub(super) fn slopes<T: Real>(act: Activation, saved: &mut [T]) {
+    with_curve!(act, curve => for s in saved { *s = curve.slope(*s) }, linear => {}, softmax => {});
+}
+
 /// y_i ← e^(y_i − m)/Σ_j e^(y_j − m) with m = max_j y_j, in each group of `c`.
 #[inline(always)]
 fn softmax<T: Real>(y: &mut [T], c: usize) {

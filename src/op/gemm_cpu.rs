@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Blocks of k: with them a panel of B of two registers across, 48 KiB, about fills a first-level cache.
-const KC: usize = 384;
+pub(super) const KC: usize = 384;
 /// Rows of A packed at once: 168 KiB in single precision, in the second-level cache.
 const MC: usize = 8 * MR;
 /// Columns of B packed at once: 1.5 MiB in single precision.

@@ -21,6 +21,7 @@ pub(crate) mod conv_engine;
 mod conv_micro;
 mod conv_plan;
 mod conv_slices;
+pub(crate) mod dense_micro;
 pub mod elementwise;
 pub mod gemm;
 mod gemm_cpu;

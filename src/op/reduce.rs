@@ -15,9 +15,10 @@ const PIECE: usize = 1 << 15;
 /// s_j = Σ_i x_ij, or s_j += Σ_i x_ij, over the rows of `c` elements in x.
 ///
 /// Rows are summed in pieces whose number follows from the sizes alone, and the pieces in order.
+#[inline(never)]
 pub(crate) fn columns<T: Real>(cpu: &Cpu, x: &[T], c: usize, s: &mut [T], mode: GradMode) {
     debug_assert!(x.len().is_multiple_of(c) && s.len() == c);
-    if x.len() <= WIDTH && c <= WIDTH {
+    if in_order(x.len()) && c <= WIDTH {
         let mut sum = [T::ZERO; WIDTH];
         for row in x.chunks_exact(c) {
             sum.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);
@@ -43,6 +44,12 @@ pub(crate) fn columns<T: Real>(cpu: &Cpu, x: &[T], c: usize, s: &mut [T], mode: 
         }
         deliver(&sum, s, mode);
     }
+}
+
+/// Whether so many elements are simply added row after row.
+#[inline]
+pub(super) fn in_order(len: usize) -> bool {
+    len <= WIDTH
 }
 
 fn deliver<T: Real>(sum: &[T; WIDTH], s: &mut [T], mode: GradMode) {

@@ -48,6 +48,8 @@ pub trait Lanes: Copy {
     unsafe fn store_masked(p: *mut Self::T, m: Self::M, v: Self::V);
     /// a·b + c; one rounding where the instruction set has FMA, two where not.
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// As [`Lanes::fma`], for one element.
+    unsafe fn fma_one(a: Self::T, b: Self::T, c: Self::T) -> Self::T;
     /// a + b
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
     /// a − b
@@ -161,6 +163,10 @@ impl<T: Real, const N: usize> Lanes for Array<T, N> {
         c
     }
     #[inline(always)]
+    unsafe fn fma_one(a: T, b: T, c: T) -> T {
+        c + a * b
+    }
+    #[inline(always)]
     unsafe fn zip(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
         let (mut low, mut high) = (a, b);
         let mut i = 0;
@@ -211,6 +217,10 @@ mod x86 {
             #[inline(always)]
             unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
                 $fma(a, b, c)
+            }
+            #[inline(always)]
+            unsafe fn fma_one(a: Self::T, b: Self::T, c: Self::T) -> Self::T {
+                a.mul_add(b, c)
             }
             #[inline(always)]
             unsafe fn add(a: Self::V, b: Self::V) -> Self::V {

@@ -105,18 +105,18 @@ impl Feed {
         let pick = |row: usize| Pick { index: order[row] as usize, epoch, seed };
         for (k, port) in plan.inputs.iter().enumerate() {
             let read = |row: usize, x: &mut [f32]| data.input(pick(row), k, x);
-            numbers(s, port.y, port.extent.len(), &mut self.numbers, &read)?;
+            numbers(s, port.y, port.extent.len(), &mut self.numbers, read)?;
         }
         for (k, (port, offered)) in plan.losses.iter().map(LossPort::used).zip(data.targets()).enumerate() {
             match (offered, port.kind) {
                 (Target::Values(_), _) => {
                     let read = |row: usize, t: &mut [f32]| data.values(pick(row), k, t);
-                    numbers(s, port.target, port.kind.len(), &mut self.numbers, &read)?;
+                    numbers(s, port.target, port.kind.len(), &mut self.numbers, read)?;
                 }
                 (Target::Index { classes, positions }, Target::Index { .. }) => {
                     let read = |row: usize, t: &mut [u32]| data.classes(pick(row), k, t);
                     s.host_write::<u32>(port.target, |t| {
-                        rows(s, t, *positions, &read)?;
+                        rows(s, t, *positions, read)?;
                         if !s.device().is_cuda() {
                             return Ok(());
                         }
@@ -127,7 +127,7 @@ impl Feed {
                 }
                 (Target::Index { positions, .. }, Target::Values(extent)) => {
                     self.labels.resize(s.rows() * positions, 0);
-                    rows(s, &mut self.labels, *positions, &|row: usize, t: &mut [u32]| data.classes(pick(row), k, t))?;
+                    rows(s, &mut self.labels, *positions, |row: usize, t: &mut [u32]| data.classes(pick(row), k, t))?;
                     crate::real!(s.master(), T => s.host_write::<T>(port.target, |t| one_hot(&self.labels, extent.c, t)))?;
                 }
             }
@@ -148,7 +148,7 @@ fn numbers(
     slot: crate::memory::Slot,
     len: usize,
     buffer: &mut Vec<f32>,
-    read: &(dyn Fn(usize, &mut [f32]) -> Result<()> + Sync),
+    read: impl Fn(usize, &mut [f32]) -> Result<()> + Sync,
 ) -> Result<()> {
     if s.dtype() != DType::F64 {
         return s.host_write::<f32>(slot, |x| rows(s, x, len, read));
@@ -156,16 +156,27 @@ fn numbers(
     buffer.resize(s.rows() * len, 0.0);
     rows(s, buffer, len, read)?;
     s.host_write::<f64>(slot, |x| {
-        x.iter_mut().zip(buffer).for_each(|(d, x)| *d = f64::from(*x));
+        x.iter_mut().zip(buffer.iter()).for_each(|(d, x)| *d = f64::from(*x));
         Ok(())
     })
 }
 
 /// Reads row after row, with all threads where that pays. The first failing row's error comes back.
-fn rows<T: Send>(s: &Step<'_>, out: &mut [T], len: usize, read: &(dyn Fn(usize, &mut [T]) -> Result<()> + Sync)) -> Result<()> {
-    if out.len() < PARALLEL || len == 0 {
-        return out.chunks_exact_mut(len.max(1)).enumerate().try_for_each(|(row, out)| read(row, out));
+#[inline]
+fn rows<T: Send>(s: &Step<'_>, out: &mut [T], len: usize, read: impl Fn(usize, &mut [T]) -> Result<()> + Sync) -> Result<()> {
+    if out.len() >= PARALLEL && len > 0 {
+        return rows_in_parallel(s, out, len, &read);
     }
+    out.chunks_exact_mut(len.max(1)).enumerate().try_for_each(|(row, out)| read(row, out))
+}
+
+#[inline(never)]
+fn rows_in_parallel<T: Send>(
+    s: &Step<'_>,
+    out: &mut [T],
+    len: usize,
+    read: &(dyn Fn(usize, &mut [T]) -> Result<()> + Sync),
+) -> Result<()> {
     let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
     let one = |row: usize, out: &mut [T]| {
         if let Err(e) = read(row, out) {

@@ -204,7 +204,10 @@ impl Trainer {
     }
 
     fn learning_rate_at(&self, step: u64) -> f64 {
-        let factor = self.rules.schedule.at(step, self.steps_per_epoch());
+        let factor = match &self.rules.schedule {
+            Schedule::Constant => 1.0,
+            schedule => schedule.at(step, self.steps_per_epoch()),
+        };
         self.optimizer.learning_rate() * factor * self.state.plateau.scale
     }
 
@@ -229,10 +232,11 @@ impl Trainer {
         }
         let plan = self.training_plan()?;
         self.train.arrange(self.state.epoch, self.rules.seed)?;
-        match self.model.device().clone() {
-            Device::Cpu(_) => self.step_on_cpu(plan).map(Some),
-            Device::Cuda(cuda) => self.step_on_gpu(&cuda, plan).map(|()| None),
+        if let Device::Cuda(cuda) = self.model.device() {
+            let cuda = cuda.clone();
+            return self.step_on_gpu(&cuda, plan).map(|()| None);
         }
+        self.step_on_cpu(plan).map(Some)
     }
 
     fn step_on_cpu(&mut self, plan: usize) -> Result<f64> {
