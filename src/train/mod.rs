@@ -203,6 +203,11 @@ impl Trainer {
         self.learning_rate_at(self.model.updates)
     }
 
+    /// Samples of an update, but for the last of an epoch; for a batch of any size.
+    fn samples_per_step(&self) -> usize {
+        self.rules.batch.saturating_mul(self.rules.accumulate).min(self.train.len())
+    }
+
     fn learning_rate_at(&self, step: u64) -> f64 {
         let factor = match &self.rules.schedule {
             Schedule::Constant => 1.0,
@@ -241,12 +246,12 @@ impl Trainer {
 
     fn step_on_cpu(&mut self, plan: usize) -> Result<f64> {
         let start = self.state.cursor;
-        let end = self.train.len().min(start + self.rules.batch * self.rules.accumulate);
+        let end = self.train.len().min(start + self.samples_per_step());
         let scale = 1.0 / (end - start) as f64;
         let mut sum = 0.0;
         let mut from = start;
         while from < end {
-            let to = end.min(from + self.rules.batch);
+            let to = from + self.rules.batch.min(end - from);
             self.model.begin(plan, to - from)?;
             let (planned, s) = self.model.staging()?;
             self.train.stage(planned, &s, from..to, (self.state.epoch, self.rules.seed))?;

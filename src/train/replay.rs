@@ -55,7 +55,7 @@ impl Trainer {
     /// One update on a GPU, without waiting for it.
     pub(super) fn step_on_gpu(&mut self, cuda: &Cuda, plan: usize) -> Result<()> {
         let start = self.state.cursor;
-        let end = self.train.len().min(start + self.rules.batch * self.rules.accumulate);
+        let end = self.train.len().min(start + self.samples_per_step());
         let rate = self.learning_rate();
         let params =
             StepParams { forward: self.model.forwards, update: self.model.updates, cursor: start as u64, learning_rate: rate };
@@ -65,7 +65,7 @@ impl Trainer {
         } else {
             // Every batch has a forward pass, and random numbers, of its own.
             for from in (start..end).step_by(self.rules.batch) {
-                let to = end.min(from + self.rules.batch);
+                let to = from + self.rules.batch.min(end - from);
                 self.begin_on_gpu(plan, from..to, StepParams { cursor: from as u64, ..params })?;
                 let grads = if from == start { Grads::Write } else { Grads::Add };
                 self.gradients_on_gpu(cuda, 1.0 / (end - start) as f64, grads)?;
@@ -185,7 +185,7 @@ impl Trainer {
     /// samples.
     fn diverged_on_gpu(&mut self, kept: &StepState) -> Error {
         let back = self.model.updates.saturating_sub(kept.diverged_at);
-        let size = self.rules.batch * self.rules.accumulate;
+        let size = self.samples_per_step();
         // All steps of an epoch but the last have the same size, and the host looks at the end of each epoch.
         let after = self.state.cursor.div_ceil(size) as u64;
         let start = after.saturating_sub(back) as usize * size;
@@ -201,7 +201,7 @@ impl Trainer {
             self.replay.seen = 0.0;
             let plan = self.training_plan()?;
             for from in (start..end).step_by(self.rules.batch) {
-                let to = end.min(from + self.rules.batch);
+                let to = from + self.rules.batch.min(end - from);
                 self.begin_on_gpu(plan, from..to, StepParams { cursor: from as u64, ..StepParams::default() })?;
                 self.gather_on_gpu()?;
                 self.model.run_forward()?;

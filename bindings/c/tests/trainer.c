@@ -142,6 +142,25 @@ static void rules(void)
     }
 }
 
+/* A batch larger than the data is the data, however much larger. */
+static void large_batches(void)
+{
+    const int64_t most = INT64_MAX / 16;
+    double loss[2] = {0, 0};
+    for (int i = 0; i < 2; i++) {
+        kmc_trainer_options o = test_options();
+        o.batch = i ? most : 96;
+        o.accumulate = i ? most : 1;
+        kmc_trainer *trainer = test_trainer(&o);
+        kmc_report report = KMC_REPORT_INIT;
+        OK(kmc_trainer_fit(&report, trainer, 3, NULL));
+        CHECK(report.steps == 3);
+        loss[i] = report.loss;
+        OK(kmc_trainer_destroy(trainer));
+    }
+    CHECK(loss[0] == loss[1]);
+}
+
 /* An error of the callback's is told from the engine's. */
 static int32_t fails(const kmc_progress *p, void *user)
 {
@@ -169,5 +188,6 @@ int main(void)
     resume();
     rules();
     callback_fails();
+    large_batches();
     return test_end("trainer");
 }
