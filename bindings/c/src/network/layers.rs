@@ -139,7 +139,7 @@ pub struct kmc_norm_options {
     pub input: kmc_node,
     /// Its name; NULL: its kind and number.
     pub name: *const c_char,
-    /// What is added to the variance; 0: 1e-5.
+    /// What is added to the variance; 0: 1e-5, of `KMC_NORM_CIANNA` 1e-3.
     pub eps: f64,
     /// The share of a batch in the running statistics; 0: 0.1.
     pub momentum: f64,
@@ -149,7 +149,7 @@ pub struct kmc_norm_options {
     pub reserved: i32,
     /// Groups of `KMC_NORM_GROUP`; size of a group of `KMC_NORM_CIANNA`.
     pub groups: i64,
-    /// Channels that `KMC_NORM_CIANNA` leaves alone.
+    /// The last groups, which `KMC_NORM_CIANNA` leaves alone.
     pub set_off: i64,
 }
 
