@@ -490,7 +490,7 @@ pub unsafe extern "C" fn kmc_model_train_batch_classes(
         let (x, labels) = unsafe { (slice(x, x_len, "x")?, slice(labels, n, "labels")?) };
         let labels = self::labels(labels)?;
         // SAFETY: as above.
-        unsafe { train_batch(loss, model, x, Targets::Classes(labels), optimizer) }
+        unsafe { train_batch(loss, model, x, |_| Ok(Targets::Classes(labels)), optimizer) }
     })
 }
 
@@ -508,19 +508,18 @@ pub unsafe extern "C" fn kmc_model_train_batch_values(
     entry("kmc_model_train_batch_values", || {
         // SAFETY: the crate's contract.
         let (x, t) = unsafe { (slice(x, x_len, "x")?, slice(t, t_len, "t")?) };
-        let rows = with(model, "model", |model| Ok(x.len() / only_input(model)?.len().max(1)))?;
         // SAFETY: as above.
-        unsafe { train_batch(loss, model, x, Targets::Values(values(t, rows)?), optimizer) }
+        unsafe { train_batch(loss, model, x, |rows| Ok(Targets::Values(values(t, rows)?)), optimizer) }
     })
 }
 
 /// # Safety
 /// The crate's contract.
-unsafe fn train_batch(
+unsafe fn train_batch<'a>(
     loss: *mut f64,
     model: *mut kmc_model,
     x: &[f32],
-    target: Targets<'_>,
+    target: impl FnOnce(usize) -> Answer<Targets<'a>>,
     optimizer: *const kmc_optimizer_options,
 ) -> Answer {
     // SAFETY: the caller's promise.
@@ -528,7 +527,8 @@ unsafe fn train_batch(
     let rule = rules::optimizer(o)?;
     let value = with(model, "model", |model| {
         let extent = only_input(model)?;
-        Ok(model.train_batch(View::new(extent, x)?, &[target], rule.get())?)
+        let x = View::new(extent, x)?;
+        Ok(model.train_batch(x, &[target(x.rows())?], rule.get())?)
     })?;
     if let Some(out) = out {
         *out = value;
