@@ -1,9 +1,12 @@
 #!/bin/sh
-# Every test in C: run.sh FOLDER, which holds libkamacite.so and libkamacite.a. Compiled as C99 without a warning; run as they are, under
-# the address and undefined-behaviour sanitizers with leaks counted, and under valgrind.
+# Every test in C: run.sh FOLDER CHECKED. Compiled as C99 without a warning; run as they are, under the address and undefined-behaviour
+# sanitizers with leaks counted, and under valgrind.
+# FOLDER holds libkamacite.so and .a as installed. CHECKED is cargo's folder of the library with debug assertions and overflow checks,
+# target/debug/deps, which random calls and valgrind are given.
 #   KMC_FUZZ="FIRST LAST STEPS" runs the fuzzer alone, on these seeds.
 set -eu
 libs=$(cd "$1" && pwd)
+built=$(cd "$2" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here"
 work=$(mktemp -d)
@@ -11,10 +14,13 @@ trap 'rm -rf "$work"' EXIT
 CC=${CC:-cc} CXX=${CXX:-c++}
 warnings="-Wall -Wextra -Wpedantic -Werror"
 abi=$(sed -n 's/^#define KMC_ABI_VERSION \([0-9]*\)$/\1/p' ../include/kamacite.h)
-mkdir "$work/files"
+mkdir "$work/files" "$work/checked"
+ln -s "$built/libkamacite_capi.so" "$work/checked/libkamacite.so.$abi"
+ln -s "libkamacite.so.$abi" "$work/checked/libkamacite.so"
 shared="-L$libs -lkamacite -Wl,-rpath,$libs -lm -pthread"
 # What a static Rust library needs; see install/stage.sh.
-static="$libs/libkamacite.a -lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
+native="-lgcc_s -lutil -lrt -lpthread -lm -ldl -lc"
+static="$libs/libkamacite.a $native"
 sanitize="-O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
 export KMC_TEST_FOLDER="$work/files"
 # A size that nobody has is to be refused by the library, not by the sanitizer.
@@ -35,7 +41,7 @@ run() { # what, program, arguments
   printf '%-10s %s\n' "$what" "$(grep -E 'checks|calls|RESULT' "$work/output" | tail -n 1)"
 }
 
-compile "$sanitize" fuzz.c "$work/fuzz-sanitized" "$static"
+compile "$sanitize" fuzz.c "$work/fuzz-sanitized" "$built/libkamacite_capi.a $native"
 if [ -n "${KMC_FUZZ-}" ]; then
   # shellcheck disable=SC2086
   set -- $KMC_FUZZ
@@ -77,7 +83,7 @@ done
 compile "-O1 -g" scenario.c "$work/scenario" "$shared"
 "$work/scenario" > "${SCENARIO:-/dev/null}"
 for seed in 1 2 3 4 5 6 7 8; do
-  run sanitized "$work/fuzz-sanitized" $seed 4000
+  run sanitized "$work/fuzz-sanitized" $seed 10000
 done
 
 compile "-O3" speed.c "$work/speed" "$shared"
@@ -85,8 +91,9 @@ run speed "$work/speed" 3
 
 # Not behave.c: valgrind runs one thread at a time.
 if command -v valgrind >/dev/null 2>&1; then
-  compile "-O1 -g" fuzz.c "$work/fuzz" "$shared"
+  shared="-L$work/checked -lkamacite -Wl,-rpath,$work/checked -lm -pthread"
   for test in data lowlevel model trainer misuse fuzz; do
+    compile "-O1 -g" $test.c "$work/$test" "$shared"
     # shellcheck disable=SC2046
     run valgrind valgrind --quiet --suppressions="$here/valgrind.supp" --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \
       --error-exitcode=9 "$work/$test" $([ $test != fuzz ] || echo 1 1500)
