@@ -62,7 +62,7 @@ case "$kind" in
       $COMPILE_F -c "$exercises/check/$name.f90" -o check.o || changed
       set -- net.o reference.o check.o
     fi
-    $COMPILE_F "$@" steps.o $F_OBJECTS -o "$exe.check" $LIBS
+    $COMPILE_F "$@" steps.o $F_OBJECTS -o "$exe.check" $LIBS || changed
     (cd "$build/check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
     ;;
   rs)
