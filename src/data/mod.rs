@@ -10,6 +10,7 @@ pub mod cifar;
 pub mod classes;
 mod file;
 pub mod idx;
+pub mod layout;
 pub mod memory;
 pub mod missing;
 pub mod normalize;
@@ -27,7 +28,8 @@ mod warp;
 
 pub use array::{Array, Kind};
 pub use augment::{Augment, Augmented};
-pub use memory::{Layout, Samples};
+pub use layout::Layout;
+pub use memory::Samples;
 pub use missing::Missing;
 pub use normalize::{Normalized, Normalizer, Rule, Scope};
 pub use table::{Column, TableReader};

@@ -3,6 +3,7 @@
 pub mod arrays;
 pub mod evaluate;
 pub mod open_loop;
+pub mod update;
 
 pub(crate) use evaluate::{fill_confusion, fill_scores, kmc_scores};
 

@@ -1,6 +1,7 @@
 //! Networks: descriptions without memory.
 
 pub mod layers;
+pub mod options;
 
 use crate::dataset::inspect::nth;
 use crate::entry::{Answer, Fault, count, entry, extent, give_text, output, text};
