@@ -8,7 +8,7 @@ pub mod update;
 pub(crate) use evaluate::{fill_confusion, fill_scores, kmc_scores};
 
 use crate::device::device;
-use crate::entry::{Answer, Fault, entry, flag, give_text, optional, optional_text, output, sized32, slice, text};
+use crate::entry::{Answer, Fault, entry, flag, give_text, lookup, optional, optional_text, output, sized32, slice, text};
 use crate::handle::{Object, destroy, insert, with};
 use crate::network::{kmc_network, kmc_node, node};
 use crate::rules::{self, kmc_loss_options, kmc_precision};
@@ -158,7 +158,7 @@ pub unsafe extern "C" fn kmc_model_device(out: *mut *const c_char, model: *mut k
 /// The number of updates since the weights were drawn.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_model_updates(out: *mut u64, model: *mut kmc_model) -> kmc_status {
-    entry("kmc_model_updates", || {
+    lookup("kmc_model_updates", || {
         // SAFETY: the crate's contract.
         let out = unsafe { output(out, "out") }?;
         with(model, "model", |model| {

@@ -4,7 +4,7 @@ pub mod layers;
 pub mod options;
 
 use crate::dataset::inspect::nth;
-use crate::entry::{Answer, Fault, count, entry, extent, give_text, output, text};
+use crate::entry::{Answer, Fault, count, entry, extent, give_text, lookup, output, text};
 use crate::handle::{Object, destroy, insert, with};
 use crate::status::kmc_status;
 use kamacite::{Mode, Network, NodeId};
@@ -87,7 +87,7 @@ pub unsafe extern "C" fn kmc_network_input(
 /// The node that was added last.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_network_last(out: *mut kmc_node, net: *mut kmc_network) -> kmc_status {
-    entry("kmc_network_last", || {
+    lookup("kmc_network_last", || {
         // SAFETY: the crate's contract.
         let out = unsafe { output(out, "out") }?;
         with(net, "net", |net| {

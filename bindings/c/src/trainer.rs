@@ -4,7 +4,7 @@ pub mod fit;
 pub mod options;
 
 use crate::dataset::{kmc_dataset, shared};
-use crate::entry::{entry, optional_output, output, results, slice_mut, text};
+use crate::entry::{entry, lookup, optional_output, output, results, slice_mut, text};
 use crate::handle::{Object, destroy, insert, model_of, with};
 use crate::model::{fill_confusion, fill_scores, kmc_model, kmc_scores};
 use crate::network::kmc_network;
@@ -97,7 +97,7 @@ pub unsafe extern "C" fn kmc_trainer_validate(
 /// The number of epochs done.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_trainer_epoch(out: *mut u64, trainer: *mut kmc_trainer) -> kmc_status {
-    entry("kmc_trainer_epoch", || {
+    lookup("kmc_trainer_epoch", || {
         // SAFETY: the crate's contract.
         let out = unsafe { output(out, "out") }?;
         with(trainer, "trainer", |run| {

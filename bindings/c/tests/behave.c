@@ -1,5 +1,5 @@
 /* A library in somebody's program: says nothing unasked, leaves the process as it was, stops when asked, trains in two threads at once. */
-#define _XOPEN_SOURCE 700
+#define _GNU_SOURCE
 #include <fenv.h>
 #include <locale.h>
 #include <pthread.h>
@@ -119,6 +119,28 @@ static void leaves_the_process_alone(void)
     CHECK(getcwd(folder[1], sizeof folder[1]) != NULL && strcmp(folder[0], folder[1]) == 0);
 }
 
+/* A program that traps, flushes to zero or rounds otherwise gets the same bits, its own mode and none of the library's flags. */
+static void computes_in_its_own_mode(void)
+{
+    const uint64_t bits = whole_run(3);
+#if defined(__x86_64__)
+    /* Rounding to minus infinity; flushing to zero both ways; both, with traps on invalid operations, division by zero and overflow. */
+    const unsigned modes[] = {0x3f80, 0x9fc0, 0xb940};
+    for (int i = 0; i < 3; i++) {
+        unsigned standard, after;
+        __asm__ volatile("stmxcsr %0" : "=m"(standard));
+        __asm__ volatile("ldmxcsr %0" : : "m"(modes[i]));
+        const uint64_t found = whole_run(3);
+        __asm__ volatile("stmxcsr %0" : "=m"(after));
+        __asm__ volatile("ldmxcsr %0" : : "m"(standard));
+        CHECK(found == bits);
+        CHECK(after == modes[i]);
+    }
+#else
+    CHECK(bits == whole_run(3));
+#endif
+}
+
 /* What `verbose` asks for is printed. */
 static void says_what_is_asked(void)
 {
@@ -232,6 +254,7 @@ static void two_at_once(void)
 int main(void)
 {
     leaves_the_process_alone();
+    computes_in_its_own_mode();
     says_what_is_asked();
     stops_from_a_signal_handler();
     stops_from_another_thread();

@@ -1,7 +1,7 @@
 //! What is in a data set.
 
 use super::kmc_dataset;
-use crate::entry::{Answer, Fault, copy_out, count, entry, output, slice_mut};
+use crate::entry::{Answer, Fault, copy_out, count, entry, lookup, output, slice_mut};
 use crate::handle::with;
 use crate::status::kmc_status;
 use kamacite::data::classes;
@@ -17,7 +17,7 @@ pub(crate) fn nth<T>(mut items: impl ExactSizeIterator<Item = T>, index: i64, wh
 /// The number of samples.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_dataset_len(out: *mut i64, data: *mut kmc_dataset) -> kmc_status {
-    entry("kmc_dataset_len", || {
+    lookup("kmc_dataset_len", || {
         // SAFETY: the crate's contract.
         let out = unsafe { output(out, "out") }?;
         with(data, "data", |data| {
@@ -30,7 +30,7 @@ pub unsafe extern "C" fn kmc_dataset_len(out: *mut i64, data: *mut kmc_dataset) 
 /// The sizes d, h, w, c of an input, the first of which is 0. `out_dhwc` has room for 4.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_dataset_extent(out_dhwc: *mut i64, data: *mut kmc_dataset, input: i64) -> kmc_status {
-    entry("kmc_dataset_extent", || {
+    lookup("kmc_dataset_extent", || {
         // SAFETY: the crate's contract.
         let out = unsafe { slice_mut(out_dhwc, 4, "out_dhwc") }?;
         with(data, "data", |data| {
@@ -44,7 +44,7 @@ pub unsafe extern "C" fn kmc_dataset_extent(out_dhwc: *mut i64, data: *mut kmc_d
 /// The number of classes of a target, the first of which is 0; 0 if it is one of values, or not there.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_dataset_classes(out: *mut i64, data: *mut kmc_dataset, target: i64) -> kmc_status {
-    entry("kmc_dataset_classes", || {
+    lookup("kmc_dataset_classes", || {
         // SAFETY: the crate's contract.
         let out = unsafe { output(out, "out") }?;
         with(data, "data", |data| {

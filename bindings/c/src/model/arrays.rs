@@ -2,7 +2,7 @@
 
 use super::kmc_model;
 use crate::dataset::inspect::nth;
-use crate::entry::{Fault, copy_out, entry, give_text, output, slice, slice_mut, text};
+use crate::entry::{Fault, copy_out, entry, give_text, lookup, output, slice, slice_mut, text};
 use crate::handle::with;
 use crate::status::kmc_status;
 use std::ffi::c_char;
@@ -13,7 +13,7 @@ const MAX_RANK: usize = 8;
 /// The number of arrays: weights, then layer state.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_model_array_count(out: *mut i64, model: *mut kmc_model) -> kmc_status {
-    entry("kmc_model_array_count", || {
+    lookup("kmc_model_array_count", || {
         // SAFETY: the crate's contract.
         let out = unsafe { output(out, "out") }?;
         with(model, "model", |model| {
