@@ -9,8 +9,10 @@ say() { printf '\n== %s\n' "$1"; }
 kind=${file##*.}
 name=$(basename "$file" ".$kind")
 name=${name%%-*}
-mkdir -p "$build/check"
-exe=$build/check/$name
+# Several may be checked at once, each in a folder of its own.
+check=${CHECK:-$build/check}
+mkdir -p "$check"
+exe=$check/$name
 
 case "$kind" in
   c)
@@ -32,7 +34,7 @@ case "$kind" in
         echo "the functions that the checker calls are missing or have another form: keep the starter's names and arguments" >&2
         exit 1
       }
-      (cd "$build/check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
+      (cd "$check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
     fi
     ;;
   f90)
@@ -63,7 +65,7 @@ case "$kind" in
       set -- net.o reference.o check.o
     fi
     $COMPILE_F "$@" steps.o $F_OBJECTS -o "$exe.check" $LIBS || changed
-    (cd "$build/check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
+    (cd "$check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
     ;;
   rs)
     exercises=$here/../../examples/exercises
@@ -91,7 +93,7 @@ case "$kind" in
       cp "$exercises/check/"*.rs .
       rust --cap-lints allow "$name.rs" -o "$exe.check" || changed
     fi
-    (cd "$build/check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
+    (cd "$check" && "$exe.check" "${KMC_EXERCISE_DATA:-$here/../../examples/data}")
     ;;
   *) echo "$file: no checker for '.$kind' files" >&2; exit 1 ;;
 esac
