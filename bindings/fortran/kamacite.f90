@@ -585,7 +585,7 @@ module kamacite
   type :: array_t
     type(c_ptr) :: at = c_null_ptr
     integer :: bytes = 4
-    integer :: rank = 1
+    integer :: rank = 0                                ! 0: there is none
     integer(int64) :: shape(5) = 1
   end type
 
@@ -2225,6 +2225,11 @@ module kamacite
   public :: kmc_plot_boundary
   public :: kmc_request_stop
 
+  interface seen
+    module procedure seen_f32_1, seen_f32_2, seen_f32_3, seen_f32_4, seen_f32_5
+    module procedure seen_f64_1, seen_f64_2, seen_f64_3, seen_f64_4, seen_f64_5
+  end interface
+
 contains
 
   ! ----------------------------------------------------------------------------------------------------
@@ -2387,7 +2392,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 4, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_create_f32_3(self, x, layout, stat, errmsg)
@@ -2396,7 +2401,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 4, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_create_f32_4(self, x, layout, stat, errmsg)
@@ -2405,7 +2410,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 4, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_create_f32_5(self, x, layout, stat, errmsg)
@@ -2414,7 +2419,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 4, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_create_f64_2(self, x, layout, stat, errmsg)
@@ -2423,7 +2428,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 8, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_create_f64_3(self, x, layout, stat, errmsg)
@@ -2432,7 +2437,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 8, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_create_f64_4(self, x, layout, stat, errmsg)
@@ -2441,7 +2446,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 8, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_create_f64_5(self, x, layout, stat, errmsg)
@@ -2450,7 +2455,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 8, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
 
   !! A data set of x(n, features), samples first, transposed while it is copied.
@@ -2459,7 +2464,7 @@ contains
     real(real32), intent(in), contiguous, target :: x(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 4, shape(x, int64)), kmc_feature_major, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), kmc_feature_major, stat, errmsg)
   end subroutine
 
   subroutine dataset_create_transposed_f64_2(self, x, stat, errmsg)
@@ -2467,7 +2472,7 @@ contains
     real(real64), intent(in), contiguous, target :: x(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_create, seen(c_loc(x), 8, shape(x, int64)), kmc_feature_major, stat, errmsg)
+    call dataset_put(self, put_create, seen(x), kmc_feature_major, stat, errmsg)
   end subroutine
 
   !! A further input of as many samples, for networks of several inputs; shapes as in `create`.
@@ -2477,7 +2482,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_input, seen(c_loc(x), 4, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_input_f32_3(self, x, layout, stat, errmsg)
@@ -2486,7 +2491,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_input, seen(c_loc(x), 4, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_input_f32_4(self, x, layout, stat, errmsg)
@@ -2495,7 +2500,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_input, seen(c_loc(x), 4, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_input_f32_5(self, x, layout, stat, errmsg)
@@ -2504,7 +2509,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_input, seen(c_loc(x), 4, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_input_f64_2(self, x, layout, stat, errmsg)
@@ -2513,7 +2518,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_input, seen(c_loc(x), 8, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_input_f64_3(self, x, layout, stat, errmsg)
@@ -2522,7 +2527,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_input, seen(c_loc(x), 8, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_input_f64_4(self, x, layout, stat, errmsg)
@@ -2531,7 +2536,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_input, seen(c_loc(x), 8, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_input_f64_5(self, x, layout, stat, errmsg)
@@ -2540,7 +2545,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_input, seen(c_loc(x), 8, shape(x, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
 
   !! A target of values t(outputs, n), t(c, w, n), t(c, w, h, n) or t(c, w, h, d, n).
@@ -2550,7 +2555,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_values, seen(c_loc(t), 4, shape(t, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_values_f32_3(self, t, layout, stat, errmsg)
@@ -2559,7 +2564,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_values, seen(c_loc(t), 4, shape(t, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_values_f32_4(self, t, layout, stat, errmsg)
@@ -2568,7 +2573,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_values, seen(c_loc(t), 4, shape(t, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_values_f32_5(self, t, layout, stat, errmsg)
@@ -2577,7 +2582,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_values, seen(c_loc(t), 4, shape(t, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_values_f64_2(self, t, layout, stat, errmsg)
@@ -2586,7 +2591,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_values, seen(c_loc(t), 8, shape(t, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_values_f64_3(self, t, layout, stat, errmsg)
@@ -2595,7 +2600,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_values, seen(c_loc(t), 8, shape(t, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_values_f64_4(self, t, layout, stat, errmsg)
@@ -2604,7 +2609,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_values, seen(c_loc(t), 8, shape(t, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_values_f64_5(self, t, layout, stat, errmsg)
@@ -2613,7 +2618,7 @@ contains
     integer, intent(in), optional :: layout
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call dataset_put(self, put_values, seen(c_loc(t), 8, shape(t, int64)), layout, stat, errmsg)
+    call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
 
   subroutine dataset_add_labels(self, labels, n, classes, stat, errmsg)
@@ -3133,7 +3138,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(c_loc(x), 4, shape(x, int64)), input, stat, errmsg)) return
+    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
     call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
       errmsg)
   end subroutine
@@ -3144,7 +3149,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(c_loc(x), 4, shape(x, int64)), input, stat, errmsg)) return
+    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
     call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
       errmsg)
   end subroutine
@@ -3155,7 +3160,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(c_loc(x), 4, shape(x, int64)), input, stat, errmsg)) return
+    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
     call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
       errmsg)
   end subroutine
@@ -3166,7 +3171,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(c_loc(x), 4, shape(x, int64)), input, stat, errmsg)) return
+    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
     call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
       errmsg)
   end subroutine
@@ -3177,7 +3182,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(c_loc(x), 4, shape(x, int64)), input, stat, errmsg)) return
+    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
     call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
       errmsg)
   end subroutine
@@ -4670,7 +4675,6 @@ contains
     end if
   end subroutine
 
-
   !! A forward pass in a mode (absent: kmc_mode_infer) over x(features, n), x(c, w, n), x(c, w, h, n), x(c, w, h, d,
   !! n); real64 for models of precision kmc_fp64.
   subroutine model_forward_f32_1(self, x, mode, stat, errmsg)
@@ -4679,7 +4683,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 4, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_f32_2(self, x, mode, stat, errmsg)
@@ -4688,7 +4692,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 4, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_f32_3(self, x, mode, stat, errmsg)
@@ -4697,7 +4701,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 4, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_f32_4(self, x, mode, stat, errmsg)
@@ -4706,7 +4710,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 4, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_f32_5(self, x, mode, stat, errmsg)
@@ -4715,7 +4719,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 4, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_f64_1(self, x, mode, stat, errmsg)
@@ -4724,7 +4728,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 8, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_f64_2(self, x, mode, stat, errmsg)
@@ -4733,7 +4737,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 8, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_f64_3(self, x, mode, stat, errmsg)
@@ -4742,7 +4746,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 8, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_f64_4(self, x, mode, stat, errmsg)
@@ -4751,7 +4755,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 8, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_f64_5(self, x, mode, stat, errmsg)
@@ -4760,7 +4764,7 @@ contains
     integer, intent(in), optional :: mode
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_run(self, seen(c_loc(x), 8, shape(x, int64)), mode, stat, errmsg)
+    call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
 
   subroutine model_forward_views(self, views, mode, stat, errmsg)
@@ -4799,7 +4803,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 4, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   subroutine model_get_output_f32_2(self, y, output, stat, errmsg)
@@ -4808,7 +4812,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 4, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   subroutine model_get_output_f32_3(self, y, output, stat, errmsg)
@@ -4817,7 +4821,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 4, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   subroutine model_get_output_f32_4(self, y, output, stat, errmsg)
@@ -4826,7 +4830,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 4, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   subroutine model_get_output_f32_5(self, y, output, stat, errmsg)
@@ -4835,7 +4839,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 4, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   subroutine model_get_output_f64_1(self, y, output, stat, errmsg)
@@ -4844,7 +4848,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 8, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   subroutine model_get_output_f64_2(self, y, output, stat, errmsg)
@@ -4853,7 +4857,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 8, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   subroutine model_get_output_f64_3(self, y, output, stat, errmsg)
@@ -4862,7 +4866,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 8, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   subroutine model_get_output_f64_4(self, y, output, stat, errmsg)
@@ -4871,7 +4875,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 8, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   subroutine model_get_output_f64_5(self, y, output, stat, errmsg)
@@ -4880,7 +4884,7 @@ contains
     integer, intent(in), optional :: output
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_output(self, seen(c_loc(y), 8, shape(y, int64)), output, stat, errmsg)
+    call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
 
   !! Turns the outputs of the last forward pass into predictions, in place: probabilities where the loss is a softmax.
@@ -4935,7 +4939,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 4, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_values_f32_2(self, t, loss, stat, errmsg)
@@ -4944,7 +4948,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 4, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_values_f32_3(self, t, loss, stat, errmsg)
@@ -4953,7 +4957,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 4, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_values_f32_4(self, t, loss, stat, errmsg)
@@ -4962,7 +4966,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 4, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_values_f32_5(self, t, loss, stat, errmsg)
@@ -4971,7 +4975,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 4, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_values_f64_1(self, t, loss, stat, errmsg)
@@ -4980,7 +4984,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 8, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_values_f64_2(self, t, loss, stat, errmsg)
@@ -4989,7 +4993,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 8, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_values_f64_3(self, t, loss, stat, errmsg)
@@ -4998,7 +5002,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 8, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_values_f64_4(self, t, loss, stat, errmsg)
@@ -5007,7 +5011,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 8, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_values_f64_5(self, t, loss, stat, errmsg)
@@ -5016,7 +5020,7 @@ contains
     real(real64), intent(out) :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_loss_of_values(self, seen(c_loc(t), 8, shape(t, int64)), loss, stat, errmsg)
+    call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
 
   subroutine model_loss_targets(self, targets, loss, stat, errmsg)
@@ -5061,7 +5065,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 4, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   subroutine model_backward_from_f32_2(self, dy, grads, stat, errmsg)
@@ -5070,7 +5074,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 4, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   subroutine model_backward_from_f32_3(self, dy, grads, stat, errmsg)
@@ -5079,7 +5083,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 4, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   subroutine model_backward_from_f32_4(self, dy, grads, stat, errmsg)
@@ -5088,7 +5092,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 4, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   subroutine model_backward_from_f32_5(self, dy, grads, stat, errmsg)
@@ -5097,7 +5101,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 4, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   subroutine model_backward_from_f64_1(self, dy, grads, stat, errmsg)
@@ -5106,7 +5110,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 8, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   subroutine model_backward_from_f64_2(self, dy, grads, stat, errmsg)
@@ -5115,7 +5119,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 8, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   subroutine model_backward_from_f64_3(self, dy, grads, stat, errmsg)
@@ -5124,7 +5128,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 8, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   subroutine model_backward_from_f64_4(self, dy, grads, stat, errmsg)
@@ -5133,7 +5137,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 8, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   subroutine model_backward_from_f64_5(self, dy, grads, stat, errmsg)
@@ -5142,7 +5146,7 @@ contains
     integer, intent(in), optional :: grads
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_back(self, seen(c_loc(dy), 8, shape(dy, int64)), grads, stat, errmsg)
+    call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
 
   !! Copies the gradient with respect to an input (absent: the first) of the last backward pass.
@@ -5152,7 +5156,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 4, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   subroutine model_get_input_gradient_f32_2(self, dx, input, stat, errmsg)
@@ -5161,7 +5165,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 4, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   subroutine model_get_input_gradient_f32_3(self, dx, input, stat, errmsg)
@@ -5170,7 +5174,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 4, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   subroutine model_get_input_gradient_f32_4(self, dx, input, stat, errmsg)
@@ -5179,7 +5183,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 4, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   subroutine model_get_input_gradient_f32_5(self, dx, input, stat, errmsg)
@@ -5188,7 +5192,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 4, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   subroutine model_get_input_gradient_f64_1(self, dx, input, stat, errmsg)
@@ -5197,7 +5201,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 8, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   subroutine model_get_input_gradient_f64_2(self, dx, input, stat, errmsg)
@@ -5206,7 +5210,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 8, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   subroutine model_get_input_gradient_f64_3(self, dx, input, stat, errmsg)
@@ -5215,7 +5219,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 8, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   subroutine model_get_input_gradient_f64_4(self, dx, input, stat, errmsg)
@@ -5224,7 +5228,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 8, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   subroutine model_get_input_gradient_f64_5(self, dx, input, stat, errmsg)
@@ -5233,7 +5237,7 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_take_input_gradient(self, seen(c_loc(dx), 8, shape(dx, int64)), input, stat, errmsg)
+    call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
 
   !! As `step`, with the gradients clipped, kmc_clip_norm or kmc_clip_value, to a bound; `factor`: by what they were
@@ -5345,7 +5349,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(c_loc(x), 4, shape(x, int64)), labels, size(labels, kind=int64), optimizer, loss, &
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5357,7 +5361,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(c_loc(x), 4, shape(x, int64)), labels, size(labels, kind=int64), optimizer, loss, &
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5369,7 +5373,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(c_loc(x), 4, shape(x, int64)), labels, size(labels, kind=int64), optimizer, loss, &
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5381,7 +5385,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(c_loc(x), 4, shape(x, int64)), labels, size(labels, kind=int64), optimizer, loss, &
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5393,7 +5397,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(c_loc(x), 4, shape(x, int64)), labels, size(labels, kind=int64), optimizer, loss, &
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5405,7 +5409,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(c_loc(x), 4, shape(x, int64)), seen(c_loc(t), 4, shape(t, int64)), optimizer, loss, &
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5417,7 +5421,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(c_loc(x), 4, shape(x, int64)), seen(c_loc(t), 4, shape(t, int64)), optimizer, loss, &
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5429,7 +5433,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(c_loc(x), 4, shape(x, int64)), seen(c_loc(t), 4, shape(t, int64)), optimizer, loss, &
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5441,7 +5445,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(c_loc(x), 4, shape(x, int64)), seen(c_loc(t), 4, shape(t, int64)), optimizer, loss, &
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5453,7 +5457,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(c_loc(x), 4, shape(x, int64)), seen(c_loc(t), 4, shape(t, int64)), optimizer, loss, &
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5465,7 +5469,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(c_loc(x), 4, shape(x, int64)), seen(c_loc(t), 4, shape(t, int64)), optimizer, loss, &
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5477,7 +5481,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(c_loc(x), 4, shape(x, int64)), seen(c_loc(t), 4, shape(t, int64)), optimizer, loss, &
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5489,7 +5493,7 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(c_loc(x), 4, shape(x, int64)), seen(c_loc(t), 4, shape(t, int64)), optimizer, loss, &
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
       stat, errmsg)
   end subroutine
 
@@ -5705,7 +5709,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
   end subroutine
 
@@ -5717,7 +5721,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
       errmsg)
   end subroutine
@@ -5730,7 +5734,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
   end subroutine
 
@@ -5741,7 +5745,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
   end subroutine
 
@@ -5752,7 +5756,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
       errmsg)
   end subroutine
@@ -5764,7 +5768,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
   end subroutine
 
@@ -5775,7 +5779,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
   end subroutine
 
@@ -5786,7 +5790,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
       errmsg)
   end subroutine
@@ -5798,7 +5802,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
   end subroutine
 
@@ -5809,7 +5813,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
   end subroutine
 
@@ -5820,7 +5824,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
       errmsg)
   end subroutine
@@ -5832,7 +5836,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
   end subroutine
 
@@ -5843,7 +5847,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
   end subroutine
 
@@ -5854,7 +5858,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
       errmsg)
   end subroutine
@@ -5866,7 +5870,7 @@ contains
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(c_loc(values), 8, shape(values, int64)), name, stat, errmsg)) return
+    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
     call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
   end subroutine
 
@@ -5953,7 +5957,7 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(c_loc(y), 4, shape(y, int64)), stat, errmsg)) return
+    if (.not. predicts(self, seen(y), stat, errmsg)) return
     call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
       c_int64_t)), stat, errmsg)
   end subroutine
@@ -5965,7 +5969,7 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(c_loc(y), 4, shape(y, int64)), stat, errmsg)) return
+    if (.not. predicts(self, seen(y), stat, errmsg)) return
     call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
       c_int64_t)), stat, errmsg)
   end subroutine
@@ -5977,7 +5981,7 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(c_loc(y), 4, shape(y, int64)), stat, errmsg)) return
+    if (.not. predicts(self, seen(y), stat, errmsg)) return
     call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
       c_int64_t)), stat, errmsg)
   end subroutine
@@ -5989,7 +5993,7 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(c_loc(y), 4, shape(y, int64)), stat, errmsg)) return
+    if (.not. predicts(self, seen(y), stat, errmsg)) return
     call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
       c_int64_t)), stat, errmsg)
   end subroutine
@@ -6001,7 +6005,7 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(c_loc(y), 4, shape(y, int64)), stat, errmsg)) return
+    if (.not. predicts(self, seen(y), stat, errmsg)) return
     call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
       c_int64_t)), stat, errmsg)
   end subroutine
@@ -6096,7 +6100,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_ptr) :: at_deviation, at_quantiles, at_q
     integer(c_int64_t) :: n_q
-    if (.not. predicts(self, seen(c_loc(mean), 4, shape(mean, int64)), stat, errmsg)) return
+    if (.not. predicts(self, seen(mean), stat, errmsg)) return
     at_deviation = c_null_ptr
     at_quantiles = c_null_ptr
     at_q = c_null_ptr
@@ -6129,7 +6133,7 @@ contains
     real(real32), intent(in), contiguous, target :: x(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call set_view(self%c, seen(c_loc(x), 4, shape(x, int64)), stat, errmsg)
+    call set_view(self%c, seen(x), stat, errmsg)
   end subroutine
 
   subroutine view_set_f32_3(self, x, stat, errmsg)
@@ -6137,7 +6141,7 @@ contains
     real(real32), intent(in), contiguous, target :: x(:, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call set_view(self%c, seen(c_loc(x), 4, shape(x, int64)), stat, errmsg)
+    call set_view(self%c, seen(x), stat, errmsg)
   end subroutine
 
   subroutine view_set_f32_4(self, x, stat, errmsg)
@@ -6145,7 +6149,7 @@ contains
     real(real32), intent(in), contiguous, target :: x(:, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call set_view(self%c, seen(c_loc(x), 4, shape(x, int64)), stat, errmsg)
+    call set_view(self%c, seen(x), stat, errmsg)
   end subroutine
 
   subroutine view_set_f32_5(self, x, stat, errmsg)
@@ -6153,7 +6157,7 @@ contains
     real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call set_view(self%c, seen(c_loc(x), 4, shape(x, int64)), stat, errmsg)
+    call set_view(self%c, seen(x), stat, errmsg)
   end subroutine
 
   subroutine set_view(view, a, stat, errmsg)
@@ -6912,6 +6916,19 @@ contains
     answer = int(e(4:1:-1))
   end function
 
+  subroutine im2col(x, window, columns, stat, errmsg)
+    type(array_t), intent(in) :: x, columns
+    class(kmc_window), intent(in), target :: window
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (.not. window_fits('x', x, window, .true., .false., stat, errmsg)) return
+    if (x%bytes == 4) then
+      call finish(c_im2col_f32(columns%at, values_in(columns), x%at, values_in(x), c_loc(window%c)), stat, errmsg)
+    else
+      call finish(c_im2col_f64(columns%at, values_in(columns), x%at, values_in(x), c_loc(window%c)), stat, errmsg)
+    end if
+  end subroutine
+
   !! The windows of one sample x(c, w[, h[, d]]) as columns(taps * c, positions).
   subroutine kmc_im2col_f32_3(x, window, columns, stat, errmsg)
     real(real32), intent(in), contiguous, target :: x(:, :)
@@ -6919,9 +6936,60 @@ contains
     real(real32), intent(out), contiguous, target :: columns(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_im2col_f32(c_loc(columns), size(columns, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
+    call im2col(seen(x), window, seen(columns), stat, errmsg)
+  end subroutine
+  subroutine kmc_im2col_f32_4(x, window, columns, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: x(:, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: columns(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call im2col(seen(x), window, seen(columns), stat, errmsg)
+  end subroutine
+  subroutine kmc_im2col_f32_5(x, window, columns, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: columns(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call im2col(seen(x), window, seen(columns), stat, errmsg)
+  end subroutine
+  subroutine kmc_im2col_f64_3(x, window, columns, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: x(:, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: columns(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call im2col(seen(x), window, seen(columns), stat, errmsg)
+  end subroutine
+  subroutine kmc_im2col_f64_4(x, window, columns, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: x(:, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: columns(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call im2col(seen(x), window, seen(columns), stat, errmsg)
+  end subroutine
+  subroutine kmc_im2col_f64_5(x, window, columns, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: x(:, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: columns(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call im2col(seen(x), window, seen(columns), stat, errmsg)
+  end subroutine
+
+  subroutine col2im(columns, window, x, stat, errmsg)
+    type(array_t), intent(in) :: columns, x
+    class(kmc_window), intent(in), target :: window
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (.not. window_fits('x', x, window, .true., .false., stat, errmsg)) return
+    if (x%bytes == 4) then
+      call finish(c_col2im_f32(x%at, values_in(x), columns%at, values_in(columns), c_loc(window%c)), stat, errmsg)
+    else
+      call finish(c_col2im_f64(x%at, values_in(x), columns%at, values_in(columns), c_loc(window%c)), stat, errmsg)
+    end if
   end subroutine
 
   !! The transpose of `kmc_im2col`: adds columns(taps * c, positions) up in one sample x(c, w[, h[, d]]).
@@ -6931,68 +6999,308 @@ contains
     real(real32), intent(out), contiguous, target :: x(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_col2im_f32(c_loc(x), size(x, kind=c_int64_t), c_loc(columns), size(columns, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
+    call col2im(seen(columns), window, seen(x), stat, errmsg)
+  end subroutine
+  subroutine kmc_col2im_f32_4(columns, window, x, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: columns(:, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: x(:, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call col2im(seen(columns), window, seen(x), stat, errmsg)
+  end subroutine
+  subroutine kmc_col2im_f32_5(columns, window, x, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: columns(:, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: x(:, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call col2im(seen(columns), window, seen(x), stat, errmsg)
+  end subroutine
+  subroutine kmc_col2im_f64_3(columns, window, x, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: columns(:, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: x(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call col2im(seen(columns), window, seen(x), stat, errmsg)
+  end subroutine
+  subroutine kmc_col2im_f64_4(columns, window, x, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: columns(:, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: x(:, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call col2im(seen(columns), window, seen(x), stat, errmsg)
+  end subroutine
+  subroutine kmc_col2im_f64_5(columns, window, x, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: columns(:, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: x(:, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call col2im(seen(columns), window, seen(x), stat, errmsg)
+  end subroutine
+
+  subroutine conv_forward(x, w, window, y, bias, stat, errmsg)
+    type(array_t), intent(in) :: x, w, y, bias
+    class(kmc_window), intent(in), target :: window
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    if (.not. window_fits('x', x, window, .true., .true., stat, errmsg)) return
+    if (.not. window_fits('y', y, window, .false., .true., stat, errmsg)) return
+    if (.not. weights_fit(w, window, stat, errmsg)) return
+    if (.not. bias_fits('bias', bias, window, stat, errmsg)) return
+    if (x%bytes == 4) then
+      status = c_conv_forward_f32(y%at, values_in(y), x%at, values_in(x), w%at, values_in(w), bias%at, c_loc(window%c), &
+        samples_in(x))
+    else
+      status = c_conv_forward_f64(y%at, values_in(y), x%at, values_in(x), w%at, values_in(w), bias%at, c_loc(window%c), &
+        samples_in(x))
+    end if
+    call finish(status, stat, errmsg)
   end subroutine
 
   !! y = w * x + bias (a cross-correlation): x(c, w, h, d, n) to y(filters, w, h, d, n).
   subroutine kmc_conv_forward_f32_3(x, w, window, y, bias, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: x(:, :, :)
-    real(real32), intent(in), contiguous, target :: w(:, :, :)
+    real(real32), intent(in), contiguous, target :: x(:, :, :), w(:, :, :)
     class(kmc_window), intent(in), target :: window
     real(real32), intent(out), contiguous, target :: y(:, :, :)
     real(real32), intent(in), contiguous, target, optional :: bias(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("y", shape(y, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(bias)) then
-      if (.not. same_shape("bias", shape(bias, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(bias)
+    type(array_t) :: b
+    if (present(bias)) b = seen(bias)
+    call conv_forward(seen(x), seen(w), window, seen(y), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_forward_f32_4(x, w, window, y, bias, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :), w(:, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: y(:, :, :, :)
+    real(real32), intent(in), contiguous, target, optional :: bias(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(bias)) b = seen(bias)
+    call conv_forward(seen(x), seen(w), window, seen(y), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_forward_f32_5(x, w, window, y, bias, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :), w(:, :, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: y(:, :, :, :, :)
+    real(real32), intent(in), contiguous, target, optional :: bias(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(bias)) b = seen(bias)
+    call conv_forward(seen(x), seen(w), window, seen(y), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_forward_f64_3(x, w, window, y, bias, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: x(:, :, :), w(:, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: y(:, :, :)
+    real(real64), intent(in), contiguous, target, optional :: bias(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(bias)) b = seen(bias)
+    call conv_forward(seen(x), seen(w), window, seen(y), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_forward_f64_4(x, w, window, y, bias, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: x(:, :, :, :), w(:, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: y(:, :, :, :)
+    real(real64), intent(in), contiguous, target, optional :: bias(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(bias)) b = seen(bias)
+    call conv_forward(seen(x), seen(w), window, seen(y), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_forward_f64_5(x, w, window, y, bias, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: x(:, :, :, :, :), w(:, :, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: y(:, :, :, :, :)
+    real(real64), intent(in), contiguous, target, optional :: bias(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(bias)) b = seen(bias)
+    call conv_forward(seen(x), seen(w), window, seen(y), b, stat, errmsg)
+  end subroutine
+
+  subroutine conv_input_gradient(dy, w, window, dx, stat, errmsg)
+    type(array_t), intent(in) :: dy, w, dx
+    class(kmc_window), intent(in), target :: window
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    if (.not. window_fits('dy', dy, window, .false., .true., stat, errmsg)) return
+    if (.not. window_fits('dx', dx, window, .true., .true., stat, errmsg)) return
+    if (.not. weights_fit(w, window, stat, errmsg)) return
+    if (dx%bytes == 4) then
+      status = c_conv_input_gradient_f32(dx%at, values_in(dx), dy%at, values_in(dy), w%at, values_in(w), c_loc(window%c), &
+        samples_in(dx))
+    else
+      status = c_conv_input_gradient_f64(dx%at, values_in(dx), dy%at, values_in(dy), w%at, values_in(w), c_loc(window%c), &
+        samples_in(dx))
     end if
-    call finish(c_conv_forward_f32(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), c_loc(w), size(w, &
-      kind=c_int64_t), b, c_loc(window%c), size(x, 3, c_int64_t)), stat, errmsg)
+    call finish(status, stat, errmsg)
   end subroutine
 
   !! The gradient dx of a convolution with respect to its input.
   subroutine kmc_conv_input_gradient_f32_3(dy, w, window, dx, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :)
-    real(real32), intent(in), contiguous, target :: w(:, :, :)
+    real(real32), intent(in), contiguous, target :: dy(:, :, :), w(:, :, :)
     class(kmc_window), intent(in), target :: window
     real(real32), intent(out), contiguous, target :: dx(:, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    call finish(c_conv_input_gradient_f32(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(w), &
-      size(w, kind=c_int64_t), c_loc(window%c), size(dx, 3, c_int64_t)), stat, errmsg)
+    call conv_input_gradient(seen(dy), seen(w), window, seen(dx), stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_input_gradient_f32_4(dy, w, window, dx, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:, :, :, :), w(:, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: dx(:, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call conv_input_gradient(seen(dy), seen(w), window, seen(dx), stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_input_gradient_f32_5(dy, w, window, dx, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:, :, :, :, :), w(:, :, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: dx(:, :, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call conv_input_gradient(seen(dy), seen(w), window, seen(dx), stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_input_gradient_f64_3(dy, w, window, dx, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: dy(:, :, :), w(:, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: dx(:, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call conv_input_gradient(seen(dy), seen(w), window, seen(dx), stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_input_gradient_f64_4(dy, w, window, dx, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: dy(:, :, :, :), w(:, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: dx(:, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call conv_input_gradient(seen(dy), seen(w), window, seen(dx), stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_input_gradient_f64_5(dy, w, window, dx, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: dy(:, :, :, :, :), w(:, :, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: dx(:, :, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call conv_input_gradient(seen(dy), seen(w), window, seen(dx), stat, errmsg)
+  end subroutine
+
+  subroutine conv_weight_gradient(x, dy, window, dw, db, stat, errmsg)
+    type(array_t), intent(in) :: x, dy, dw, db
+    class(kmc_window), intent(in), target :: window
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    if (.not. window_fits('x', x, window, .true., .true., stat, errmsg)) return
+    if (.not. window_fits('dy', dy, window, .false., .true., stat, errmsg)) return
+    if (.not. weights_fit(dw, window, stat, errmsg)) return
+    if (.not. bias_fits('db', db, window, stat, errmsg)) return
+    if (x%bytes == 4) then
+      status = c_conv_weight_gradient_f32(dw%at, values_in(dw), db%at, x%at, values_in(x), dy%at, values_in(dy), &
+        c_loc(window%c), samples_in(x))
+    else
+      status = c_conv_weight_gradient_f64(dw%at, values_in(dw), db%at, x%at, values_in(x), dy%at, values_in(dy), &
+        c_loc(window%c), samples_in(x))
+    end if
+    call finish(status, stat, errmsg)
   end subroutine
 
   !! The gradients dw and db of a convolution with respect to weights and bias, summed over samples.
   subroutine kmc_conv_weight_gradient_f32_3(x, dy, window, dw, db, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: x(:, :, :)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :)
+    real(real32), intent(in), contiguous, target :: x(:, :, :), dy(:, :, :)
     class(kmc_window), intent(in), target :: window
     real(real32), intent(out), contiguous, target :: dw(:, :, :)
     real(real32), intent(out), contiguous, target, optional :: db(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(dw, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(db)) then
-      if (.not. same_shape("db", shape(db, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(db)
+    type(array_t) :: b
+    if (present(db)) b = seen(db)
+    call conv_weight_gradient(seen(x), seen(dy), window, seen(dw), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_weight_gradient_f32_4(x, dy, window, dw, db, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :), dy(:, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: dw(:, :, :, :)
+    real(real32), intent(out), contiguous, target, optional :: db(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(db)) b = seen(db)
+    call conv_weight_gradient(seen(x), seen(dy), window, seen(dw), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_weight_gradient_f32_5(x, dy, window, dw, db, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :), dy(:, :, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: dw(:, :, :, :, :)
+    real(real32), intent(out), contiguous, target, optional :: db(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(db)) b = seen(db)
+    call conv_weight_gradient(seen(x), seen(dy), window, seen(dw), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_weight_gradient_f64_3(x, dy, window, dw, db, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: x(:, :, :), dy(:, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: dw(:, :, :)
+    real(real64), intent(out), contiguous, target, optional :: db(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(db)) b = seen(db)
+    call conv_weight_gradient(seen(x), seen(dy), window, seen(dw), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_weight_gradient_f64_4(x, dy, window, dw, db, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: x(:, :, :, :), dy(:, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: dw(:, :, :, :)
+    real(real64), intent(out), contiguous, target, optional :: db(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(db)) b = seen(db)
+    call conv_weight_gradient(seen(x), seen(dy), window, seen(dw), b, stat, errmsg)
+  end subroutine
+  subroutine kmc_conv_weight_gradient_f64_5(x, dy, window, dw, db, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: x(:, :, :, :, :), dy(:, :, :, :, :)
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: dw(:, :, :, :, :)
+    real(real64), intent(out), contiguous, target, optional :: db(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: b
+    if (present(db)) b = seen(db)
+    call conv_weight_gradient(seen(x), seen(dy), window, seen(dw), b, stat, errmsg)
+  end subroutine
+
+  subroutine pool_forward(x, kind, window, y, stat, errmsg)
+    type(array_t), intent(in) :: x, y
+    integer(c_int32_t), intent(in) :: kind
+    class(kmc_window), intent(in), target :: window
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    if (.not. window_fits('x', x, window, .true., .true., stat, errmsg)) return
+    if (x%bytes == 4) then
+      status = c_pool_forward_f32(y%at, values_in(y), x%at, values_in(x), kind, c_loc(window%c), samples_in(x))
+    else
+      status = c_pool_forward_f64(y%at, values_in(y), x%at, values_in(x), kind, c_loc(window%c), samples_in(x))
     end if
-    call finish(c_conv_weight_gradient_f32(c_loc(dw), size(dw, kind=c_int64_t), b, c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(dy), size(dy, kind=c_int64_t), c_loc(window%c), size(x, 3, c_int64_t)), stat, errmsg)
+    call finish(status, stat, errmsg)
   end subroutine
 
   !! Pools x, kmc_pool_max or kmc_pool_average, into y(c, w, h, d, n).
@@ -7003,104 +7311,8 @@ contains
     real(real32), intent(out), contiguous, target :: y(:, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_forward_f32(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), c_loc(window%c), size(x, 3, c_int64_t)), stat, errmsg)
+    call pool_forward(seen(x), kind, window, seen(y), stat, errmsg)
   end subroutine
-
-  !! The gradient dx of a pooling of x.
-  subroutine kmc_pool_backward_f32_3(dy, x, kind, window, dx, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :)
-    real(real32), intent(in), contiguous, target :: x(:, :, :)
-    integer, intent(in) :: kind
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: dx(:, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_backward_f32(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(x), &
-      size(x, kind=c_int64_t), int(kind, c_int32_t), c_loc(window%c), size(x, 3, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_im2col_f32_4(x, window, columns, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: x(:, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: columns(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_im2col_f32(c_loc(columns), size(columns, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_col2im_f32_4(columns, window, x, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: columns(:, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: x(:, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_col2im_f32(c_loc(x), size(x, kind=c_int64_t), c_loc(columns), size(columns, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_forward_f32_4(x, w, window, y, bias, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
-    real(real32), intent(in), contiguous, target :: w(:, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: y(:, :, :, :)
-    real(real32), intent(in), contiguous, target, optional :: bias(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("y", shape(y, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(bias)) then
-      if (.not. same_shape("bias", shape(bias, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(bias)
-    end if
-    call finish(c_conv_forward_f32(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), c_loc(w), size(w, &
-      kind=c_int64_t), b, c_loc(window%c), size(x, 4, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_input_gradient_f32_4(dy, w, window, dx, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :, :)
-    real(real32), intent(in), contiguous, target :: w(:, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: dx(:, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    call finish(c_conv_input_gradient_f32(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(w), &
-      size(w, kind=c_int64_t), c_loc(window%c), size(dx, 4, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_weight_gradient_f32_4(x, dy, window, dw, db, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: dw(:, :, :, :)
-    real(real32), intent(out), contiguous, target, optional :: db(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(dw, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(db)) then
-      if (.not. same_shape("db", shape(db, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(db)
-    end if
-    call finish(c_conv_weight_gradient_f32(c_loc(dw), size(dw, kind=c_int64_t), b, c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(dy), size(dy, kind=c_int64_t), c_loc(window%c), size(x, 4, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_pool_forward_f32_4(x, kind, window, y, stat, errmsg)
     real(real32), intent(in), contiguous, target :: x(:, :, :, :)
     integer, intent(in) :: kind
@@ -7108,103 +7320,8 @@ contains
     real(real32), intent(out), contiguous, target :: y(:, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_forward_f32(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), c_loc(window%c), size(x, 4, c_int64_t)), stat, errmsg)
+    call pool_forward(seen(x), kind, window, seen(y), stat, errmsg)
   end subroutine
-
-  subroutine kmc_pool_backward_f32_4(dy, x, kind, window, dx, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :, :)
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
-    integer, intent(in) :: kind
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: dx(:, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_backward_f32(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(x), &
-      size(x, kind=c_int64_t), int(kind, c_int32_t), c_loc(window%c), size(x, 4, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_im2col_f32_5(x, window, columns, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: columns(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_im2col_f32(c_loc(columns), size(columns, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_col2im_f32_5(columns, window, x, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: columns(:, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: x(:, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_col2im_f32(c_loc(x), size(x, kind=c_int64_t), c_loc(columns), size(columns, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_forward_f32_5(x, w, window, y, bias, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
-    real(real32), intent(in), contiguous, target :: w(:, :, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: y(:, :, :, :, :)
-    real(real32), intent(in), contiguous, target, optional :: bias(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("y", shape(y, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(bias)) then
-      if (.not. same_shape("bias", shape(bias, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(bias)
-    end if
-    call finish(c_conv_forward_f32(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), c_loc(w), size(w, &
-      kind=c_int64_t), b, c_loc(window%c), size(x, 5, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_input_gradient_f32_5(dy, w, window, dx, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :, :, :)
-    real(real32), intent(in), contiguous, target :: w(:, :, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: dx(:, :, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    call finish(c_conv_input_gradient_f32(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(w), &
-      size(w, kind=c_int64_t), c_loc(window%c), size(dx, 5, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_weight_gradient_f32_5(x, dy, window, dw, db, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: dw(:, :, :, :, :)
-    real(real32), intent(out), contiguous, target, optional :: db(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(dw, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(db)) then
-      if (.not. same_shape("db", shape(db, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(db)
-    end if
-    call finish(c_conv_weight_gradient_f32(c_loc(dw), size(dw, kind=c_int64_t), b, c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(dy), size(dy, kind=c_int64_t), c_loc(window%c), size(x, 5, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_pool_forward_f32_5(x, kind, window, y, stat, errmsg)
     real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
     integer, intent(in) :: kind
@@ -7212,103 +7329,8 @@ contains
     real(real32), intent(out), contiguous, target :: y(:, :, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_forward_f32(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), c_loc(window%c), size(x, 5, c_int64_t)), stat, errmsg)
+    call pool_forward(seen(x), kind, window, seen(y), stat, errmsg)
   end subroutine
-
-  subroutine kmc_pool_backward_f32_5(dy, x, kind, window, dx, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :, :, :)
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
-    integer, intent(in) :: kind
-    class(kmc_window), intent(in), target :: window
-    real(real32), intent(out), contiguous, target :: dx(:, :, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_backward_f32(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(x), &
-      size(x, kind=c_int64_t), int(kind, c_int32_t), c_loc(window%c), size(x, 5, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_im2col_f64_3(x, window, columns, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: x(:, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: columns(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_im2col_f64(c_loc(columns), size(columns, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_col2im_f64_3(columns, window, x, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: columns(:, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: x(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_col2im_f64(c_loc(x), size(x, kind=c_int64_t), c_loc(columns), size(columns, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_forward_f64_3(x, w, window, y, bias, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: x(:, :, :)
-    real(real64), intent(in), contiguous, target :: w(:, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: y(:, :, :)
-    real(real64), intent(in), contiguous, target, optional :: bias(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("y", shape(y, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(bias)) then
-      if (.not. same_shape("bias", shape(bias, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(bias)
-    end if
-    call finish(c_conv_forward_f64(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), c_loc(w), size(w, &
-      kind=c_int64_t), b, c_loc(window%c), size(x, 3, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_input_gradient_f64_3(dy, w, window, dx, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :)
-    real(real64), intent(in), contiguous, target :: w(:, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: dx(:, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    call finish(c_conv_input_gradient_f64(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(w), &
-      size(w, kind=c_int64_t), c_loc(window%c), size(dx, 3, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_weight_gradient_f64_3(x, dy, window, dw, db, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: x(:, :, :)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: dw(:, :, :)
-    real(real64), intent(out), contiguous, target, optional :: db(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(dw, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(db)) then
-      if (.not. same_shape("db", shape(db, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(db)
-    end if
-    call finish(c_conv_weight_gradient_f64(c_loc(dw), size(dw, kind=c_int64_t), b, c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(dy), size(dy, kind=c_int64_t), c_loc(window%c), size(x, 3, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_pool_forward_f64_3(x, kind, window, y, stat, errmsg)
     real(real64), intent(in), contiguous, target :: x(:, :, :)
     integer, intent(in) :: kind
@@ -7316,103 +7338,8 @@ contains
     real(real64), intent(out), contiguous, target :: y(:, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_forward_f64(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), c_loc(window%c), size(x, 3, c_int64_t)), stat, errmsg)
+    call pool_forward(seen(x), kind, window, seen(y), stat, errmsg)
   end subroutine
-
-  subroutine kmc_pool_backward_f64_3(dy, x, kind, window, dx, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :)
-    real(real64), intent(in), contiguous, target :: x(:, :, :)
-    integer, intent(in) :: kind
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: dx(:, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_backward_f64(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(x), &
-      size(x, kind=c_int64_t), int(kind, c_int32_t), c_loc(window%c), size(x, 3, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_im2col_f64_4(x, window, columns, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: x(:, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: columns(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_im2col_f64(c_loc(columns), size(columns, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_col2im_f64_4(columns, window, x, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: columns(:, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: x(:, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_col2im_f64(c_loc(x), size(x, kind=c_int64_t), c_loc(columns), size(columns, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_forward_f64_4(x, w, window, y, bias, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: x(:, :, :, :)
-    real(real64), intent(in), contiguous, target :: w(:, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: y(:, :, :, :)
-    real(real64), intent(in), contiguous, target, optional :: bias(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("y", shape(y, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(bias)) then
-      if (.not. same_shape("bias", shape(bias, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(bias)
-    end if
-    call finish(c_conv_forward_f64(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), c_loc(w), size(w, &
-      kind=c_int64_t), b, c_loc(window%c), size(x, 4, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_input_gradient_f64_4(dy, w, window, dx, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :, :)
-    real(real64), intent(in), contiguous, target :: w(:, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: dx(:, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    call finish(c_conv_input_gradient_f64(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(w), &
-      size(w, kind=c_int64_t), c_loc(window%c), size(dx, 4, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_weight_gradient_f64_4(x, dy, window, dw, db, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: x(:, :, :, :)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: dw(:, :, :, :)
-    real(real64), intent(out), contiguous, target, optional :: db(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(dw, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(db)) then
-      if (.not. same_shape("db", shape(db, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(db)
-    end if
-    call finish(c_conv_weight_gradient_f64(c_loc(dw), size(dw, kind=c_int64_t), b, c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(dy), size(dy, kind=c_int64_t), c_loc(window%c), size(x, 4, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_pool_forward_f64_4(x, kind, window, y, stat, errmsg)
     real(real64), intent(in), contiguous, target :: x(:, :, :, :)
     integer, intent(in) :: kind
@@ -7420,103 +7347,8 @@ contains
     real(real64), intent(out), contiguous, target :: y(:, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_forward_f64(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), c_loc(window%c), size(x, 4, c_int64_t)), stat, errmsg)
+    call pool_forward(seen(x), kind, window, seen(y), stat, errmsg)
   end subroutine
-
-  subroutine kmc_pool_backward_f64_4(dy, x, kind, window, dx, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :, :)
-    real(real64), intent(in), contiguous, target :: x(:, :, :, :)
-    integer, intent(in) :: kind
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: dx(:, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_backward_f64(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(x), &
-      size(x, kind=c_int64_t), int(kind, c_int32_t), c_loc(window%c), size(x, 4, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_im2col_f64_5(x, window, columns, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: x(:, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: columns(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_im2col_f64(c_loc(columns), size(columns, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_col2im_f64_5(columns, window, x, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: columns(:, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: x(:, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .false., stat, errmsg)) return
-    call finish(c_col2im_f64(c_loc(x), size(x, kind=c_int64_t), c_loc(columns), size(columns, kind=c_int64_t), &
-      c_loc(window%c)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_forward_f64_5(x, w, window, y, bias, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
-    real(real64), intent(in), contiguous, target :: w(:, :, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: y(:, :, :, :, :)
-    real(real64), intent(in), contiguous, target, optional :: bias(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("y", shape(y, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(bias)) then
-      if (.not. same_shape("bias", shape(bias, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(bias)
-    end if
-    call finish(c_conv_forward_f64(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), c_loc(w), size(w, &
-      kind=c_int64_t), b, c_loc(window%c), size(x, 5, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_input_gradient_f64_5(dy, w, window, dx, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :, :, :)
-    real(real64), intent(in), contiguous, target :: w(:, :, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: dx(:, :, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(w, int64), window, stat, errmsg)) return
-    call finish(c_conv_input_gradient_f64(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(w), &
-      size(w, kind=c_int64_t), c_loc(window%c), size(dx, 5, c_int64_t)), stat, errmsg)
-  end subroutine
-
-  subroutine kmc_conv_weight_gradient_f64_5(x, dy, window, dw, db, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :, :, :)
-    class(kmc_window), intent(in), target :: window
-    real(real64), intent(out), contiguous, target :: dw(:, :, :, :, :)
-    real(real64), intent(out), contiguous, target, optional :: db(:)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: b
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dy", shape(dy, int64), window, .false., .true., stat, errmsg)) return
-    if (.not. weights_fit(shape(dw, int64), window, stat, errmsg)) return
-    b = c_null_ptr
-    if (present(db)) then
-      if (.not. same_shape("db", shape(db, int64), [int(window%c%filters, int64)], stat, errmsg)) return
-      b = c_loc(db)
-    end if
-    call finish(c_conv_weight_gradient_f64(c_loc(dw), size(dw, kind=c_int64_t), b, c_loc(x), size(x, kind=c_int64_t), &
-      c_loc(dy), size(dy, kind=c_int64_t), c_loc(window%c), size(x, 5, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_pool_forward_f64_5(x, kind, window, y, stat, errmsg)
     real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
     integer, intent(in) :: kind
@@ -7524,29 +7356,88 @@ contains
     real(real64), intent(out), contiguous, target :: y(:, :, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_forward_f64(c_loc(y), size(y, kind=c_int64_t), c_loc(x), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), c_loc(window%c), size(x, 5, c_int64_t)), stat, errmsg)
+    call pool_forward(seen(x), kind, window, seen(y), stat, errmsg)
   end subroutine
 
+  subroutine pool_backward(dy, x, kind, window, dx, stat, errmsg)
+    type(array_t), intent(in) :: dy, x, dx
+    integer(c_int32_t), intent(in) :: kind
+    class(kmc_window), intent(in), target :: window
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    if (.not. window_fits('x', x, window, .true., .true., stat, errmsg)) return
+    if (.not. window_fits('dx', dx, window, .true., .true., stat, errmsg)) return
+    if (x%bytes == 4) then
+      status = c_pool_backward_f32(dx%at, values_in(dx), dy%at, values_in(dy), x%at, values_in(x), kind, c_loc(window%c), &
+        samples_in(x))
+    else
+      status = c_pool_backward_f64(dx%at, values_in(dx), dy%at, values_in(dy), x%at, values_in(x), kind, c_loc(window%c), &
+        samples_in(x))
+    end if
+    call finish(status, stat, errmsg)
+  end subroutine
+
+  !! The gradient dx of a pooling of x.
+  subroutine kmc_pool_backward_f32_3(dy, x, kind, window, dx, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:, :, :), x(:, :, :)
+    integer, intent(in) :: kind
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: dx(:, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call pool_backward(seen(dy), seen(x), kind, window, seen(dx), stat, errmsg)
+  end subroutine
+  subroutine kmc_pool_backward_f32_4(dy, x, kind, window, dx, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:, :, :, :), x(:, :, :, :)
+    integer, intent(in) :: kind
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: dx(:, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call pool_backward(seen(dy), seen(x), kind, window, seen(dx), stat, errmsg)
+  end subroutine
+  subroutine kmc_pool_backward_f32_5(dy, x, kind, window, dx, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:, :, :, :, :), x(:, :, :, :, :)
+    integer, intent(in) :: kind
+    class(kmc_window), intent(in), target :: window
+    real(real32), intent(out), contiguous, target :: dx(:, :, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call pool_backward(seen(dy), seen(x), kind, window, seen(dx), stat, errmsg)
+  end subroutine
+  subroutine kmc_pool_backward_f64_3(dy, x, kind, window, dx, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: dy(:, :, :), x(:, :, :)
+    integer, intent(in) :: kind
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: dx(:, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call pool_backward(seen(dy), seen(x), kind, window, seen(dx), stat, errmsg)
+  end subroutine
+  subroutine kmc_pool_backward_f64_4(dy, x, kind, window, dx, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: dy(:, :, :, :), x(:, :, :, :)
+    integer, intent(in) :: kind
+    class(kmc_window), intent(in), target :: window
+    real(real64), intent(out), contiguous, target :: dx(:, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call pool_backward(seen(dy), seen(x), kind, window, seen(dx), stat, errmsg)
+  end subroutine
   subroutine kmc_pool_backward_f64_5(dy, x, kind, window, dx, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :, :, :)
-    real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
+    real(real64), intent(in), contiguous, target :: dy(:, :, :, :, :), x(:, :, :, :, :)
     integer, intent(in) :: kind
     class(kmc_window), intent(in), target :: window
     real(real64), intent(out), contiguous, target :: dx(:, :, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. window_fits("x", shape(x, int64), window, .true., .true., stat, errmsg)) return
-    if (.not. window_fits("dx", shape(dx, int64), window, .true., .true., stat, errmsg)) return
-    call finish(c_pool_backward_f64(c_loc(dx), size(dx, kind=c_int64_t), c_loc(dy), size(dy, kind=c_int64_t), c_loc(x), &
-      size(x, kind=c_int64_t), int(kind, c_int32_t), c_loc(window%c), size(x, 5, c_int64_t)), stat, errmsg)
+    call pool_backward(seen(dy), seen(x), kind, window, seen(dx), stat, errmsg)
   end subroutine
 
   ! Checks an array against one side of a window: its input, or the output of its convolution; with or without samples.
-  logical function window_fits(name, extent, window, input, samples, stat, errmsg) result(ok)
+  logical function window_fits(name, a, window, input, samples, stat, errmsg) result(ok)
     character(len=*), intent(in) :: name
-    integer(int64), intent(in) :: extent(:)
+    type(array_t), intent(in) :: a
     class(kmc_window), intent(in), target :: window
     logical, intent(in) :: input, samples
     integer, intent(out), optional :: stat
@@ -7565,33 +7456,62 @@ contains
         return
       end if
     end if
-    r = size(extent)
+    r = a%rank
     if (samples) r = r - 1
     given = 1
-    given(1:r) = extent(1:r)
+    given(1:r) = a%shape(1:r)
     ok = all(given == e(4:1:-1))
-    if (.not. ok) call fail(kmc_err_shape, name // ': expected ' // wanted_shape(e(4:1:-1), samples) // ', got ' // tuple(extent), &
-        stat, errmsg)
+    if (.not. ok) call fail(kmc_err_shape, name // ': expected ' // wanted_shape(e(4:1:-1), samples) // ', got ' // &
+         tuple(a%shape(1:a%rank)), stat, errmsg)
   end function
 
-  logical function weights_fit(extent, window, stat, errmsg) result(ok)
-    integer(int64), intent(in) :: extent(:)
+  logical function weights_fit(a, window, stat, errmsg) result(ok)
+    type(array_t), intent(in) :: a
     class(kmc_window), intent(in) :: window
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     integer(int64) :: wanted(5), given(5)
     wanted = [window%c%filters, window%c%c / max(1_c_int64_t, window%c%groups), window%c%kernel(3), window%c%kernel(2), &
-        window%c%kernel(1)]
+      window%c%kernel(1)]
     given = 1
-    given(1:size(extent)) = extent
+    given(1:a%rank) = a%shape(1:a%rank)
     ok = all(given == wanted)
-    if (.not. ok) call fail(kmc_err_shape, 'weights: expected ' // tuple(wanted(1:size(extent))) // ', got ' // tuple(extent), &
-        stat, errmsg)
+    if (.not. ok) call fail(kmc_err_shape, 'weights: expected ' // tuple(wanted(1:a%rank)) // ', got ' // &
+         tuple(a%shape(1:a%rank)), stat, errmsg)
+  end function
+
+  ! An array of rank 0 is absent.
+  logical function bias_fits(name, a, window, stat, errmsg) result(ok)
+    character(len=*), intent(in) :: name
+    type(array_t), intent(in) :: a
+    class(kmc_window), intent(in) :: window
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    ok = a%rank == 0
+    if (.not. ok) ok = same_shape(name, a%shape(1:1), [int(window%c%filters, int64)], stat, errmsg)
   end function
 
   ! ----------------------------------------------------------------------------------------------------
   ! Low-level compute: activations and losses
   ! ----------------------------------------------------------------------------------------------------
+
+  subroutine activation_forward(x, kind, y, a, b, stat, errmsg)
+    type(array_t), intent(in) :: x, y
+    integer(c_int32_t), intent(in) :: kind
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    if (.not. alike('y', y, x, stat, errmsg)) return
+    if (x%bytes == 4) then
+      status = c_activation_forward_f32(y%at, x%at, values_in(x), kind, real_or(a, 0.0_real64), real_or(b, 0.0_real64), &
+        x%shape(1))
+    else
+      status = c_activation_forward_f64(y%at, x%at, values_in(x), kind, real_or(a, 0.0_real64), real_or(b, 0.0_real64), &
+        x%shape(1))
+    end if
+    call finish(status, stat, errmsg)
+  end subroutine
 
   !! y = act(x), with the numbers a, b of the activation; a softmax is over the first dimension.
   subroutine kmc_activation_forward_f32_1(x, kind, y, a, b, stat, errmsg)
@@ -7601,28 +7521,8 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f32(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
-
-  !! dx = dy act'(x), where y = act(x).
-  subroutine kmc_activation_backward_f32_1(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:)
-    real(real32), intent(in), contiguous, target :: x(:)
-    real(real32), intent(in), contiguous, target :: y(:)
-    integer, intent(in) :: kind
-    real(real32), intent(out), contiguous, target :: dx(:)
-    real(real64), intent(in), optional :: a, b
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f32(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_activation_forward_f32_2(x, kind, y, a, b, stat, errmsg)
     real(real32), intent(in), contiguous, target :: x(:, :)
     integer, intent(in) :: kind
@@ -7630,27 +7530,8 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f32(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
-
-  subroutine kmc_activation_backward_f32_2(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :)
-    real(real32), intent(in), contiguous, target :: x(:, :)
-    real(real32), intent(in), contiguous, target :: y(:, :)
-    integer, intent(in) :: kind
-    real(real32), intent(out), contiguous, target :: dx(:, :)
-    real(real64), intent(in), optional :: a, b
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f32(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_activation_forward_f32_3(x, kind, y, a, b, stat, errmsg)
     real(real32), intent(in), contiguous, target :: x(:, :, :)
     integer, intent(in) :: kind
@@ -7658,27 +7539,8 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f32(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
-
-  subroutine kmc_activation_backward_f32_3(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :)
-    real(real32), intent(in), contiguous, target :: x(:, :, :)
-    real(real32), intent(in), contiguous, target :: y(:, :, :)
-    integer, intent(in) :: kind
-    real(real32), intent(out), contiguous, target :: dx(:, :, :)
-    real(real64), intent(in), optional :: a, b
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f32(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_activation_forward_f32_4(x, kind, y, a, b, stat, errmsg)
     real(real32), intent(in), contiguous, target :: x(:, :, :, :)
     integer, intent(in) :: kind
@@ -7686,27 +7548,8 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f32(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
-
-  subroutine kmc_activation_backward_f32_4(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :, :)
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
-    real(real32), intent(in), contiguous, target :: y(:, :, :, :)
-    integer, intent(in) :: kind
-    real(real32), intent(out), contiguous, target :: dx(:, :, :, :)
-    real(real64), intent(in), optional :: a, b
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f32(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_activation_forward_f32_5(x, kind, y, a, b, stat, errmsg)
     real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
     integer, intent(in) :: kind
@@ -7714,27 +7557,8 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f32(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
-
-  subroutine kmc_activation_backward_f32_5(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: dy(:, :, :, :, :)
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
-    real(real32), intent(in), contiguous, target :: y(:, :, :, :, :)
-    integer, intent(in) :: kind
-    real(real32), intent(out), contiguous, target :: dx(:, :, :, :, :)
-    real(real64), intent(in), optional :: a, b
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f32(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_activation_forward_f64_1(x, kind, y, a, b, stat, errmsg)
     real(real64), intent(in), contiguous, target :: x(:)
     integer, intent(in) :: kind
@@ -7742,27 +7566,8 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f64(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
-
-  subroutine kmc_activation_backward_f64_1(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:)
-    real(real64), intent(in), contiguous, target :: x(:)
-    real(real64), intent(in), contiguous, target :: y(:)
-    integer, intent(in) :: kind
-    real(real64), intent(out), contiguous, target :: dx(:)
-    real(real64), intent(in), optional :: a, b
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f64(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_activation_forward_f64_2(x, kind, y, a, b, stat, errmsg)
     real(real64), intent(in), contiguous, target :: x(:, :)
     integer, intent(in) :: kind
@@ -7770,27 +7575,8 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f64(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
-
-  subroutine kmc_activation_backward_f64_2(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :)
-    real(real64), intent(in), contiguous, target :: x(:, :)
-    real(real64), intent(in), contiguous, target :: y(:, :)
-    integer, intent(in) :: kind
-    real(real64), intent(out), contiguous, target :: dx(:, :)
-    real(real64), intent(in), optional :: a, b
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f64(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_activation_forward_f64_3(x, kind, y, a, b, stat, errmsg)
     real(real64), intent(in), contiguous, target :: x(:, :, :)
     integer, intent(in) :: kind
@@ -7798,27 +7584,8 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f64(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
-
-  subroutine kmc_activation_backward_f64_3(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :)
-    real(real64), intent(in), contiguous, target :: x(:, :, :)
-    real(real64), intent(in), contiguous, target :: y(:, :, :)
-    integer, intent(in) :: kind
-    real(real64), intent(out), contiguous, target :: dx(:, :, :)
-    real(real64), intent(in), optional :: a, b
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f64(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_activation_forward_f64_4(x, kind, y, a, b, stat, errmsg)
     real(real64), intent(in), contiguous, target :: x(:, :, :, :)
     integer, intent(in) :: kind
@@ -7826,27 +7593,8 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f64(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
-
-  subroutine kmc_activation_backward_f64_4(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :, :)
-    real(real64), intent(in), contiguous, target :: x(:, :, :, :)
-    real(real64), intent(in), contiguous, target :: y(:, :, :, :)
-    integer, intent(in) :: kind
-    real(real64), intent(out), contiguous, target :: dx(:, :, :, :)
-    real(real64), intent(in), optional :: a, b
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f64(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine kmc_activation_forward_f64_5(x, kind, y, a, b, stat, errmsg)
     real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
     integer, intent(in) :: kind
@@ -7854,25 +7602,119 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("y", shape(y, int64), shape(x, int64), stat, errmsg)) return
-    call finish(c_activation_forward_f64(c_loc(y), c_loc(x), size(x, kind=c_int64_t), int(kind, c_int32_t), real_or(a, &
-      0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_forward(seen(x), kind, seen(y), a, b, stat, errmsg)
   end subroutine
 
+  subroutine activation_backward(dy, x, y, kind, dx, a, b, stat, errmsg)
+    type(array_t), intent(in) :: dy, x, y, dx
+    integer(c_int32_t), intent(in) :: kind
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    if (.not. alike('x', x, dy, stat, errmsg)) return
+    if (.not. alike('y', y, dy, stat, errmsg)) return
+    if (.not. alike('dx', dx, dy, stat, errmsg)) return
+    if (x%bytes == 4) then
+      status = c_activation_backward_f32(dx%at, dy%at, x%at, y%at, values_in(x), kind, real_or(a, 0.0_real64), &
+        real_or(b, 0.0_real64), x%shape(1))
+    else
+      status = c_activation_backward_f64(dx%at, dy%at, x%at, y%at, values_in(x), kind, real_or(a, 0.0_real64), &
+        real_or(b, 0.0_real64), x%shape(1))
+    end if
+    call finish(status, stat, errmsg)
+  end subroutine
+
+  !! dx = dy act'(x), where y = act(x).
+  subroutine kmc_activation_backward_f32_1(dy, x, y, kind, dx, a, b, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:), x(:), y(:)
+    integer, intent(in) :: kind
+    real(real32), intent(out), contiguous, target :: dx(:)
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
+  end subroutine
+  subroutine kmc_activation_backward_f32_2(dy, x, y, kind, dx, a, b, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:, :), x(:, :), y(:, :)
+    integer, intent(in) :: kind
+    real(real32), intent(out), contiguous, target :: dx(:, :)
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
+  end subroutine
+  subroutine kmc_activation_backward_f32_3(dy, x, y, kind, dx, a, b, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:, :, :), x(:, :, :), y(:, :, :)
+    integer, intent(in) :: kind
+    real(real32), intent(out), contiguous, target :: dx(:, :, :)
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
+  end subroutine
+  subroutine kmc_activation_backward_f32_4(dy, x, y, kind, dx, a, b, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:, :, :, :), x(:, :, :, :), y(:, :, :, :)
+    integer, intent(in) :: kind
+    real(real32), intent(out), contiguous, target :: dx(:, :, :, :)
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
+  end subroutine
+  subroutine kmc_activation_backward_f32_5(dy, x, y, kind, dx, a, b, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: dy(:, :, :, :, :), x(:, :, :, :, :), y(:, :, :, :, :)
+    integer, intent(in) :: kind
+    real(real32), intent(out), contiguous, target :: dx(:, :, :, :, :)
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
+  end subroutine
+  subroutine kmc_activation_backward_f64_1(dy, x, y, kind, dx, a, b, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: dy(:), x(:), y(:)
+    integer, intent(in) :: kind
+    real(real64), intent(out), contiguous, target :: dx(:)
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
+  end subroutine
+  subroutine kmc_activation_backward_f64_2(dy, x, y, kind, dx, a, b, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: dy(:, :), x(:, :), y(:, :)
+    integer, intent(in) :: kind
+    real(real64), intent(out), contiguous, target :: dx(:, :)
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
+  end subroutine
+  subroutine kmc_activation_backward_f64_3(dy, x, y, kind, dx, a, b, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: dy(:, :, :), x(:, :, :), y(:, :, :)
+    integer, intent(in) :: kind
+    real(real64), intent(out), contiguous, target :: dx(:, :, :)
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
+  end subroutine
+  subroutine kmc_activation_backward_f64_4(dy, x, y, kind, dx, a, b, stat, errmsg)
+    real(real64), intent(in), contiguous, target :: dy(:, :, :, :), x(:, :, :, :), y(:, :, :, :)
+    integer, intent(in) :: kind
+    real(real64), intent(out), contiguous, target :: dx(:, :, :, :)
+    real(real64), intent(in), optional :: a, b
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
+  end subroutine
   subroutine kmc_activation_backward_f64_5(dy, x, y, kind, dx, a, b, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: dy(:, :, :, :, :)
-    real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
-    real(real64), intent(in), contiguous, target :: y(:, :, :, :, :)
+    real(real64), intent(in), contiguous, target :: dy(:, :, :, :, :), x(:, :, :, :, :), y(:, :, :, :, :)
     integer, intent(in) :: kind
     real(real64), intent(out), contiguous, target :: dx(:, :, :, :, :)
     real(real64), intent(in), optional :: a, b
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. same_shape("x", shape(x, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("y", shape(y, int64), shape(dy, int64), stat, errmsg)) return
-    if (.not. same_shape("dx", shape(dx, int64), shape(dy, int64), stat, errmsg)) return
-    call finish(c_activation_backward_f64(c_loc(dx), c_loc(dy), c_loc(x), c_loc(y), size(x, kind=c_int64_t), int(kind, &
-      c_int32_t), real_or(a, 0.0_real64), real_or(b, 0.0_real64), size(x, 1, c_int64_t)), stat, errmsg)
+    call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
   end subroutine
 
   !! The mean over samples of -log softmax(logits)(label) for logits(classes, n), and its gradient.
@@ -8040,6 +7882,19 @@ contains
     call finish(status, stat, errmsg)
   end subroutine
 
+  subroutine random_uniform(x, low, high, seed, stat, errmsg)
+    type(array_t), intent(in) :: x
+    real(real64), intent(in) :: low, high
+    integer(int64), intent(in) :: seed
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (x%bytes == 4) then
+      call finish(c_random_uniform_f32(x%at, values_in(x), low, high, seed), stat, errmsg)
+    else
+      call finish(c_random_uniform_f64(x%at, values_in(x), low, high, seed), stat, errmsg)
+    end if
+  end subroutine
+
   !! Numbers evenly distributed in [low, high).
   subroutine kmc_random_uniform_f32_1_i32(x, low, high, seed, stat, errmsg)
     real(real32), intent(out), contiguous, target :: x(:)
@@ -8047,70 +7902,76 @@ contains
     integer(int32), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_uniform_f32(c_loc(x), size(x, kind=c_int64_t), low, high, int(seed, c_int64_t)), stat, errmsg)
+    call random_uniform(seen(x), low, high, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_uniform_f32_1_i64(x, low, high, seed, stat, errmsg)
     real(real32), intent(out), contiguous, target :: x(:)
     real(real64), intent(in) :: low, high
     integer(int64), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_uniform_f32(c_loc(x), size(x, kind=c_int64_t), low, high, int(seed, c_int64_t)), stat, errmsg)
+    call random_uniform(seen(x), low, high, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_uniform_f32_2_i32(x, low, high, seed, stat, errmsg)
     real(real32), intent(out), contiguous, target :: x(:, :)
     real(real64), intent(in) :: low, high
     integer(int32), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_uniform_f32(c_loc(x), size(x, kind=c_int64_t), low, high, int(seed, c_int64_t)), stat, errmsg)
+    call random_uniform(seen(x), low, high, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_uniform_f32_2_i64(x, low, high, seed, stat, errmsg)
     real(real32), intent(out), contiguous, target :: x(:, :)
     real(real64), intent(in) :: low, high
     integer(int64), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_uniform_f32(c_loc(x), size(x, kind=c_int64_t), low, high, int(seed, c_int64_t)), stat, errmsg)
+    call random_uniform(seen(x), low, high, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_uniform_f64_1_i32(x, low, high, seed, stat, errmsg)
     real(real64), intent(out), contiguous, target :: x(:)
     real(real64), intent(in) :: low, high
     integer(int32), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_uniform_f64(c_loc(x), size(x, kind=c_int64_t), low, high, int(seed, c_int64_t)), stat, errmsg)
+    call random_uniform(seen(x), low, high, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_uniform_f64_1_i64(x, low, high, seed, stat, errmsg)
     real(real64), intent(out), contiguous, target :: x(:)
     real(real64), intent(in) :: low, high
     integer(int64), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_uniform_f64(c_loc(x), size(x, kind=c_int64_t), low, high, int(seed, c_int64_t)), stat, errmsg)
+    call random_uniform(seen(x), low, high, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_uniform_f64_2_i32(x, low, high, seed, stat, errmsg)
     real(real64), intent(out), contiguous, target :: x(:, :)
     real(real64), intent(in) :: low, high
     integer(int32), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_uniform_f64(c_loc(x), size(x, kind=c_int64_t), low, high, int(seed, c_int64_t)), stat, errmsg)
+    call random_uniform(seen(x), low, high, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_uniform_f64_2_i64(x, low, high, seed, stat, errmsg)
     real(real64), intent(out), contiguous, target :: x(:, :)
     real(real64), intent(in) :: low, high
     integer(int64), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_uniform_f64(c_loc(x), size(x, kind=c_int64_t), low, high, int(seed, c_int64_t)), stat, errmsg)
+    call random_uniform(seen(x), low, high, int(seed, int64), stat, errmsg)
+  end subroutine
+
+  subroutine random_normal(x, mean, sigma, seed, stat, errmsg)
+    type(array_t), intent(in) :: x
+    real(real64), intent(in) :: mean, sigma
+    integer(int64), intent(in) :: seed
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (x%bytes == 4) then
+      call finish(c_random_normal_f32(x%at, values_in(x), mean, sigma, seed), stat, errmsg)
+    else
+      call finish(c_random_normal_f64(x%at, values_in(x), mean, sigma, seed), stat, errmsg)
+    end if
   end subroutine
 
   !! Numbers of a normal distribution.
@@ -8120,70 +7981,63 @@ contains
     integer(int32), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_normal_f32(c_loc(x), size(x, kind=c_int64_t), mean, sigma, int(seed, c_int64_t)), stat, errmsg)
+    call random_normal(seen(x), mean, sigma, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_normal_f32_1_i64(x, mean, sigma, seed, stat, errmsg)
     real(real32), intent(out), contiguous, target :: x(:)
     real(real64), intent(in) :: mean, sigma
     integer(int64), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_normal_f32(c_loc(x), size(x, kind=c_int64_t), mean, sigma, int(seed, c_int64_t)), stat, errmsg)
+    call random_normal(seen(x), mean, sigma, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_normal_f32_2_i32(x, mean, sigma, seed, stat, errmsg)
     real(real32), intent(out), contiguous, target :: x(:, :)
     real(real64), intent(in) :: mean, sigma
     integer(int32), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_normal_f32(c_loc(x), size(x, kind=c_int64_t), mean, sigma, int(seed, c_int64_t)), stat, errmsg)
+    call random_normal(seen(x), mean, sigma, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_normal_f32_2_i64(x, mean, sigma, seed, stat, errmsg)
     real(real32), intent(out), contiguous, target :: x(:, :)
     real(real64), intent(in) :: mean, sigma
     integer(int64), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_normal_f32(c_loc(x), size(x, kind=c_int64_t), mean, sigma, int(seed, c_int64_t)), stat, errmsg)
+    call random_normal(seen(x), mean, sigma, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_normal_f64_1_i32(x, mean, sigma, seed, stat, errmsg)
     real(real64), intent(out), contiguous, target :: x(:)
     real(real64), intent(in) :: mean, sigma
     integer(int32), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_normal_f64(c_loc(x), size(x, kind=c_int64_t), mean, sigma, int(seed, c_int64_t)), stat, errmsg)
+    call random_normal(seen(x), mean, sigma, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_normal_f64_1_i64(x, mean, sigma, seed, stat, errmsg)
     real(real64), intent(out), contiguous, target :: x(:)
     real(real64), intent(in) :: mean, sigma
     integer(int64), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_normal_f64(c_loc(x), size(x, kind=c_int64_t), mean, sigma, int(seed, c_int64_t)), stat, errmsg)
+    call random_normal(seen(x), mean, sigma, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_normal_f64_2_i32(x, mean, sigma, seed, stat, errmsg)
     real(real64), intent(out), contiguous, target :: x(:, :)
     real(real64), intent(in) :: mean, sigma
     integer(int32), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_normal_f64(c_loc(x), size(x, kind=c_int64_t), mean, sigma, int(seed, c_int64_t)), stat, errmsg)
+    call random_normal(seen(x), mean, sigma, int(seed, int64), stat, errmsg)
   end subroutine
-
   subroutine kmc_random_normal_f64_2_i64(x, mean, sigma, seed, stat, errmsg)
     real(real64), intent(out), contiguous, target :: x(:, :)
     real(real64), intent(in) :: mean, sigma
     integer(int64), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_random_normal_f64(c_loc(x), size(x, kind=c_int64_t), mean, sigma, int(seed, c_int64_t)), stat, errmsg)
+    call random_normal(seen(x), mean, sigma, int(seed, int64), stat, errmsg)
   end subroutine
 
   !! k-means of points x(dimensions, n): centres(dimensions, k), assignment(n) to clusters from 1; `start` is
@@ -8621,19 +8475,66 @@ contains
     flag = merge(1_c_int32_t, 0_c_int32_t, it)
   end function
 
-  pure type(array_t) function seen(at, bytes, extent)
+  ! The arrays that the boundary takes.
+  type(array_t) function seen_f32_1(x) result(a)
+    real(real32), intent(in), contiguous, target :: x(:)
+    a = array_at(c_loc(x), 4, shape(x, int64))
+  end function
+  type(array_t) function seen_f32_2(x) result(a)
+    real(real32), intent(in), contiguous, target :: x(:, :)
+    a = array_at(c_loc(x), 4, shape(x, int64))
+  end function
+  type(array_t) function seen_f32_3(x) result(a)
+    real(real32), intent(in), contiguous, target :: x(:, :, :)
+    a = array_at(c_loc(x), 4, shape(x, int64))
+  end function
+  type(array_t) function seen_f32_4(x) result(a)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
+    a = array_at(c_loc(x), 4, shape(x, int64))
+  end function
+  type(array_t) function seen_f32_5(x) result(a)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
+    a = array_at(c_loc(x), 4, shape(x, int64))
+  end function
+  type(array_t) function seen_f64_1(x) result(a)
+    real(real64), intent(in), contiguous, target :: x(:)
+    a = array_at(c_loc(x), 8, shape(x, int64))
+  end function
+  type(array_t) function seen_f64_2(x) result(a)
+    real(real64), intent(in), contiguous, target :: x(:, :)
+    a = array_at(c_loc(x), 8, shape(x, int64))
+  end function
+  type(array_t) function seen_f64_3(x) result(a)
+    real(real64), intent(in), contiguous, target :: x(:, :, :)
+    a = array_at(c_loc(x), 8, shape(x, int64))
+  end function
+  type(array_t) function seen_f64_4(x) result(a)
+    real(real64), intent(in), contiguous, target :: x(:, :, :, :)
+    a = array_at(c_loc(x), 8, shape(x, int64))
+  end function
+  type(array_t) function seen_f64_5(x) result(a)
+    real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
+    a = array_at(c_loc(x), 8, shape(x, int64))
+  end function
+
+  pure type(array_t) function array_at(at, bytes, extent) result(a)
     type(c_ptr), intent(in) :: at
     integer, intent(in) :: bytes
     integer(int64), intent(in) :: extent(:)
-    seen%at = at
-    seen%bytes = bytes
-    seen%rank = size(extent)
-    seen%shape(1:size(extent)) = extent
+    a%at = at
+    a%bytes = bytes
+    a%rank = size(extent)
+    a%shape(1:size(extent)) = extent
   end function
 
   pure integer(c_int64_t) function values_in(a)
     type(array_t), intent(in) :: a
     values_in = product(a%shape(1:a%rank))
+  end function
+
+  pure integer(c_int64_t) function samples_in(a)
+    type(array_t), intent(in) :: a
+    samples_in = a%shape(a%rank)
   end function
 
   ! c, w, h, d and the number of samples of an array in a layout.
@@ -8707,6 +8608,14 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     ok = all(given == wanted)
     if (.not. ok) call fail(kmc_err_shape, name // ': expected ' // tuple(wanted) // ', got ' // tuple(given), stat, errmsg)
+  end function
+
+  logical function alike(name, given, wanted, stat, errmsg) result(ok)
+    character(len=*), intent(in) :: name
+    type(array_t), intent(in) :: given, wanted
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    ok = same_shape(name, given%shape(1:given%rank), wanted%shape(1:wanted%rank), stat, errmsg)
   end function
 
   logical function is_square(extent, stat, errmsg) result(ok)
