@@ -2315,6 +2315,27 @@ contains
     self%handle = handle
   end subroutine
 
+  ! Ends a call that made a data set.
+  subroutine dataset_take(self, new, status, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    type(c_ptr), intent(in) :: new
+    integer(c_int32_t), intent(in) :: status
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (status == kmc_ok) call dataset_adopt(self, new)
+    call finish(status, stat, errmsg)
+  end subroutine
+
+  subroutine dataset_take_two(first, one, second, two, status, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: first, second
+    type(c_ptr), intent(in) :: one, two
+    integer(c_int32_t), intent(in) :: status
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (status == kmc_ok) call dataset_adopt(first, one)
+    call dataset_take(second, two, status, stat, errmsg)
+  end subroutine
+
   impure elemental subroutine dataset_final(self)
     type(kmc_dataset), intent(inout) :: self
     if (c_associated(self%handle)) call dataset_adopt(self, c_null_ptr)
@@ -2378,10 +2399,8 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    new = c_null_ptr
     status = c_dataset_clone(new, from%handle)
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
 
   !! A data set of x(features, n), x(c, w, n), x(c, w, h, n) or x(c, w, h, d, n), real32 or real64, copied into the
@@ -2394,7 +2413,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_create_f32_3(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :)
@@ -2403,7 +2421,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_create_f32_4(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :)
@@ -2412,7 +2429,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_create_f32_5(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
@@ -2421,7 +2437,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_create_f64_2(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :)
@@ -2430,7 +2445,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_create_f64_3(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :, :)
@@ -2439,7 +2453,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_create_f64_4(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :, :, :)
@@ -2448,7 +2461,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_create, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_create_f64_5(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
@@ -2466,7 +2478,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_create, seen(x), kmc_feature_major, stat, errmsg)
   end subroutine
-
   subroutine dataset_create_transposed_f64_2(self, x, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :)
@@ -2484,7 +2495,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_input_f32_3(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :)
@@ -2493,7 +2503,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_input_f32_4(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :)
@@ -2502,7 +2511,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_input_f32_5(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
@@ -2511,7 +2519,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_input_f64_2(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :)
@@ -2520,7 +2527,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_input_f64_3(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :, :)
@@ -2529,7 +2535,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_input_f64_4(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :, :, :)
@@ -2538,7 +2543,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_input, seen(x), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_input_f64_5(self, x, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
@@ -2557,7 +2561,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_values_f32_3(self, t, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: t(:, :, :)
@@ -2566,7 +2569,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_values_f32_4(self, t, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: t(:, :, :, :)
@@ -2575,7 +2577,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_values_f32_5(self, t, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: t(:, :, :, :, :)
@@ -2584,7 +2585,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_values_f64_2(self, t, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: t(:, :)
@@ -2593,7 +2593,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_values_f64_3(self, t, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: t(:, :, :)
@@ -2602,7 +2601,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_values_f64_4(self, t, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: t(:, :, :, :)
@@ -2611,7 +2609,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_put(self, put_values, seen(t), layout, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_values_f64_5(self, t, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: t(:, :, :, :, :)
@@ -2648,7 +2645,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_add_labels(self, labels, size(labels, kind=int64), classes, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_classes_2(self, labels, classes, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer, intent(in), contiguous :: labels(:, :)
@@ -2657,7 +2653,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_add_labels(self, labels, size(labels, kind=int64), classes, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_classes_3(self, labels, classes, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer, intent(in), contiguous :: labels(:, :, :)
@@ -2666,7 +2661,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call dataset_add_labels(self, labels, size(labels, kind=int64), classes, stat, errmsg)
   end subroutine
-
   subroutine dataset_add_classes_4(self, labels, classes, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer, intent(in), contiguous :: labels(:, :, :, :)
@@ -2719,7 +2713,6 @@ contains
     type(c_table_options_t), target :: c
     character(len=:), allocatable, target :: store
     integer(c_int64_t), allocatable, target :: columns(:), wanted(:)
-    new = c_null_ptr
     c%size = int(c_sizeof(c), c_int32_t)
     if (present(header)) c%header = merge(1, -1, header)
     c%label = -1
@@ -2742,8 +2735,7 @@ contains
       c%n_targets = size(wanted)
     end if
     status = c_dataset_read_table(new, hold(store, path), c_loc(c))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
 
   !! Reads two matrices of text, a sample a line: inputs, and one-hot classes or values.
@@ -2755,10 +2747,8 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: new
     character(len=:), allocatable, target :: first, second
-    new = c_null_ptr
     status = c_dataset_read_pair(new, hold(first, inputs), hold(second, targets))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
 
   !! Reads points for k-means (kmeans_input_file_*.dat).
@@ -2770,10 +2760,8 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: new
     character(len=:), allocatable, target :: store
-    new = c_null_ptr
     status = c_dataset_read_points(new, hold(store, path))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
 
   !! Reads images and labels of IDX files (MNIST).
@@ -2785,10 +2773,8 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: new
     character(len=:), allocatable, target :: first, second
-    new = c_null_ptr
     status = c_dataset_read_idx(new, hold(first, images), hold(second, labels))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
 
   !! Reads inputs, and classes if given, of NPY files.
@@ -2801,10 +2787,8 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: new
     character(len=:), allocatable, target :: first, second
-    new = c_null_ptr
     status = c_dataset_read_npy(new, hold(first, x), hold(second, labels))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
 
   !! Reads the arrays of these names of an NPZ file.
@@ -2817,34 +2801,11 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: new
     character(len=:), allocatable, target :: store, first, second
-    new = c_null_ptr
     status = c_dataset_read_npz(new, hold(store, path), hold(first, x), hold(second, labels))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
 
   !! Reads n samples of this shape, values of one of the kinds kmc_kind_, of a file without a header.
-  subroutine dataset_read_raw_i32(self, path, kind, shape, n, layout, stat, errmsg)
-    class(kmc_dataset), intent(inout) :: self
-    character(len=*), intent(in) :: path
-    integer, intent(in) :: kind, shape(:)
-    integer(int32), intent(in) :: n
-    integer, intent(in), optional :: layout
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: new
-    integer(c_int64_t) :: e(4)
-    character(len=:), allocatable, target :: store
-    new = c_null_ptr
-    if (.not. extents_ok(shape, stat, errmsg)) return
-    e = extents(shape)
-    status = c_dataset_read_raw(new, hold(store, path), int(kind, c_int32_t), int(n, c_int64_t), e(4), e(3), e(2), e(1), &
-      int_or(layout, kmc_channels_last))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine dataset_read_raw_i64(self, path, kind, shape, n, layout, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     character(len=*), intent(in) :: path
@@ -2857,13 +2818,21 @@ contains
     type(c_ptr) :: new
     integer(c_int64_t) :: e(4)
     character(len=:), allocatable, target :: store
-    new = c_null_ptr
     if (.not. extents_ok(shape, stat, errmsg)) return
     e = extents(shape)
     status = c_dataset_read_raw(new, hold(store, path), int(kind, c_int32_t), int(n, c_int64_t), e(4), e(3), e(2), e(1), &
       int_or(layout, kmc_channels_last))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+  subroutine dataset_read_raw_i32(self, path, kind, shape, n, layout, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    character(len=*), intent(in) :: path
+    integer, intent(in) :: kind, shape(:)
+    integer(int32), intent(in) :: n
+    integer, intent(in), optional :: layout
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call dataset_read_raw_i64(self, path, kind, shape, int(n, int64), layout, stat, errmsg)
   end subroutine
 
   !! Reads binary CIFAR files: variant 10, 20 (coarse classes of CIFAR-100) or 100.
@@ -2877,11 +2846,9 @@ contains
     type(c_ptr) :: new
     type(text_t), allocatable, target :: store(:)
     type(c_ptr), allocatable, target :: at(:)
-    new = c_null_ptr
     call hold_all(store, at, paths)
     status = c_dataset_read_cifar(new, c_loc(at), size(paths, kind=c_int64_t), int(variant, c_int32_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
 
   !! Writes points in the format that `read_points` reads.
@@ -2899,19 +2866,6 @@ contains
   ! ----------------------------------------------------------------------------------------------------
 
   !! Makes n stamps of galaxies of five kinds, (3, 48, 48).
-  subroutine dataset_make_galaxies_i32(self, n, seed, stat, errmsg)
-    class(kmc_dataset), intent(inout) :: self
-    integer(int32), intent(in) :: n, seed
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: new
-    new = c_null_ptr
-    status = c_dataset_make_galaxies(new, int(n, c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine dataset_make_galaxies_i64(self, n, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int64), intent(in) :: n, seed
@@ -2919,26 +2873,18 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    new = c_null_ptr
     status = c_dataset_make_galaxies(new, int(n, c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
-
-  !! Makes n digits, (1, 28, 28), ten classes.
-  subroutine dataset_make_digits_i32(self, n, seed, stat, errmsg)
+  subroutine dataset_make_galaxies_i32(self, n, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int32), intent(in) :: n, seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: new
-    new = c_null_ptr
-    status = c_dataset_make_digits(new, int(n, c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_make_galaxies_i64(self, int(n, int64), int(seed, int64), stat, errmsg)
   end subroutine
 
+  !! Makes n digits, (1, 28, 28), ten classes.
   subroutine dataset_make_digits_i64(self, n, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int64), intent(in) :: n, seed
@@ -2946,26 +2892,18 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    new = c_null_ptr
     status = c_dataset_make_digits(new, int(n, c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
   end subroutine
-
-  !! Makes n stars: the temperature from a colour.
-  subroutine dataset_make_stars_i32(self, n, seed, stat, errmsg)
+  subroutine dataset_make_digits_i32(self, n, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int32), intent(in) :: n, seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: new
-    new = c_null_ptr
-    status = c_dataset_make_stars(new, int(n, c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_make_digits_i64(self, int(n, int64), int(seed, int64), stat, errmsg)
   end subroutine
 
+  !! Makes n stars: the temperature from a colour.
   subroutine dataset_make_stars_i64(self, n, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int64), intent(in) :: n, seed
@@ -2973,27 +2911,18 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    new = c_null_ptr
     status = c_dataset_make_stars(new, int(n, c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+  subroutine dataset_make_stars_i32(self, n, seed, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    integer(int32), intent(in) :: n, seed
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call dataset_make_stars_i64(self, int(n, int64), int(seed, int64), stat, errmsg)
   end subroutine
 
   !! Makes n points of the plane around eight places on a circle, blurred by sigma; the class is the place.
-  subroutine dataset_make_ring_i32(self, n, sigma, seed, stat, errmsg)
-    class(kmc_dataset), intent(inout) :: self
-    integer(int32), intent(in) :: n, seed
-    real(real64), intent(in) :: sigma
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: new
-    new = c_null_ptr
-    status = c_dataset_make_ring(new, int(n, c_int64_t), sigma, int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine dataset_make_ring_i64(self, n, sigma, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int64), intent(in) :: n, seed
@@ -3002,27 +2931,19 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    new = c_null_ptr
     status = c_dataset_make_ring(new, int(n, c_int64_t), sigma, int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+  subroutine dataset_make_ring_i32(self, n, sigma, seed, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    integer(int32), intent(in) :: n, seed
+    real(real64), intent(in) :: sigma
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call dataset_make_ring_i64(self, int(n, int64), sigma, int(seed, int64), stat, errmsg)
   end subroutine
 
   !! Makes n points of five clusters in 2 or 3 dimensions.
-  subroutine dataset_make_clusters_i32(self, n, dimensions, seed, stat, errmsg)
-    class(kmc_dataset), intent(inout) :: self
-    integer(int32), intent(in) :: n, seed
-    integer, intent(in) :: dimensions
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: new
-    new = c_null_ptr
-    status = c_dataset_make_clusters(new, int(n, c_int64_t), int(dimensions, c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine dataset_make_clusters_i64(self, n, dimensions, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int64), intent(in) :: n, seed
@@ -3031,29 +2952,19 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    new = c_null_ptr
     status = c_dataset_make_clusters(new, int(n, c_int64_t), int(dimensions, c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+  subroutine dataset_make_clusters_i32(self, n, dimensions, seed, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    integer(int32), intent(in) :: n, seed
+    integer, intent(in) :: dimensions
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call dataset_make_clusters_i64(self, int(n, int64), dimensions, int(seed, int64), stat, errmsg)
   end subroutine
 
   !! Makes a stellar spectrum of 3753 pixels for each of these classes (1 to 7).
-  subroutine dataset_make_spectra_i32(self, classes, seed, stat, errmsg)
-    class(kmc_dataset), intent(inout) :: self
-    integer, intent(in) :: classes(:)
-    integer(int32), intent(in) :: seed
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: new
-    integer(c_int32_t), allocatable, target :: from_zero(:)
-    new = c_null_ptr
-    allocate(from_zero, source=int(classes, c_int32_t) - 1)
-    status = c_dataset_make_spectra(new, c_loc(from_zero), size(classes, kind=c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine dataset_make_spectra_i64(self, classes, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer, intent(in) :: classes(:)
@@ -3063,11 +2974,17 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: new
     integer(c_int32_t), allocatable, target :: from_zero(:)
-    new = c_null_ptr
     allocate(from_zero, source=int(classes, c_int32_t) - 1)
     status = c_dataset_make_spectra(new, c_loc(from_zero), size(classes, kind=c_int64_t), int(seed, c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(self, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+  subroutine dataset_make_spectra_i32(self, classes, seed, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    integer, intent(in) :: classes(:)
+    integer(int32), intent(in) :: seed
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call dataset_make_spectra_i64(self, classes, int(seed, int64), stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -3131,6 +3048,16 @@ contains
     end if
   end function
 
+  subroutine dataset_copy_inputs(self, x, input, stat, errmsg)
+    class(kmc_dataset), intent(in) :: self
+    type(array_t), intent(in) :: x
+    integer, intent(in), optional :: input
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (.not. dataset_fits(self, x, input, stat, errmsg)) return
+    call finish(c_dataset_inputs(x%at, values_in(x), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, errmsg)
+  end subroutine
+
   !! Copies an input (absent: the first) into x(features, n), x(c, w, n), x(c, w, h, n) or x(c, w, h, d, n).
   subroutine dataset_get_inputs_1(self, x, input, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
@@ -3138,53 +3065,48 @@ contains
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
-    call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
-      errmsg)
+    call dataset_copy_inputs(self, seen(x), input, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_inputs_2(self, x, input, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real32), intent(out), contiguous, target :: x(:, :)
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
-    call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
-      errmsg)
+    call dataset_copy_inputs(self, seen(x), input, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_inputs_3(self, x, input, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real32), intent(out), contiguous, target :: x(:, :, :)
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
-    call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
-      errmsg)
+    call dataset_copy_inputs(self, seen(x), input, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_inputs_4(self, x, input, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real32), intent(out), contiguous, target :: x(:, :, :, :)
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
-    call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
-      errmsg)
+    call dataset_copy_inputs(self, seen(x), input, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_inputs_5(self, x, input, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real32), intent(out), contiguous, target :: x(:, :, :, :, :)
     integer, intent(in), optional :: input
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. dataset_fits(self, seen(x), input, stat, errmsg)) return
-    call finish(c_dataset_inputs(c_loc(x), size(x, kind=c_int64_t), self%handle, int(int_or(input, 1), c_int64_t) - 1), stat, &
-      errmsg)
+    call dataset_copy_inputs(self, seen(x), input, stat, errmsg)
+  end subroutine
+
+  subroutine dataset_copy_values(self, t, target, stat, errmsg)
+    class(kmc_dataset), intent(in) :: self
+    type(array_t), intent(in) :: t
+    integer, intent(in), optional :: target
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call finish(c_dataset_values(t%at, values_in(t), self%handle, int(int_or(target, 1), c_int64_t) - 1), stat, errmsg)
   end subroutine
 
   !! Copies the values of a target (absent: the first) into t(outputs, n) or t(c, w, h, d, n).
@@ -3194,48 +3116,53 @@ contains
     integer, intent(in), optional :: target
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_dataset_values(c_loc(t), size(t, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1), &
-      stat, errmsg)
+    call dataset_copy_values(self, seen(t), target, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_values_2(self, t, target, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real32), intent(out), contiguous, target :: t(:, :)
     integer, intent(in), optional :: target
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_dataset_values(c_loc(t), size(t, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1), &
-      stat, errmsg)
+    call dataset_copy_values(self, seen(t), target, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_values_3(self, t, target, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real32), intent(out), contiguous, target :: t(:, :, :)
     integer, intent(in), optional :: target
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_dataset_values(c_loc(t), size(t, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1), &
-      stat, errmsg)
+    call dataset_copy_values(self, seen(t), target, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_values_4(self, t, target, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real32), intent(out), contiguous, target :: t(:, :, :, :)
     integer, intent(in), optional :: target
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_dataset_values(c_loc(t), size(t, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1), &
-      stat, errmsg)
+    call dataset_copy_values(self, seen(t), target, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_values_5(self, t, target, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real32), intent(out), contiguous, target :: t(:, :, :, :, :)
     integer, intent(in), optional :: target
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_dataset_values(c_loc(t), size(t, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1), &
-      stat, errmsg)
+    call dataset_copy_values(self, seen(t), target, stat, errmsg)
+  end subroutine
+
+  subroutine dataset_copy_labels(self, labels, n, target, stat, errmsg)
+    class(kmc_dataset), intent(in) :: self
+    integer(int64), intent(in) :: n
+    integer, intent(out), target :: labels(n)
+    integer, intent(in), optional :: target
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    labels = 0
+    status = c_dataset_labels(c_loc(labels), n, self%handle, int(int_or(target, 1), c_int64_t) - 1)
+    if (status == kmc_ok) labels = labels + 1
+    call finish(status, stat, errmsg)
   end subroutine
 
   !! Copies the classes (from 1) of a target (absent: the first) into labels(n), or labels(w, h, d, n).
@@ -3245,74 +3172,34 @@ contains
     integer, intent(in), optional :: target
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    labels = 0
-    status = c_dataset_labels(c_loc(labels), size(labels, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1)
-    if (status == kmc_ok) labels = labels + 1
-    call finish(status, stat, errmsg)
+    call dataset_copy_labels(self, labels, size(labels, kind=int64), target, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_labels_2(self, labels, target, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     integer, intent(out), contiguous, target :: labels(:, :)
     integer, intent(in), optional :: target
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    labels = 0
-    status = c_dataset_labels(c_loc(labels), size(labels, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1)
-    if (status == kmc_ok) labels = labels + 1
-    call finish(status, stat, errmsg)
+    call dataset_copy_labels(self, labels, size(labels, kind=int64), target, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_labels_3(self, labels, target, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     integer, intent(out), contiguous, target :: labels(:, :, :)
     integer, intent(in), optional :: target
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    labels = 0
-    status = c_dataset_labels(c_loc(labels), size(labels, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1)
-    if (status == kmc_ok) labels = labels + 1
-    call finish(status, stat, errmsg)
+    call dataset_copy_labels(self, labels, size(labels, kind=int64), target, stat, errmsg)
   end subroutine
-
   subroutine dataset_get_labels_4(self, labels, target, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     integer, intent(out), contiguous, target :: labels(:, :, :, :)
     integer, intent(in), optional :: target
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    labels = 0
-    status = c_dataset_labels(c_loc(labels), size(labels, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1)
-    if (status == kmc_ok) labels = labels + 1
-    call finish(status, stat, errmsg)
+    call dataset_copy_labels(self, labels, size(labels, kind=int64), target, stat, errmsg)
   end subroutine
 
   !! How many samples each class has: n(classes).
-  subroutine dataset_counts_i32(self, n, target, stat, errmsg)
-    class(kmc_dataset), intent(in) :: self
-    integer(int32), intent(out) :: n(:)
-    integer, intent(in), optional :: target
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    integer(c_int64_t), target :: classes
-    integer(c_int64_t), allocatable, target :: all_of(:)
-    n = 0
-    status = c_dataset_classes(c_loc(classes), self%handle, int(int_or(target, 1), c_int64_t) - 1)
-    if (status == kmc_ok) then
-      if (.not. same_shape("n", shape(n, int64), [classes], stat, errmsg)) return
-    end if
-    allocate(all_of(size(n)))
-    all_of = 0
-    status = c_dataset_counts(c_loc(all_of), size(n, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1)
-    n = int(all_of, int32)
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine dataset_counts_i64(self, n, target, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     integer(int64), intent(out) :: n(:)
@@ -3332,6 +3219,17 @@ contains
     status = c_dataset_counts(c_loc(all_of), size(n, kind=c_int64_t), self%handle, int(int_or(target, 1), c_int64_t) - 1)
     n = int(all_of, int64)
     call finish(status, stat, errmsg)
+  end subroutine
+  subroutine dataset_counts_i32(self, n, target, stat, errmsg)
+    class(kmc_dataset), intent(in) :: self
+    integer(int32), intent(out) :: n(:)
+    integer, intent(in), optional :: target
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(int64), allocatable :: wide(:)
+    allocate (wide(size(n)))
+    call dataset_counts_i64(self, wide, target, stat, errmsg)
+    n = int(wide, int32)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -3409,14 +3307,6 @@ contains
   end subroutine
 
   !! Puts the samples in another order.
-  subroutine dataset_shuffle_i32(self, seed, stat, errmsg)
-    class(kmc_dataset), intent(inout) :: self
-    integer(int32), intent(in) :: seed
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    call finish(c_dataset_shuffle(self%handle, int(seed, c_int64_t)), stat, errmsg)
-  end subroutine
-
   subroutine dataset_shuffle_i64(self, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int64), intent(in) :: seed
@@ -3424,18 +3314,15 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call finish(c_dataset_shuffle(self%handle, int(seed, c_int64_t)), stat, errmsg)
   end subroutine
-
-  !! Keeps the first caps(i) samples of class i, in their order.
-  subroutine dataset_rebalance_i32(self, caps, stat, errmsg)
+  subroutine dataset_shuffle_i32(self, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
-    integer(int32), intent(in) :: caps(:)
+    integer(int32), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int64_t), allocatable, target :: limits(:)
-    allocate(limits, source=int(caps, c_int64_t))
-    call finish(c_dataset_rebalance(self%handle, c_loc(limits), size(caps, kind=c_int64_t)), stat, errmsg)
+    call dataset_shuffle_i64(self, int(seed, int64), stat, errmsg)
   end subroutine
 
+  !! Keeps the first caps(i) samples of class i, in their order.
   subroutine dataset_rebalance_i64(self, caps, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     integer(int64), intent(in) :: caps(:)
@@ -3445,28 +3332,19 @@ contains
     allocate(limits, source=int(caps, c_int64_t))
     call finish(c_dataset_rebalance(self%handle, c_loc(limits), size(caps, kind=c_int64_t)), stat, errmsg)
   end subroutine
+  subroutine dataset_rebalance_i32(self, caps, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    integer(int32), intent(in) :: caps(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call dataset_rebalance_i64(self, int(caps, int64), stat, errmsg)
+  end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
   ! Data sets made of others
   ! ----------------------------------------------------------------------------------------------------
 
   !! The samples of these numbers (from 1), in this order.
-  subroutine dataset_subset_i32(self, indices, part, stat, errmsg)
-    class(kmc_dataset), intent(in) :: self
-    integer(int32), intent(in) :: indices(:)
-    class(kmc_dataset), intent(inout) :: part
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: new
-    integer(c_int64_t), allocatable, target :: which(:)
-    new = c_null_ptr
-    allocate(which, source=int(indices, c_int64_t) - 1)
-    status = c_dataset_subset(new, self%handle, c_loc(which), size(which, kind=c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(part, new)
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine dataset_subset_i64(self, indices, part, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     integer(int64), intent(in) :: indices(:)
@@ -3476,30 +3354,20 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: new
     integer(c_int64_t), allocatable, target :: which(:)
-    new = c_null_ptr
     allocate(which, source=int(indices, c_int64_t) - 1)
     status = c_dataset_subset(new, self%handle, c_loc(which), size(which, kind=c_int64_t))
-    if (status == kmc_ok) call dataset_adopt(part, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(part, new, status, stat, errmsg)
+  end subroutine
+  subroutine dataset_subset_i32(self, indices, part, stat, errmsg)
+    class(kmc_dataset), intent(in) :: self
+    integer(int32), intent(in) :: indices(:)
+    class(kmc_dataset), intent(inout) :: part
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call dataset_subset_i64(self, int(indices, int64), part, stat, errmsg)
   end subroutine
 
   !! The first n_first samples, and the rest.
-  subroutine dataset_split_i32(self, n_first, first, rest, stat, errmsg)
-    class(kmc_dataset), intent(in) :: self
-    integer(int32), intent(in) :: n_first
-    class(kmc_dataset), intent(inout) :: first, rest
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: one, two
-    status = c_dataset_split(one, two, self%handle, int(n_first, c_int64_t))
-    if (status == kmc_ok) then
-      call dataset_adopt(first, one)
-      call dataset_adopt(rest, two)
-    end if
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine dataset_split_i64(self, n_first, first, rest, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     integer(int64), intent(in) :: n_first
@@ -3509,31 +3377,18 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: one, two
     status = c_dataset_split(one, two, self%handle, int(n_first, c_int64_t))
-    if (status == kmc_ok) then
-      call dataset_adopt(first, one)
-      call dataset_adopt(rest, two)
-    end if
-    call finish(status, stat, errmsg)
+    call dataset_take_two(first, one, rest, two, status, stat, errmsg)
   end subroutine
-
-  !! A fraction of the samples, drawn at random, and the rest.
-  subroutine dataset_split_random_i32(self, fraction, seed, first, rest, stat, errmsg)
+  subroutine dataset_split_i32(self, n_first, first, rest, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
-    real(real64), intent(in) :: fraction
-    integer(int32), intent(in) :: seed
+    integer(int32), intent(in) :: n_first
     class(kmc_dataset), intent(inout) :: first, rest
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: one, two
-    status = c_dataset_split_random(one, two, self%handle, fraction, int(seed, c_int64_t))
-    if (status == kmc_ok) then
-      call dataset_adopt(first, one)
-      call dataset_adopt(rest, two)
-    end if
-    call finish(status, stat, errmsg)
+    call dataset_split_i64(self, int(n_first, int64), first, rest, stat, errmsg)
   end subroutine
 
+  !! A fraction of the samples, drawn at random, and the rest.
   subroutine dataset_split_random_i64(self, fraction, seed, first, rest, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real64), intent(in) :: fraction
@@ -3544,31 +3399,19 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: one, two
     status = c_dataset_split_random(one, two, self%handle, fraction, int(seed, c_int64_t))
-    if (status == kmc_ok) then
-      call dataset_adopt(first, one)
-      call dataset_adopt(rest, two)
-    end if
-    call finish(status, stat, errmsg)
+    call dataset_take_two(first, one, rest, two, status, stat, errmsg)
   end subroutine
-
-  !! As `split_random`, the same fraction of every class.
-  subroutine dataset_split_stratified_i32(self, fraction, seed, first, rest, stat, errmsg)
+  subroutine dataset_split_random_i32(self, fraction, seed, first, rest, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real64), intent(in) :: fraction
     integer(int32), intent(in) :: seed
     class(kmc_dataset), intent(inout) :: first, rest
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: one, two
-    status = c_dataset_split_stratified(one, two, self%handle, fraction, int(seed, c_int64_t))
-    if (status == kmc_ok) then
-      call dataset_adopt(first, one)
-      call dataset_adopt(rest, two)
-    end if
-    call finish(status, stat, errmsg)
+    call dataset_split_random_i64(self, fraction, int(seed, int64), first, rest, stat, errmsg)
   end subroutine
 
+  !! As `split_random`, the same fraction of every class.
   subroutine dataset_split_stratified_i64(self, fraction, seed, first, rest, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     real(real64), intent(in) :: fraction
@@ -3579,32 +3422,19 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: one, two
     status = c_dataset_split_stratified(one, two, self%handle, fraction, int(seed, c_int64_t))
-    if (status == kmc_ok) then
-      call dataset_adopt(first, one)
-      call dataset_adopt(rest, two)
-    end if
-    call finish(status, stat, errmsg)
+    call dataset_take_two(first, one, rest, two, status, stat, errmsg)
+  end subroutine
+  subroutine dataset_split_stratified_i32(self, fraction, seed, first, rest, stat, errmsg)
+    class(kmc_dataset), intent(in) :: self
+    real(real64), intent(in) :: fraction
+    integer(int32), intent(in) :: seed
+    class(kmc_dataset), intent(inout) :: first, rest
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call dataset_split_stratified_i64(self, fraction, int(seed, int64), first, rest, stat, errmsg)
   end subroutine
 
   !! Fold number `fold` (1 to k) of a k-fold cross-validation.
-  subroutine dataset_fold_i32(self, k, fold, seed, train, test, stratified, stat, errmsg)
-    class(kmc_dataset), intent(in) :: self
-    integer(int32), intent(in) :: k, fold, seed
-    class(kmc_dataset), intent(inout) :: train, test
-    logical, intent(in), optional :: stratified
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: one, two
-    status = c_dataset_fold(one, two, self%handle, int(k, c_int64_t), int(fold, c_int64_t) - 1, flag(stratified, .false.), &
-      int(seed, c_int64_t))
-    if (status == kmc_ok) then
-      call dataset_adopt(train, one)
-      call dataset_adopt(test, two)
-    end if
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine dataset_fold_i64(self, k, fold, seed, train, test, stratified, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
     integer(int64), intent(in) :: k, fold, seed
@@ -3616,11 +3446,16 @@ contains
     type(c_ptr) :: one, two
     status = c_dataset_fold(one, two, self%handle, int(k, c_int64_t), int(fold, c_int64_t) - 1, flag(stratified, .false.), &
       int(seed, c_int64_t))
-    if (status == kmc_ok) then
-      call dataset_adopt(train, one)
-      call dataset_adopt(test, two)
-    end if
-    call finish(status, stat, errmsg)
+    call dataset_take_two(train, one, test, two, status, stat, errmsg)
+  end subroutine
+  subroutine dataset_fold_i32(self, k, fold, seed, train, test, stratified, stat, errmsg)
+    class(kmc_dataset), intent(in) :: self
+    integer(int32), intent(in) :: k, fold, seed
+    class(kmc_dataset), intent(inout) :: train, test
+    logical, intent(in), optional :: stratified
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call dataset_fold_i64(self, int(k, int64), int(fold, int64), int(seed, int64), train, test, stratified, stat, errmsg)
   end subroutine
 
   !! A view of this set, for training, that draws all classes equally often.
@@ -3631,10 +3466,8 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    new = c_null_ptr
     status = c_dataset_balanced(new, self%handle)
-    if (status == kmc_ok) call dataset_adopt(view, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(view, new, status, stat, errmsg)
   end subroutine
 
   !! A view of this set, for training, that changes samples at random: flips with these probabilities, quarter turns,
@@ -3653,7 +3486,6 @@ contains
     integer(c_int32_t) :: status
     type(c_ptr) :: new
     type(c_augment_options_t), target :: c
-    new = c_null_ptr
     c%size = int(c_sizeof(c), c_int32_t)
     if (present(flip_h)) c%flip_h = flip_h
     if (present(flip_v)) c%flip_v = flip_v
@@ -3673,8 +3505,7 @@ contains
     c%border = int_or(border, 0)
     c%with_target = flag(with_target, .false.)
     status = c_dataset_augmented(new, self%handle, c_loc(c))
-    if (status == kmc_ok) call dataset_adopt(view, new)
-    call finish(status, stat, errmsg)
+    call dataset_take(view, new, status, stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -4685,7 +4516,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
-
   subroutine model_forward_f32_2(self, x, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :)
@@ -4694,7 +4524,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
-
   subroutine model_forward_f32_3(self, x, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :)
@@ -4703,7 +4532,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
-
   subroutine model_forward_f32_4(self, x, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :)
@@ -4712,7 +4540,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
-
   subroutine model_forward_f32_5(self, x, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
@@ -4721,7 +4548,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
-
   subroutine model_forward_f64_1(self, x, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:)
@@ -4730,7 +4556,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
-
   subroutine model_forward_f64_2(self, x, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :)
@@ -4739,7 +4564,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
-
   subroutine model_forward_f64_3(self, x, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :, :)
@@ -4748,7 +4572,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
-
   subroutine model_forward_f64_4(self, x, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :, :, :)
@@ -4757,7 +4580,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_run(self, seen(x), mode, stat, errmsg)
   end subroutine
-
   subroutine model_forward_f64_5(self, x, mode, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: x(:, :, :, :, :)
@@ -4805,7 +4627,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
-
   subroutine model_get_output_f32_2(self, y, output, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :)
@@ -4814,7 +4635,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
-
   subroutine model_get_output_f32_3(self, y, output, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :, :)
@@ -4823,7 +4643,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
-
   subroutine model_get_output_f32_4(self, y, output, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :, :, :)
@@ -4832,7 +4651,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
-
   subroutine model_get_output_f32_5(self, y, output, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :, :, :, :)
@@ -4841,7 +4659,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
-
   subroutine model_get_output_f64_1(self, y, output, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: y(:)
@@ -4850,7 +4667,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
-
   subroutine model_get_output_f64_2(self, y, output, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: y(:, :)
@@ -4859,7 +4675,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
-
   subroutine model_get_output_f64_3(self, y, output, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: y(:, :, :)
@@ -4868,7 +4683,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
-
   subroutine model_get_output_f64_4(self, y, output, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: y(:, :, :, :)
@@ -4877,7 +4691,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_output(self, seen(y), output, stat, errmsg)
   end subroutine
-
   subroutine model_get_output_f64_5(self, y, output, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: y(:, :, :, :, :)
@@ -4905,7 +4718,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_labels(self, labels, size(labels, kind=int64), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_classes_2(self, labels, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     integer, intent(in), contiguous :: labels(:, :)
@@ -4914,7 +4726,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_labels(self, labels, size(labels, kind=int64), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_classes_3(self, labels, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     integer, intent(in), contiguous :: labels(:, :, :)
@@ -4923,7 +4734,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_labels(self, labels, size(labels, kind=int64), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_classes_4(self, labels, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     integer, intent(in), contiguous :: labels(:, :, :, :)
@@ -4941,7 +4751,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_values_f32_2(self, t, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: t(:, :)
@@ -4950,7 +4759,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_values_f32_3(self, t, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: t(:, :, :)
@@ -4959,7 +4767,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_values_f32_4(self, t, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: t(:, :, :, :)
@@ -4968,7 +4775,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_values_f32_5(self, t, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: t(:, :, :, :, :)
@@ -4977,7 +4783,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_values_f64_1(self, t, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: t(:)
@@ -4986,7 +4791,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_values_f64_2(self, t, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: t(:, :)
@@ -4995,7 +4799,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_values_f64_3(self, t, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: t(:, :, :)
@@ -5004,7 +4807,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_values_f64_4(self, t, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: t(:, :, :, :)
@@ -5013,7 +4815,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_loss_of_values(self, seen(t), loss, stat, errmsg)
   end subroutine
-
   subroutine model_loss_values_f64_5(self, t, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: t(:, :, :, :, :)
@@ -5067,7 +4868,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
-
   subroutine model_backward_from_f32_2(self, dy, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: dy(:, :)
@@ -5076,7 +4876,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
-
   subroutine model_backward_from_f32_3(self, dy, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: dy(:, :, :)
@@ -5085,7 +4884,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
-
   subroutine model_backward_from_f32_4(self, dy, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: dy(:, :, :, :)
@@ -5094,7 +4892,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
-
   subroutine model_backward_from_f32_5(self, dy, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: dy(:, :, :, :, :)
@@ -5103,7 +4900,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
-
   subroutine model_backward_from_f64_1(self, dy, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: dy(:)
@@ -5112,7 +4908,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
-
   subroutine model_backward_from_f64_2(self, dy, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: dy(:, :)
@@ -5121,7 +4916,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
-
   subroutine model_backward_from_f64_3(self, dy, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: dy(:, :, :)
@@ -5130,7 +4924,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
-
   subroutine model_backward_from_f64_4(self, dy, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: dy(:, :, :, :)
@@ -5139,7 +4932,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_back(self, seen(dy), grads, stat, errmsg)
   end subroutine
-
   subroutine model_backward_from_f64_5(self, dy, grads, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real64), intent(in), contiguous, target :: dy(:, :, :, :, :)
@@ -5158,7 +4950,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
-
   subroutine model_get_input_gradient_f32_2(self, dx, input, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dx(:, :)
@@ -5167,7 +4958,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
-
   subroutine model_get_input_gradient_f32_3(self, dx, input, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dx(:, :, :)
@@ -5176,7 +4966,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
-
   subroutine model_get_input_gradient_f32_4(self, dx, input, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dx(:, :, :, :)
@@ -5185,7 +4974,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
-
   subroutine model_get_input_gradient_f32_5(self, dx, input, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dx(:, :, :, :, :)
@@ -5194,7 +4982,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
-
   subroutine model_get_input_gradient_f64_1(self, dx, input, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: dx(:)
@@ -5203,7 +4990,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
-
   subroutine model_get_input_gradient_f64_2(self, dx, input, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: dx(:, :)
@@ -5212,7 +4998,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
-
   subroutine model_get_input_gradient_f64_3(self, dx, input, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: dx(:, :, :)
@@ -5221,7 +5006,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
-
   subroutine model_get_input_gradient_f64_4(self, dx, input, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: dx(:, :, :, :)
@@ -5230,7 +5014,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call model_take_input_gradient(self, seen(dx), input, stat, errmsg)
   end subroutine
-
   subroutine model_get_input_gradient_f64_5(self, dx, input, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real64), intent(out), contiguous, target :: dx(:, :, :, :, :)
@@ -5349,10 +5132,8 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
-      stat, errmsg)
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_classes_2(self, x, labels, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :)
@@ -5361,10 +5142,8 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
-      stat, errmsg)
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_classes_3(self, x, labels, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :)
@@ -5373,10 +5152,8 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
-      stat, errmsg)
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_classes_4(self, x, labels, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :)
@@ -5385,10 +5162,8 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
-      stat, errmsg)
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_classes_5(self, x, labels, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
@@ -5397,104 +5172,80 @@ contains
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, &
-      stat, errmsg)
+    call model_train_labels(self, seen(x), labels, size(labels, kind=int64), optimizer, loss, stat, errmsg)
   end subroutine
 
   subroutine model_train_values_1_1(self, x, t, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
-    real(real32), intent(in), contiguous, target :: x(:)
-    real(real32), intent(in), contiguous, target :: t(:)
+    real(real32), intent(in), contiguous, target :: x(:), t(:)
     type(kmc_optimizer_options), intent(in) :: optimizer
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
-      stat, errmsg)
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_values_2_2(self, x, t, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
-    real(real32), intent(in), contiguous, target :: x(:, :)
-    real(real32), intent(in), contiguous, target :: t(:, :)
+    real(real32), intent(in), contiguous, target :: x(:, :), t(:, :)
     type(kmc_optimizer_options), intent(in) :: optimizer
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
-      stat, errmsg)
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_values_3_2(self, x, t, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
-    real(real32), intent(in), contiguous, target :: x(:, :, :)
-    real(real32), intent(in), contiguous, target :: t(:, :)
+    real(real32), intent(in), contiguous, target :: x(:, :, :), t(:, :)
     type(kmc_optimizer_options), intent(in) :: optimizer
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
-      stat, errmsg)
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_values_4_2(self, x, t, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
-    real(real32), intent(in), contiguous, target :: t(:, :)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :), t(:, :)
     type(kmc_optimizer_options), intent(in) :: optimizer
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
-      stat, errmsg)
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_values_5_2(self, x, t, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
-    real(real32), intent(in), contiguous, target :: t(:, :)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :), t(:, :)
     type(kmc_optimizer_options), intent(in) :: optimizer
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
-      stat, errmsg)
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_values_3_3(self, x, t, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
-    real(real32), intent(in), contiguous, target :: x(:, :, :)
-    real(real32), intent(in), contiguous, target :: t(:, :, :)
+    real(real32), intent(in), contiguous, target :: x(:, :, :), t(:, :, :)
     type(kmc_optimizer_options), intent(in) :: optimizer
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
-      stat, errmsg)
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_values_4_4(self, x, t, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
-    real(real32), intent(in), contiguous, target :: t(:, :, :, :)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :), t(:, :, :, :)
     type(kmc_optimizer_options), intent(in) :: optimizer
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
-      stat, errmsg)
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, stat, errmsg)
   end subroutine
-
   subroutine model_train_values_5_5(self, x, t, optimizer, loss, stat, errmsg)
     class(kmc_model), intent(inout) :: self
-    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
-    real(real32), intent(in), contiguous, target :: t(:, :, :, :, :)
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :), t(:, :, :, :, :)
     type(kmc_optimizer_options), intent(in) :: optimizer
     real(real64), intent(out), optional :: loss
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call model_train_values(self, seen(x), seen(t), optimizer, loss, &
-      stat, errmsg)
+    call model_train_values(self, seen(x), seen(t), optimizer, loss, stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -5510,6 +5261,15 @@ contains
     call finish(c_model_keep(self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
+  subroutine model_copy_node(self, node, y, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    integer, intent(in) :: node
+    type(array_t), intent(in) :: y
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call finish(c_model_node_f32(y%at, values_in(y), self%handle, int(node, c_int32_t)), stat, errmsg)
+  end subroutine
+
   !! Copies what a kept node computed in the last forward pass.
   subroutine model_get_node_f32_1(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
@@ -5517,43 +5277,48 @@ contains
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node(self, node, seen(y), stat, errmsg)
   end subroutine
-
   subroutine model_get_node_f32_2(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node(self, node, seen(y), stat, errmsg)
   end subroutine
-
   subroutine model_get_node_f32_3(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node(self, node, seen(y), stat, errmsg)
   end subroutine
-
   subroutine model_get_node_f32_4(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node(self, node, seen(y), stat, errmsg)
   end subroutine
-
   subroutine model_get_node_f32_5(self, node, y, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: y(:, :, :, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_f32(c_loc(y), size(y, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node(self, node, seen(y), stat, errmsg)
+  end subroutine
+
+  subroutine model_copy_node_gradient(self, node, dy, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    integer, intent(in) :: node
+    type(array_t), intent(in) :: dy
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call finish(c_model_node_gradient_f32(dy%at, values_in(dy), self%handle, int(node, c_int32_t)), stat, errmsg)
   end subroutine
 
   !! Copies the gradient of a kept node of the last backward pass.
@@ -5563,43 +5328,39 @@ contains
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node_gradient(self, node, seen(dy), stat, errmsg)
   end subroutine
-
   subroutine model_get_node_gradient_f32_2(self, node, dy, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dy(:, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node_gradient(self, node, seen(dy), stat, errmsg)
   end subroutine
-
   subroutine model_get_node_gradient_f32_3(self, node, dy, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dy(:, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node_gradient(self, node, seen(dy), stat, errmsg)
   end subroutine
-
   subroutine model_get_node_gradient_f32_4(self, node, dy, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dy(:, :, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node_gradient(self, node, seen(dy), stat, errmsg)
   end subroutine
-
   subroutine model_get_node_gradient_f32_5(self, node, dy, stat, errmsg)
     class(kmc_model), intent(in) :: self
     real(real32), intent(out), contiguous, target :: dy(:, :, :, :, :)
     integer, intent(in) :: node
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_model_node_gradient_f32(c_loc(dy), size(dy, kind=c_int64_t), self%handle, int(node, c_int32_t)), stat, errmsg)
+    call model_copy_node_gradient(self, node, seen(dy), stat, errmsg)
   end subroutine
 
   !! No longer updates the weights of a node.
@@ -5700,6 +5461,17 @@ contains
         tuple(a%shape(1:a%rank)), stat, errmsg)
   end function
 
+  subroutine model_copy_array(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    type(array_t), intent(in) :: values
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    character(len=:), allocatable, target :: store
+    if (.not. array_fits(self, values, name, stat, errmsg)) return
+    call finish(c_model_array_get(values%at, values_in(values), self%handle, hold(store, name)), stat, errmsg)
+  end subroutine
+
   !! Copies the weights of this name into an array of their shape (see `array_shape`; extents of 1 at its end may be
   !! left out), or of rank 1 in memory order.
   subroutine model_get_array_1(self, name, values, stat, errmsg)
@@ -5708,9 +5480,50 @@ contains
     real(real64), intent(out), contiguous, target :: values(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array(self, name, seen(values), stat, errmsg)
+  end subroutine
+  subroutine model_get_array_2(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    real(real64), intent(out), contiguous, target :: values(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array(self, name, seen(values), stat, errmsg)
+  end subroutine
+  subroutine model_get_array_3(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    real(real64), intent(out), contiguous, target :: values(:, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array(self, name, seen(values), stat, errmsg)
+  end subroutine
+  subroutine model_get_array_4(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    real(real64), intent(out), contiguous, target :: values(:, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array(self, name, seen(values), stat, errmsg)
+  end subroutine
+  subroutine model_get_array_5(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    real(real64), intent(out), contiguous, target :: values(:, :, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array(self, name, seen(values), stat, errmsg)
+  end subroutine
+
+  subroutine model_copy_array_gradient(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    type(array_t), intent(in) :: values
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
+    if (.not. array_fits(self, values, name, stat, errmsg)) return
+    call finish(c_model_array_gradient(values%at, values_in(values), self%handle, hold(store, name)), stat, errmsg)
   end subroutine
 
   !! Copies the gradient of the weights of this name.
@@ -5720,10 +5533,50 @@ contains
     real(real64), intent(out), contiguous, target :: values(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array_gradient(self, name, seen(values), stat, errmsg)
+  end subroutine
+  subroutine model_get_array_gradient_2(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    real(real64), intent(out), contiguous, target :: values(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array_gradient(self, name, seen(values), stat, errmsg)
+  end subroutine
+  subroutine model_get_array_gradient_3(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    real(real64), intent(out), contiguous, target :: values(:, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array_gradient(self, name, seen(values), stat, errmsg)
+  end subroutine
+  subroutine model_get_array_gradient_4(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    real(real64), intent(out), contiguous, target :: values(:, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array_gradient(self, name, seen(values), stat, errmsg)
+  end subroutine
+  subroutine model_get_array_gradient_5(self, name, values, stat, errmsg)
+    class(kmc_model), intent(in) :: self
+    character(len=*), intent(in) :: name
+    real(real64), intent(out), contiguous, target :: values(:, :, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_copy_array_gradient(self, name, seen(values), stat, errmsg)
+  end subroutine
+
+  subroutine model_replace_array(self, name, values, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    character(len=*), intent(in) :: name
+    type(array_t), intent(in) :: values
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
     character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
-      errmsg)
+    if (.not. array_fits(self, values, name, stat, errmsg)) return
+    call finish(c_model_array_set(self%handle, hold(store, name), values%at, values_in(values)), stat, errmsg)
   end subroutine
 
   !! Replaces the weights of this name.
@@ -5733,145 +5586,39 @@ contains
     real(real64), intent(in), contiguous, target :: values(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
+    call model_replace_array(self, name, seen(values), stat, errmsg)
   end subroutine
-
-  subroutine model_get_array_2(self, name, values, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    character(len=*), intent(in) :: name
-    real(real64), intent(out), contiguous, target :: values(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
-  end subroutine
-
-  subroutine model_get_array_gradient_2(self, name, values, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    character(len=*), intent(in) :: name
-    real(real64), intent(out), contiguous, target :: values(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
-      errmsg)
-  end subroutine
-
   subroutine model_set_array_2(self, name, values, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     character(len=*), intent(in) :: name
     real(real64), intent(in), contiguous, target :: values(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
+    call model_replace_array(self, name, seen(values), stat, errmsg)
   end subroutine
-
-  subroutine model_get_array_3(self, name, values, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    character(len=*), intent(in) :: name
-    real(real64), intent(out), contiguous, target :: values(:, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
-  end subroutine
-
-  subroutine model_get_array_gradient_3(self, name, values, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    character(len=*), intent(in) :: name
-    real(real64), intent(out), contiguous, target :: values(:, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
-      errmsg)
-  end subroutine
-
   subroutine model_set_array_3(self, name, values, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     character(len=*), intent(in) :: name
     real(real64), intent(in), contiguous, target :: values(:, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
+    call model_replace_array(self, name, seen(values), stat, errmsg)
   end subroutine
-
-  subroutine model_get_array_4(self, name, values, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    character(len=*), intent(in) :: name
-    real(real64), intent(out), contiguous, target :: values(:, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
-  end subroutine
-
-  subroutine model_get_array_gradient_4(self, name, values, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    character(len=*), intent(in) :: name
-    real(real64), intent(out), contiguous, target :: values(:, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
-      errmsg)
-  end subroutine
-
   subroutine model_set_array_4(self, name, values, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     character(len=*), intent(in) :: name
     real(real64), intent(in), contiguous, target :: values(:, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
+    call model_replace_array(self, name, seen(values), stat, errmsg)
   end subroutine
-
-  subroutine model_get_array_5(self, name, values, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    character(len=*), intent(in) :: name
-    real(real64), intent(out), contiguous, target :: values(:, :, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_get(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, errmsg)
-  end subroutine
-
-  subroutine model_get_array_gradient_5(self, name, values, stat, errmsg)
-    class(kmc_model), intent(in) :: self
-    character(len=*), intent(in) :: name
-    real(real64), intent(out), contiguous, target :: values(:, :, :, :, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_gradient(c_loc(values), size(values, kind=c_int64_t), self%handle, hold(store, name)), stat, &
-      errmsg)
-  end subroutine
-
   subroutine model_set_array_5(self, name, values, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     character(len=*), intent(in) :: name
     real(real64), intent(in), contiguous, target :: values(:, :, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable, target :: store
-    if (.not. array_fits(self, seen(values), name, stat, errmsg)) return
-    call finish(c_model_array_set(self%handle, hold(store, name), c_loc(values), size(values, kind=c_int64_t)), stat, errmsg)
+    call model_replace_array(self, name, seen(values), stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -5915,23 +5662,6 @@ contains
     call model_evaluate_counts(self, data, scores, 0, none, batch, stat, errmsg)
   end subroutine
 
-  subroutine model_evaluate_i32(self, data, scores, confusion, batch, stat, errmsg)
-    class(kmc_model), intent(inout) :: self
-    class(kmc_dataset), intent(in) :: data
-    type(kmc_scores), intent(out) :: scores
-    integer(int32), intent(out) :: confusion(:, :)
-    integer, intent(in), optional :: batch
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(int64), allocatable, target :: counts(:, :)
-    confusion = 0
-    if (.not. is_square(shape(confusion), stat, errmsg)) return
-    allocate(counts(size(confusion, 1), size(confusion, 1)))
-    counts = 0
-    call model_evaluate_counts(self, data, scores, size(confusion, 1), counts, batch, stat, errmsg)
-    confusion = int(counts, int32)
-  end subroutine
-
   subroutine model_evaluate_i64(self, data, scores, confusion, batch, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     class(kmc_dataset), intent(in) :: data
@@ -5948,6 +5678,30 @@ contains
     call model_evaluate_counts(self, data, scores, size(confusion, 1), counts, batch, stat, errmsg)
     confusion = int(counts, int64)
   end subroutine
+  subroutine model_evaluate_i32(self, data, scores, confusion, batch, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    class(kmc_dataset), intent(in) :: data
+    type(kmc_scores), intent(out) :: scores
+    integer(int32), intent(out) :: confusion(:, :)
+    integer, intent(in), optional :: batch
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(int64), allocatable :: wide(:, :)
+    allocate (wide(size(confusion, 1), size(confusion, 2)))
+    call model_evaluate_i64(self, data, scores, wide, batch, stat, errmsg)
+    confusion = int(wide, int32)
+  end subroutine
+
+  subroutine model_copy_predictions(self, data, y, batch, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    class(kmc_dataset), intent(in) :: data
+    type(array_t), intent(in) :: y
+    integer, intent(in), optional :: batch
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (.not. predicts(self, y, stat, errmsg)) return
+    call finish(c_model_predict(y%at, values_in(y), self%handle, data%handle, int(int_or(batch, 0), c_int64_t)), stat, errmsg)
+  end subroutine
 
   !! Predictions y(outputs, n) or y(c, w, h, d, n) of a data set: probabilities where the loss is a softmax.
   subroutine model_predict_1(self, data, y, batch, stat, errmsg)
@@ -5957,11 +5711,8 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(y), stat, errmsg)) return
-    call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
-      c_int64_t)), stat, errmsg)
+    call model_copy_predictions(self, data, seen(y), batch, stat, errmsg)
   end subroutine
-
   subroutine model_predict_2(self, data, y, batch, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     class(kmc_dataset), intent(in) :: data
@@ -5969,11 +5720,8 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(y), stat, errmsg)) return
-    call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
-      c_int64_t)), stat, errmsg)
+    call model_copy_predictions(self, data, seen(y), batch, stat, errmsg)
   end subroutine
-
   subroutine model_predict_3(self, data, y, batch, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     class(kmc_dataset), intent(in) :: data
@@ -5981,11 +5729,8 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(y), stat, errmsg)) return
-    call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
-      c_int64_t)), stat, errmsg)
+    call model_copy_predictions(self, data, seen(y), batch, stat, errmsg)
   end subroutine
-
   subroutine model_predict_4(self, data, y, batch, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     class(kmc_dataset), intent(in) :: data
@@ -5993,11 +5738,8 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(y), stat, errmsg)) return
-    call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
-      c_int64_t)), stat, errmsg)
+    call model_copy_predictions(self, data, seen(y), batch, stat, errmsg)
   end subroutine
-
   subroutine model_predict_5(self, data, y, batch, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     class(kmc_dataset), intent(in) :: data
@@ -6005,9 +5747,7 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (.not. predicts(self, seen(y), stat, errmsg)) return
-    call finish(c_model_predict(c_loc(y), size(y, kind=c_int64_t), self%handle, data%handle, int(int_or(batch, 0), &
-      c_int64_t)), stat, errmsg)
+    call model_copy_predictions(self, data, seen(y), batch, stat, errmsg)
   end subroutine
 
   ! Checks the shape of predictions against the first output; before the first forward pass that is left to the library,
@@ -6023,6 +5763,21 @@ contains
         ok = fits('y', a, e(4:1:-1), -1_int64, stat, errmsg)
   end function
 
+  subroutine model_copy_classes(self, data, classes, n, batch, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    class(kmc_dataset), intent(in) :: data
+    integer(int64), intent(in) :: n
+    integer, intent(out), target :: classes(n)
+    integer, intent(in), optional :: batch
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    classes = 0
+    status = c_model_predict_classes(c_loc(classes), n, self%handle, data%handle, int(int_or(batch, 0), c_int64_t))
+    if (status == kmc_ok) classes = classes + 1
+    call finish(status, stat, errmsg)
+  end subroutine
+
   !! The likeliest class (from 1; the first of equals) of every sample, classes(n), or of every position, classes(w,
   !! h, d, n).
   subroutine model_predict_classes_1(self, data, classes, batch, stat, errmsg)
@@ -6032,14 +5787,8 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    classes = 0
-    status = c_model_predict_classes(c_loc(classes), size(classes, kind=c_int64_t), self%handle, data%handle, &
-      int(int_or(batch, 0), c_int64_t))
-    if (status == kmc_ok) classes = classes + 1
-    call finish(status, stat, errmsg)
+    call model_copy_classes(self, data, classes, size(classes, kind=int64), batch, stat, errmsg)
   end subroutine
-
   subroutine model_predict_classes_2(self, data, classes, batch, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     class(kmc_dataset), intent(in) :: data
@@ -6047,14 +5796,8 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    classes = 0
-    status = c_model_predict_classes(c_loc(classes), size(classes, kind=c_int64_t), self%handle, data%handle, &
-      int(int_or(batch, 0), c_int64_t))
-    if (status == kmc_ok) classes = classes + 1
-    call finish(status, stat, errmsg)
+    call model_copy_classes(self, data, classes, size(classes, kind=int64), batch, stat, errmsg)
   end subroutine
-
   subroutine model_predict_classes_3(self, data, classes, batch, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     class(kmc_dataset), intent(in) :: data
@@ -6062,14 +5805,8 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    classes = 0
-    status = c_model_predict_classes(c_loc(classes), size(classes, kind=c_int64_t), self%handle, data%handle, &
-      int(int_or(batch, 0), c_int64_t))
-    if (status == kmc_ok) classes = classes + 1
-    call finish(status, stat, errmsg)
+    call model_copy_classes(self, data, classes, size(classes, kind=int64), batch, stat, errmsg)
   end subroutine
-
   subroutine model_predict_classes_4(self, data, classes, batch, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     class(kmc_dataset), intent(in) :: data
@@ -6077,12 +5814,7 @@ contains
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    classes = 0
-    status = c_model_predict_classes(c_loc(classes), size(classes, kind=c_int64_t), self%handle, data%handle, &
-      int(int_or(batch, 0), c_int64_t))
-    if (status == kmc_ok) classes = classes + 1
-    call finish(status, stat, errmsg)
+    call model_copy_classes(self, data, classes, size(classes, kind=int64), batch, stat, errmsg)
   end subroutine
 
   !! Predictions with dropout at work: mean(outputs, n) and deviation(outputs, n) over so many draws, and
@@ -6135,7 +5867,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call set_view(self%c, seen(x), stat, errmsg)
   end subroutine
-
   subroutine view_set_f32_3(self, x, stat, errmsg)
     class(kmc_view), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :)
@@ -6143,7 +5874,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call set_view(self%c, seen(x), stat, errmsg)
   end subroutine
-
   subroutine view_set_f32_4(self, x, stat, errmsg)
     class(kmc_view), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :)
@@ -6151,7 +5881,6 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     call set_view(self%c, seen(x), stat, errmsg)
   end subroutine
-
   subroutine view_set_f32_5(self, x, stat, errmsg)
     class(kmc_view), intent(inout) :: self
     real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
@@ -6176,48 +5905,56 @@ contains
     call finish(kmc_ok, stat, errmsg)
   end subroutine
 
+  subroutine target_copy_labels(self, labels, n, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
+    integer, intent(in) :: n, labels(n)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (allocated(self%labels)) deallocate (self%labels)
+    if (allocated(self%values)) deallocate (self%values)
+    allocate (self%labels, source=labels - 1)
+    call finish(kmc_ok, stat, errmsg)
+  end subroutine
+
   !! Takes classes (from 1), labels(n) or labels(w, h, d, n), or values in the shape of the output.
   subroutine target_set_labels_1(self, labels, stat, errmsg)
     class(kmc_target), intent(inout) :: self
     integer, intent(in) :: labels(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (allocated(self%labels)) deallocate (self%labels)
-    if (allocated(self%values)) deallocate (self%values)
-    allocate (self%labels, source=reshape(labels, [size(labels)]) - 1)
-    call finish(kmc_ok, stat, errmsg)
+    call target_copy_labels(self, labels, size(labels), stat, errmsg)
   end subroutine
-
   subroutine target_set_labels_2(self, labels, stat, errmsg)
     class(kmc_target), intent(inout) :: self
     integer, intent(in) :: labels(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (allocated(self%labels)) deallocate (self%labels)
-    if (allocated(self%values)) deallocate (self%values)
-    allocate (self%labels, source=reshape(labels, [size(labels)]) - 1)
-    call finish(kmc_ok, stat, errmsg)
+    call target_copy_labels(self, labels, size(labels), stat, errmsg)
   end subroutine
-
   subroutine target_set_labels_3(self, labels, stat, errmsg)
     class(kmc_target), intent(inout) :: self
     integer, intent(in) :: labels(:, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (allocated(self%labels)) deallocate (self%labels)
-    if (allocated(self%values)) deallocate (self%values)
-    allocate (self%labels, source=reshape(labels, [size(labels)]) - 1)
-    call finish(kmc_ok, stat, errmsg)
+    call target_copy_labels(self, labels, size(labels), stat, errmsg)
   end subroutine
-
   subroutine target_set_labels_4(self, labels, stat, errmsg)
     class(kmc_target), intent(inout) :: self
     integer, intent(in) :: labels(:, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
+    call target_copy_labels(self, labels, size(labels), stat, errmsg)
+  end subroutine
+
+  subroutine target_copy_values(self, values, n, stat, errmsg)
+    class(kmc_target), intent(inout) :: self
+    integer, intent(in) :: n
+    real(real32), intent(in) :: values(n)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
     if (allocated(self%labels)) deallocate (self%labels)
     if (allocated(self%values)) deallocate (self%values)
-    allocate (self%labels, source=reshape(labels, [size(labels)]) - 1)
+    allocate (self%values, source=values)
     call finish(kmc_ok, stat, errmsg)
   end subroutine
 
@@ -6226,54 +5963,35 @@ contains
     real(real32), intent(in) :: values(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (allocated(self%labels)) deallocate (self%labels)
-    if (allocated(self%values)) deallocate (self%values)
-    allocate (self%values, source=reshape(values, [size(values)]))
-    call finish(kmc_ok, stat, errmsg)
+    call target_copy_values(self, values, size(values), stat, errmsg)
   end subroutine
-
   subroutine target_set_values_2(self, values, stat, errmsg)
     class(kmc_target), intent(inout) :: self
     real(real32), intent(in) :: values(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (allocated(self%labels)) deallocate (self%labels)
-    if (allocated(self%values)) deallocate (self%values)
-    allocate (self%values, source=reshape(values, [size(values)]))
-    call finish(kmc_ok, stat, errmsg)
+    call target_copy_values(self, values, size(values), stat, errmsg)
   end subroutine
-
   subroutine target_set_values_3(self, values, stat, errmsg)
     class(kmc_target), intent(inout) :: self
     real(real32), intent(in) :: values(:, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (allocated(self%labels)) deallocate (self%labels)
-    if (allocated(self%values)) deallocate (self%values)
-    allocate (self%values, source=reshape(values, [size(values)]))
-    call finish(kmc_ok, stat, errmsg)
+    call target_copy_values(self, values, size(values), stat, errmsg)
   end subroutine
-
   subroutine target_set_values_4(self, values, stat, errmsg)
     class(kmc_target), intent(inout) :: self
     real(real32), intent(in) :: values(:, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (allocated(self%labels)) deallocate (self%labels)
-    if (allocated(self%values)) deallocate (self%values)
-    allocate (self%values, source=reshape(values, [size(values)]))
-    call finish(kmc_ok, stat, errmsg)
+    call target_copy_values(self, values, size(values), stat, errmsg)
   end subroutine
-
   subroutine target_set_values_5(self, values, stat, errmsg)
     class(kmc_target), intent(inout) :: self
     real(real32), intent(in) :: values(:, :, :, :, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    if (allocated(self%labels)) deallocate (self%labels)
-    if (allocated(self%values)) deallocate (self%values)
-    allocate (self%values, source=reshape(values, [size(values)]))
-    call finish(kmc_ok, stat, errmsg)
+    call target_copy_values(self, values, size(values), stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -6432,21 +6150,6 @@ contains
     call trainer_validate_counts(self, scores, 0, none, stat, errmsg)
   end subroutine
 
-  subroutine trainer_validate_i32(self, scores, confusion, stat, errmsg)
-    class(kmc_trainer), intent(inout) :: self
-    type(kmc_scores), intent(out) :: scores
-    integer(int32), intent(out) :: confusion(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(int64), allocatable, target :: counts(:, :)
-    confusion = 0
-    if (.not. is_square(shape(confusion), stat, errmsg)) return
-    allocate(counts(size(confusion, 1), size(confusion, 1)))
-    counts = 0
-    call trainer_validate_counts(self, scores, size(confusion, 1), counts, stat, errmsg)
-    confusion = int(counts, int32)
-  end subroutine
-
   subroutine trainer_validate_i64(self, scores, confusion, stat, errmsg)
     class(kmc_trainer), intent(inout) :: self
     type(kmc_scores), intent(out) :: scores
@@ -6460,6 +6163,17 @@ contains
     counts = 0
     call trainer_validate_counts(self, scores, size(confusion, 1), counts, stat, errmsg)
     confusion = int(counts, int64)
+  end subroutine
+  subroutine trainer_validate_i32(self, scores, confusion, stat, errmsg)
+    class(kmc_trainer), intent(inout) :: self
+    type(kmc_scores), intent(out) :: scores
+    integer(int32), intent(out) :: confusion(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(int64), allocatable :: wide(:, :)
+    allocate (wide(size(confusion, 1), size(confusion, 2)))
+    call trainer_validate_i64(self, scores, wide, stat, errmsg)
+    confusion = int(wide, int32)
   end subroutine
 
   !! How many epochs have been trained.
@@ -6530,28 +6244,6 @@ contains
   ! ----------------------------------------------------------------------------------------------------
 
   !! Counts confusion(true, predicted) of classes from 1.
-  subroutine kmc_confusion_i32(truth, predicted, confusion, stat, errmsg)
-    integer, intent(in) :: truth(:), predicted(:)
-    integer(int32), intent(out) :: confusion(:, :)
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    integer(c_int32_t), allocatable, target :: t(:), p(:)
-    integer(c_int64_t), allocatable, target :: counts(:, :)
-    confusion = 0
-    if (.not. is_square(shape(confusion), stat, errmsg)) return
-    if (.not. same_shape("predicted", shape(predicted, int64), shape(truth, int64), stat, errmsg)) return
-    if (.not. labels_ok(truth, size(confusion, 1), stat, errmsg)) return
-    if (.not. labels_ok(predicted, size(confusion, 1), stat, errmsg)) return
-    allocate(t, source=int(truth, c_int32_t) - 1)
-    allocate(p, source=int(predicted, c_int32_t) - 1)
-    allocate(counts(size(confusion, 1), size(confusion, 1)))
-    counts = 0
-    status = c_confusion_count(c_loc(counts), size(counts, 1, c_int64_t), c_loc(t), c_loc(p), size(t, kind=c_int64_t))
-    confusion = int(transpose(counts), int32)
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine kmc_confusion_i64(truth, predicted, confusion, stat, errmsg)
     integer, intent(in) :: truth(:), predicted(:)
     integer(int64), intent(out) :: confusion(:, :)
@@ -6573,34 +6265,18 @@ contains
     confusion = int(transpose(counts), int64)
     call finish(status, stat, errmsg)
   end subroutine
-
-  !! The table of a confusion matrix, with recall, precision and accuracy, as a text of several lines.
-  function kmc_confusion_text_i32(confusion, names, stat, errmsg) result(answer)
-    integer(int32), intent(in) :: confusion(:, :)
-    character(len=*), intent(in), optional :: names(:)
+  subroutine kmc_confusion_i32(truth, predicted, confusion, stat, errmsg)
+    integer, intent(in) :: truth(:), predicted(:)
+    integer(int32), intent(out) :: confusion(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable :: answer
-    integer(c_int64_t), allocatable, target :: counts(:, :)
-    type(c_ptr) :: text
-    integer :: i
-    type(text_t), allocatable, target :: store(:)
-    type(c_ptr), allocatable, target :: at(:)
-    integer(c_int32_t) :: status
-    answer = ""
-    if (.not. is_square(shape(confusion), stat, errmsg)) return
-    allocate(counts, source=transpose(int(confusion, c_int64_t)))
-    if (present(names)) then
-      if (.not. same_shape("names", shape(names, int64), [size(confusion, 1, int64)], stat, errmsg)) return
-      call hold_all(store, at, names)
-    else
-      call hold_all(store, at, [(numbered(i), i = 1, size(confusion, 1))])
-    end if
-    text = c_null_ptr
-    status = c_confusion_text(text, c_loc(counts), size(counts, 1, c_int64_t), c_loc(at))
-    call take_text(status, text, answer, stat, errmsg)
-  end function
+    integer(int64), allocatable :: wide(:, :)
+    allocate (wide(size(confusion, 1), size(confusion, 2)))
+    call kmc_confusion_i64(truth, predicted, wide, stat, errmsg)
+    confusion = int(wide, int32)
+  end subroutine
 
+  !! The table of a confusion matrix, with recall, precision and accuracy, as a text of several lines.
   function kmc_confusion_text_i64(confusion, names, stat, errmsg) result(answer)
     integer(int64), intent(in) :: confusion(:, :)
     character(len=*), intent(in), optional :: names(:)
@@ -6626,27 +6302,16 @@ contains
     status = c_confusion_text(text, c_loc(counts), size(counts, 1, c_int64_t), c_loc(at))
     call take_text(status, text, answer, stat, errmsg)
   end function
-
-  !! Writes the table of a confusion matrix to the output unit.
-  subroutine kmc_print_confusion_i32(confusion, names, stat, errmsg)
+  function kmc_confusion_text_i32(confusion, names, stat, errmsg) result(answer)
     integer(int32), intent(in) :: confusion(:, :)
     character(len=*), intent(in), optional :: names(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    character(len=:), allocatable :: text
-    integer :: status
-    status = 0
-    text = kmc_confusion_text(confusion, names, status, errmsg)
-    if (status == 0) then
-      write (output_unit, "(a)") text
-      if (present(stat)) stat = 0
-    else if (present(stat)) then
-      stat = status
-    else
-      text = kmc_confusion_text(confusion, names)
-    end if
-  end subroutine
+    character(len=:), allocatable :: answer
+    answer = kmc_confusion_text_i64(int(confusion, int64), names, stat, errmsg)
+  end function
 
+  !! Writes the table of a confusion matrix to the output unit.
   subroutine kmc_print_confusion_i64(confusion, names, stat, errmsg)
     integer(int64), intent(in) :: confusion(:, :)
     character(len=*), intent(in), optional :: names(:)
@@ -6665,41 +6330,15 @@ contains
       text = kmc_confusion_text(confusion, names)
     end if
   end subroutine
-
-  !! Recall, precision and F1 of every class, and accuracy, as fractions; NaN where a class has no samples.
-  subroutine kmc_confusion_scores_i32(confusion, recall, precision, f1, accuracy, stat, errmsg)
+  subroutine kmc_print_confusion_i32(confusion, names, stat, errmsg)
     integer(int32), intent(in) :: confusion(:, :)
-    real(real64), intent(out), optional :: recall(:), precision(:), f1(:), accuracy
+    character(len=*), intent(in), optional :: names(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    integer :: k
-    real(c_double), allocatable, target :: r(:), p(:), f(:)
-    real(c_double), target :: a
-    integer(c_int64_t), allocatable, target :: counts(:, :)
-    if (.not. is_square(shape(confusion), stat, errmsg)) return
-    k = size(confusion, 1)
-    if (present(recall)) then
-      if (.not. same_shape("recall", shape(recall, int64), [int(k, int64)], stat, errmsg)) return
-    end if
-    if (present(precision)) then
-      if (.not. same_shape("precision", shape(precision, int64), [int(k, int64)], stat, errmsg)) return
-    end if
-    if (present(f1)) then
-      if (.not. same_shape("f1", shape(f1, int64), [int(k, int64)], stat, errmsg)) return
-    end if
-    allocate(counts, source=transpose(int(confusion, c_int64_t)))
-    allocate(r(k), p(k), f(k))
-    status = c_confusion_scores(c_loc(r), c_loc(p), c_loc(f), c_loc(a), c_loc(counts), int(k, c_int64_t))
-    if (status == kmc_ok) then
-      if (present(recall)) recall = r
-      if (present(precision)) precision = p
-      if (present(f1)) f1 = f
-      if (present(accuracy)) accuracy = a
-    end if
-    call finish(status, stat, errmsg)
+    call kmc_print_confusion_i64(int(confusion, int64), names, stat, errmsg)
   end subroutine
 
+  !! Recall, precision and F1 of every class, and accuracy, as fractions; NaN where a class has no samples.
   subroutine kmc_confusion_scores_i64(confusion, recall, precision, f1, accuracy, stat, errmsg)
     integer(int64), intent(in) :: confusion(:, :)
     real(real64), intent(out), optional :: recall(:), precision(:), f1(:), accuracy
@@ -6731,6 +6370,13 @@ contains
       if (present(accuracy)) accuracy = a
     end if
     call finish(status, stat, errmsg)
+  end subroutine
+  subroutine kmc_confusion_scores_i32(confusion, recall, precision, f1, accuracy, stat, errmsg)
+    integer(int32), intent(in) :: confusion(:, :)
+    real(real64), intent(out), optional :: recall(:), precision(:), f1(:), accuracy
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call kmc_confusion_scores_i64(int(confusion, int64), recall, precision, f1, accuracy, stat, errmsg)
   end subroutine
 
   !! The area under the receiver operating characteristic of scores.
@@ -6808,66 +6454,62 @@ contains
   ! Low-level compute: matrices
   ! ----------------------------------------------------------------------------------------------------
 
+  subroutine gemm(a, b, c, trans_a, trans_b, alpha, beta, stat, errmsg)
+    type(array_t), intent(in) :: a, b, c
+    logical, intent(in), optional :: trans_a, trans_b
+    real(real64), intent(in) :: alpha, beta
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int64_t) :: m, n, k, lda, ldb, ldc
+    integer(c_int32_t) :: ta, tb, status
+    ta = flag(trans_a, .false.)
+    tb = flag(trans_b, .false.)
+    m = c%shape(1)
+    n = c%shape(2)
+    k = a%shape(2 - ta)
+    if (a%shape(1 + ta) /= m .or. b%shape(1 + tb) /= k .or. b%shape(2 - tb) /= n) then
+      call fail(kmc_err_shape, 'kmc_gemm: op(a) is ' // tuple([a%shape(1 + ta), k]) // ', op(b) ' // &
+        tuple([b%shape(1 + tb), b%shape(2 - tb)]) // ', c ' // tuple([m, n]) // '; expected (m, k), (k, n) and (m, n)', &
+        stat, errmsg)
+      return
+    end if
+    lda = max(1_c_int64_t, a%shape(1))
+    ldb = max(1_c_int64_t, b%shape(1))
+    ldc = max(1_c_int64_t, m)
+    if (a%bytes == 4) then
+      status = c_sgemm(102_c_int32_t, 111 + ta, 111 + tb, m, n, k, real(alpha, c_float), a%at, lda, b%at, ldb, &
+        real(beta, c_float), c%at, ldc)
+    else
+      status = c_dgemm(102_c_int32_t, 111 + ta, 111 + tb, m, n, k, alpha, a%at, lda, b%at, ldb, beta, c%at, ldc)
+    end if
+    call finish(status, stat, errmsg)
+  end subroutine
+
   !! c = alpha op(a) op(b) + beta c, where op transposes with trans_a, trans_b: c(m, n), op(a)(m, k), op(b)(k, n);
   !! alpha is 1 and beta 0 where absent.
   subroutine kmc_gemm_f32(a, b, c, trans_a, trans_b, alpha, beta, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: a(:, :)
-    real(real32), intent(in), contiguous, target :: b(:, :)
+    real(real32), intent(in), contiguous, target :: a(:, :), b(:, :)
     real(real32), intent(inout), contiguous, target :: c(:, :)
     logical, intent(in), optional :: trans_a, trans_b
     real(real32), intent(in), optional :: alpha, beta
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer :: m, n, k, ta, tb
-    real(c_float) :: one, zero
-    ta = merge(1, 0, flag(trans_a, .false.) == 1)
-    tb = merge(1, 0, flag(trans_b, .false.) == 1)
-    m = size(c, 1)
-    n = size(c, 2)
-    k = size(a, 2 - ta)
-    if (size(a, 1 + ta) /= m .or. size(b, 1 + tb) /= k .or. size(b, 2 - tb) /= n) then
-      call fail(kmc_err_shape, "kmc_gemm: op(a) is " // tuple(int([size(a, 1 + ta), size(a, 2 - ta)], int64)) &
-        // ", op(b) " // tuple(int([size(b, 1 + tb), size(b, 2 - tb)], int64)) // ", c " // tuple(int([m, n], int64)) &
-          // "; expected (m, k), (k, n) and (m, n)", stat, errmsg)
-      return
-    end if
+    real(real64) :: one, zero
     one = 1
     if (present(alpha)) one = alpha
     zero = 0
     if (present(beta)) zero = beta
-    call finish(c_sgemm(102_c_int32_t, int(111 + ta, c_int32_t), int(111 + tb, c_int32_t), int(m, c_int64_t), int(n, &
-      c_int64_t), int(k, c_int64_t), one, c_loc(a), int(max(1, size(a, 1)), c_int64_t), c_loc(b), int(max(1, size(b, 1)), &
-        c_int64_t), zero, c_loc(c), int(max(1, m), c_int64_t)), stat, errmsg)
+    call gemm(seen(a), seen(b), seen(c), trans_a, trans_b, one, zero, stat, errmsg)
   end subroutine
-
   subroutine kmc_gemm_f64(a, b, c, trans_a, trans_b, alpha, beta, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: a(:, :)
-    real(real64), intent(in), contiguous, target :: b(:, :)
+    real(real64), intent(in), contiguous, target :: a(:, :), b(:, :)
     real(real64), intent(inout), contiguous, target :: c(:, :)
     logical, intent(in), optional :: trans_a, trans_b
     real(real64), intent(in), optional :: alpha, beta
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer :: m, n, k, ta, tb
-    real(c_double) :: one, zero
-    ta = merge(1, 0, flag(trans_a, .false.) == 1)
-    tb = merge(1, 0, flag(trans_b, .false.) == 1)
-    m = size(c, 1)
-    n = size(c, 2)
-    k = size(a, 2 - ta)
-    if (size(a, 1 + ta) /= m .or. size(b, 1 + tb) /= k .or. size(b, 2 - tb) /= n) then
-      call fail(kmc_err_shape, "kmc_gemm: op(a) is " // tuple(int([size(a, 1 + ta), size(a, 2 - ta)], int64)) &
-        // ", op(b) " // tuple(int([size(b, 1 + tb), size(b, 2 - tb)], int64)) // ", c " // tuple(int([m, n], int64)) &
-          // "; expected (m, k), (k, n) and (m, n)", stat, errmsg)
-      return
-    end if
-    one = 1
-    if (present(alpha)) one = alpha
-    zero = 0
-    if (present(beta)) zero = beta
-    call finish(c_dgemm(102_c_int32_t, int(111 + ta, c_int32_t), int(111 + tb, c_int32_t), int(m, c_int64_t), int(n, &
-      c_int64_t), int(k, c_int64_t), one, c_loc(a), int(max(1, size(a, 1)), c_int64_t), c_loc(b), int(max(1, size(b, 1)), &
-        c_int64_t), zero, c_loc(c), int(max(1, m), c_int64_t)), stat, errmsg)
+    call gemm(seen(a), seen(b), seen(c), trans_a, trans_b, real_or(alpha, 1.0_real64), real_or(beta, 0.0_real64), stat, &
+      errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -7717,6 +7359,32 @@ contains
     call activation_backward(seen(dy), seen(x), seen(y), kind, seen(dx), a, b, stat, errmsg)
   end subroutine
 
+  subroutine softmax_cross_entropy(logits, labels, loss, gradient, stat, errmsg)
+    type(array_t), intent(in) :: logits, gradient
+    integer, intent(in) :: labels(:)
+    real(real64), intent(out) :: loss
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    integer(c_int32_t), allocatable, target :: t(:)
+    real(c_double), target :: answer
+    loss = 0
+    answer = 0
+    if (.not. same_shape('labels', shape(labels, int64), logits%shape(2:2), stat, errmsg)) return
+    if (.not. labels_ok(labels, int(logits%shape(1)), stat, errmsg)) return
+    if (gradient%rank > 0) then
+      if (.not. alike('gradient', gradient, logits, stat, errmsg)) return
+    end if
+    allocate (t, source=int(labels, c_int32_t) - 1)
+    if (logits%bytes == 4) then
+      status = c_softmax_cross_entropy_f32(c_loc(answer), gradient%at, logits%at, c_loc(t), logits%shape(2), logits%shape(1))
+    else
+      status = c_softmax_cross_entropy_f64(c_loc(answer), gradient%at, logits%at, c_loc(t), logits%shape(2), logits%shape(1))
+    end if
+    loss = answer
+    call finish(status, stat, errmsg)
+  end subroutine
+
   !! The mean over samples of -log softmax(logits)(label) for logits(classes, n), and its gradient.
   subroutine kmc_softmax_cross_entropy_f32(logits, labels, loss, gradient, stat, errmsg)
     real(real32), intent(in), contiguous, target :: logits(:, :)
@@ -7725,52 +7393,10 @@ contains
     real(real32), intent(out), contiguous, target, optional :: gradient(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: g
-    real(c_double), target :: answer
-    integer(c_int32_t), allocatable, target :: t(:)
-    loss = 0
-    answer = 0
-    if (.not. same_shape("labels", shape(labels, int64), [size(logits, 2, int64)], stat, errmsg)) return
-    if (.not. labels_ok(labels, size(logits, 1), stat, errmsg)) return
-    g = c_null_ptr
-    if (present(gradient)) then
-      if (.not. same_shape("gradient", shape(gradient, int64), shape(logits, int64), stat, errmsg)) return
-      g = c_loc(gradient)
-    end if
-    allocate(t, source=int(labels, c_int32_t) - 1)
-    status = c_softmax_cross_entropy_f32(c_loc(answer), g, c_loc(logits), c_loc(t), size(logits, 2, c_int64_t), size(logits, &
-      1, c_int64_t))
-    loss = answer
-    call finish(status, stat, errmsg)
+    type(array_t) :: g
+    if (present(gradient)) g = seen(gradient)
+    call softmax_cross_entropy(seen(logits), labels, loss, g, stat, errmsg)
   end subroutine
-
-  !! The squared error of y(outputs, n) against t, and its gradient; `half`: half the sum over outputs, as the course
-  !! has it.
-  subroutine kmc_mse_f32(y, t, loss, gradient, half, stat, errmsg)
-    real(real32), intent(in), contiguous, target :: y(:, :)
-    real(real32), intent(in), contiguous, target :: t(:, :)
-    real(real64), intent(out) :: loss
-    real(real32), intent(out), contiguous, target, optional :: gradient(:, :)
-    logical, intent(in), optional :: half
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: g
-    real(c_double), target :: answer
-    loss = 0
-    answer = 0
-    if (.not. same_shape("t", shape(t, int64), shape(y, int64), stat, errmsg)) return
-    g = c_null_ptr
-    if (present(gradient)) then
-      if (.not. same_shape("gradient", shape(gradient, int64), shape(y, int64), stat, errmsg)) return
-      g = c_loc(gradient)
-    end if
-    status = c_mse_f32(c_loc(answer), g, c_loc(y), c_loc(t), size(y, 2, c_int64_t), size(y, 1, c_int64_t), flag(half, .false.))
-    loss = answer
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine kmc_softmax_cross_entropy_f64(logits, labels, loss, gradient, stat, errmsg)
     real(real64), intent(in), contiguous, target :: logits(:, :)
     integer, intent(in) :: labels(:)
@@ -7778,47 +7404,73 @@ contains
     real(real64), intent(out), contiguous, target, optional :: gradient(:, :)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: g
+    if (present(gradient)) g = seen(gradient)
+    call softmax_cross_entropy(seen(logits), labels, loss, g, stat, errmsg)
+  end subroutine
+
+  subroutine mse(y, t, loss, gradient, half, stat, errmsg)
+    type(array_t), intent(in) :: y, t, gradient
+    real(real64), intent(out) :: loss
+    logical, intent(in), optional :: half
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
-    type(c_ptr) :: g
     real(c_double), target :: answer
-    integer(c_int32_t), allocatable, target :: t(:)
     loss = 0
     answer = 0
-    if (.not. same_shape("labels", shape(labels, int64), [size(logits, 2, int64)], stat, errmsg)) return
-    if (.not. labels_ok(labels, size(logits, 1), stat, errmsg)) return
-    g = c_null_ptr
-    if (present(gradient)) then
-      if (.not. same_shape("gradient", shape(gradient, int64), shape(logits, int64), stat, errmsg)) return
-      g = c_loc(gradient)
+    if (.not. alike('t', t, y, stat, errmsg)) return
+    if (gradient%rank > 0) then
+      if (.not. alike('gradient', gradient, y, stat, errmsg)) return
     end if
-    allocate(t, source=int(labels, c_int32_t) - 1)
-    status = c_softmax_cross_entropy_f64(c_loc(answer), g, c_loc(logits), c_loc(t), size(logits, 2, c_int64_t), size(logits, &
-      1, c_int64_t))
+    if (y%bytes == 4) then
+      status = c_mse_f32(c_loc(answer), gradient%at, y%at, t%at, y%shape(2), y%shape(1), flag(half, .false.))
+    else
+      status = c_mse_f64(c_loc(answer), gradient%at, y%at, t%at, y%shape(2), y%shape(1), flag(half, .false.))
+    end if
     loss = answer
     call finish(status, stat, errmsg)
   end subroutine
 
+  !! The squared error of y(outputs, n) against t, and its gradient; `half`: half the sum over outputs, as the course
+  !! has it.
+  subroutine kmc_mse_f32(y, t, loss, gradient, half, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: y(:, :), t(:, :)
+    real(real64), intent(out) :: loss
+    real(real32), intent(out), contiguous, target, optional :: gradient(:, :)
+    logical, intent(in), optional :: half
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: g
+    if (present(gradient)) g = seen(gradient)
+    call mse(seen(y), seen(t), loss, g, half, stat, errmsg)
+  end subroutine
   subroutine kmc_mse_f64(y, t, loss, gradient, half, stat, errmsg)
-    real(real64), intent(in), contiguous, target :: y(:, :)
-    real(real64), intent(in), contiguous, target :: t(:, :)
+    real(real64), intent(in), contiguous, target :: y(:, :), t(:, :)
     real(real64), intent(out) :: loss
     real(real64), intent(out), contiguous, target, optional :: gradient(:, :)
     logical, intent(in), optional :: half
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
+    type(array_t) :: g
+    if (present(gradient)) g = seen(gradient)
+    call mse(seen(y), seen(t), loss, g, half, stat, errmsg)
+  end subroutine
+
+  subroutine argmax(y, classes, stat, errmsg)
+    type(array_t), intent(in) :: y
+    integer, intent(out), contiguous, target :: classes(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
-    type(c_ptr) :: g
-    real(c_double), target :: answer
-    loss = 0
-    answer = 0
-    if (.not. same_shape("t", shape(t, int64), shape(y, int64), stat, errmsg)) return
-    g = c_null_ptr
-    if (present(gradient)) then
-      if (.not. same_shape("gradient", shape(gradient, int64), shape(y, int64), stat, errmsg)) return
-      g = c_loc(gradient)
+    classes = 0
+    if (.not. same_shape('classes', shape(classes, int64), y%shape(2:2), stat, errmsg)) return
+    if (y%bytes == 4) then
+      status = c_argmax_f32(c_loc(classes), y%at, y%shape(2), y%shape(1))
+    else
+      status = c_argmax_f64(c_loc(classes), y%at, y%shape(2), y%shape(1))
     end if
-    status = c_mse_f64(c_loc(answer), g, c_loc(y), c_loc(t), size(y, 2, c_int64_t), size(y, 1, c_int64_t), flag(half, .false.))
-    loss = answer
+    if (status == kmc_ok) classes = classes + 1
     call finish(status, stat, errmsg)
   end subroutine
 
@@ -7828,25 +7480,14 @@ contains
     integer, intent(out), contiguous, target :: classes(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    classes = 0
-    if (.not. same_shape("classes", shape(classes, int64), [size(y, 2, int64)], stat, errmsg)) return
-    status = c_argmax_f32(c_loc(classes), c_loc(y), size(y, 2, c_int64_t), size(y, 1, c_int64_t))
-    if (status == kmc_ok) classes = classes + 1
-    call finish(status, stat, errmsg)
+    call argmax(seen(y), classes, stat, errmsg)
   end subroutine
-
   subroutine kmc_argmax_f64(y, classes, stat, errmsg)
     real(real64), intent(in), contiguous, target :: y(:, :)
     integer, intent(out), contiguous, target :: classes(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    classes = 0
-    if (.not. same_shape("classes", shape(classes, int64), [size(y, 2, int64)], stat, errmsg)) return
-    status = c_argmax_f64(c_loc(classes), c_loc(y), size(y, 2, c_int64_t), size(y, 1, c_int64_t))
-    if (status == kmc_ok) classes = classes + 1
-    call finish(status, stat, errmsg)
+    call argmax(seen(y), classes, stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -7854,20 +7495,6 @@ contains
   ! ----------------------------------------------------------------------------------------------------
 
   !! A random permutation of 1 to size(order).
-  subroutine kmc_shuffle_i32(order, seed, stat, errmsg)
-    integer(int32), intent(out) :: order(:)
-    integer(int32), intent(in) :: seed
-    integer, intent(out), optional :: stat
-    character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    integer(c_int64_t), allocatable, target :: o(:)
-    allocate(o(size(order)))
-    o = 0
-    status = c_shuffle(c_loc(o), size(o, kind=c_int64_t), int(seed, c_int64_t))
-    order = int(o + 1, int32)
-    call finish(status, stat, errmsg)
-  end subroutine
-
   subroutine kmc_shuffle_i64(order, seed, stat, errmsg)
     integer(int64), intent(out) :: order(:)
     integer(int64), intent(in) :: seed
@@ -7880,6 +7507,16 @@ contains
     status = c_shuffle(c_loc(o), size(o, kind=c_int64_t), int(seed, c_int64_t))
     order = int(o + 1, int64)
     call finish(status, stat, errmsg)
+  end subroutine
+  subroutine kmc_shuffle_i32(order, seed, stat, errmsg)
+    integer(int32), intent(out) :: order(:)
+    integer(int32), intent(in) :: seed
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(int64), allocatable :: wide(:)
+    allocate (wide(size(order)))
+    call kmc_shuffle_i64(wide, int(seed, int64), stat, errmsg)
+    order = int(wide, int32)
   end subroutine
 
   subroutine random_uniform(x, low, high, seed, stat, errmsg)
@@ -8040,6 +7677,45 @@ contains
     call random_normal(seen(x), mean, sigma, int(seed, int64), stat, errmsg)
   end subroutine
 
+  subroutine kmeans(x, centres, assignment, result, start, restarts, max_iterations, tolerance, seed, stat, errmsg)
+    type(array_t), intent(in) :: x, centres
+    integer, intent(out), contiguous, target, optional :: assignment(:)
+    type(kmc_kmeans_result), intent(out), optional :: result
+    integer, intent(in), optional :: start, restarts, max_iterations
+    real(real64), intent(in), optional :: tolerance
+    integer(int64), intent(in), optional :: seed
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    type(c_ptr) :: at
+    type(c_kmeans_options_t), target :: o
+    type(c_kmeans_result_t), target :: r
+    if (.not. same_shape('centres', centres%shape(1:2), [x%shape(1), centres%shape(2)], stat, errmsg)) return
+    at = c_null_ptr
+    if (present(assignment)) then
+      if (.not. same_shape('assignment', shape(assignment, int64), x%shape(2:2), stat, errmsg)) return
+      assignment = 0
+      at = c_loc(assignment)
+    end if
+    o%size = int(c_sizeof(o), c_int32_t)
+    r%size = int(c_sizeof(r), c_int32_t)
+    o%start = int_or(start, kmc_kmeans_plus_plus)
+    o%restarts = int_or(restarts, 0)
+    o%max_iterations = int_or(max_iterations, 0)
+    o%tolerance = real_or(tolerance, 0.0_real64)
+    if (present(seed)) o%seed = seed
+    if (x%bytes == 4) then
+      status = c_kmeans_f32(c_loc(r), centres%at, at, x%at, x%shape(2), x%shape(1), centres%shape(2), c_loc(o))
+    else
+      status = c_kmeans_f64(c_loc(r), centres%at, at, x%at, x%shape(2), x%shape(1), centres%shape(2), c_loc(o))
+    end if
+    if (status == kmc_ok) then
+      if (present(assignment)) assignment = assignment + 1
+      if (present(result)) result = kmc_kmeans_result(r%converged == 1, int(r%iterations), int(r%empty), r%mean_squared_distance)
+    end if
+    call finish(status, stat, errmsg)
+  end subroutine
+
   !! k-means of points x(dimensions, n): centres(dimensions, k), assignment(n) to clusters from 1; `start` is
   !! kmc_kmeans_plus_plus (absent) or kmc_kmeans_points, the best of `restarts` is kept.
   subroutine kmc_kmeans_f32(x, centres, assignment, result, start, restarts, max_iterations, tolerance, seed, stat, errmsg)
@@ -8052,38 +7728,8 @@ contains
     integer(int64), intent(in), optional :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: at
-    type(c_kmeans_options_t), target :: o
-    type(c_kmeans_result_t), target :: r
-    if (size(centres, 1) /= size(x, 1)) then
-      call fail(kmc_err_shape, "centres: expected " // tuple([size(x, 1, int64), size(centres, 2, int64)]) // ", got " &
-        // tuple(shape(centres, int64)), stat, errmsg)
-      return
-    end if
-    at = c_null_ptr
-    if (present(assignment)) then
-      if (.not. same_shape("assignment", shape(assignment, int64), [size(x, 2, int64)], stat, errmsg)) return
-      assignment = 0
-      at = c_loc(assignment)
-    end if
-    o%size = int(c_sizeof(o), c_int32_t)
-    r%size = int(c_sizeof(r), c_int32_t)
-    o%start = int_or(start, kmc_kmeans_plus_plus)
-    o%restarts = int_or(restarts, 0)
-    o%max_iterations = int_or(max_iterations, 0)
-    o%tolerance = real_or(tolerance, 0.0_real64)
-    if (present(seed)) o%seed = seed
-    status = c_kmeans_f32(c_loc(r), c_loc(centres), at, c_loc(x), size(x, 2, c_int64_t), size(x, 1, c_int64_t), size(centres, &
-      2, c_int64_t), c_loc(o))
-    if (status == kmc_ok) then
-      if (present(assignment)) assignment = assignment + 1
-      if (present(result)) result = kmc_kmeans_result(r%converged == 1, int(r%iterations), int(r%empty), &
-        r%mean_squared_distance)
-    end if
-    call finish(status, stat, errmsg)
+    call kmeans(seen(x), seen(centres), assignment, result, start, restarts, max_iterations, tolerance, seed, stat, errmsg)
   end subroutine
-
   subroutine kmc_kmeans_f64(x, centres, assignment, result, start, restarts, max_iterations, tolerance, seed, stat, errmsg)
     real(real64), intent(in), contiguous, target :: x(:, :)
     real(real64), intent(out), contiguous, target :: centres(:, :)
@@ -8094,36 +7740,7 @@ contains
     integer(int64), intent(in), optional :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    integer(c_int32_t) :: status
-    type(c_ptr) :: at
-    type(c_kmeans_options_t), target :: o
-    type(c_kmeans_result_t), target :: r
-    if (size(centres, 1) /= size(x, 1)) then
-      call fail(kmc_err_shape, "centres: expected " // tuple([size(x, 1, int64), size(centres, 2, int64)]) // ", got " &
-        // tuple(shape(centres, int64)), stat, errmsg)
-      return
-    end if
-    at = c_null_ptr
-    if (present(assignment)) then
-      if (.not. same_shape("assignment", shape(assignment, int64), [size(x, 2, int64)], stat, errmsg)) return
-      assignment = 0
-      at = c_loc(assignment)
-    end if
-    o%size = int(c_sizeof(o), c_int32_t)
-    r%size = int(c_sizeof(r), c_int32_t)
-    o%start = int_or(start, kmc_kmeans_plus_plus)
-    o%restarts = int_or(restarts, 0)
-    o%max_iterations = int_or(max_iterations, 0)
-    o%tolerance = real_or(tolerance, 0.0_real64)
-    if (present(seed)) o%seed = seed
-    status = c_kmeans_f64(c_loc(r), c_loc(centres), at, c_loc(x), size(x, 2, c_int64_t), size(x, 1, c_int64_t), size(centres, &
-      2, c_int64_t), c_loc(o))
-    if (status == kmc_ok) then
-      if (present(assignment)) assignment = assignment + 1
-      if (present(result)) result = kmc_kmeans_result(r%converged == 1, int(r%iterations), int(r%empty), &
-        r%mean_squared_distance)
-    end if
-    call finish(status, stat, errmsg)
+    call kmeans(seen(x), seen(centres), assignment, result, start, restarts, max_iterations, tolerance, seed, stat, errmsg)
   end subroutine
 
   !! Writes centres(dimensions, k) in the format of the course (kmeans_output_*.dat).
