@@ -904,1120 +904,953 @@ module kamacite
   end type
 
   interface
-    function c_activation_forward_f32(y, x, n, kind, a, b, channels) bind(C, name="kmc_activation_forward_f32") result(status)
+    integer(c_int32_t) function c_activation_forward_f32(y, x, n, kind, a, b, channels) &
+        bind(C, name="kmc_activation_forward_f32")
       import
       type(c_ptr), value :: y, x
       integer(c_int64_t), value :: n, channels
       integer(c_int32_t), value :: kind
       real(c_double), value :: a, b
-      integer(c_int32_t) :: status
     end function
-    function c_activation_forward_f64(y, x, n, kind, a, b, channels) bind(C, name="kmc_activation_forward_f64") result(status)
+    integer(c_int32_t) function c_activation_forward_f64(y, x, n, kind, a, b, channels) &
+        bind(C, name="kmc_activation_forward_f64")
       import
       type(c_ptr), value :: y, x
       integer(c_int64_t), value :: n, channels
       integer(c_int32_t), value :: kind
       real(c_double), value :: a, b
-      integer(c_int32_t) :: status
     end function
-    function c_activation_backward_f32(dx, dy, x, y, n, kind, a, b, channels) &
-        bind(C, name="kmc_activation_backward_f32") result(status)
+    integer(c_int32_t) function c_activation_backward_f32(dx, dy, x, y, n, kind, a, b, channels) &
+        bind(C, name="kmc_activation_backward_f32")
       import
       type(c_ptr), value :: dx, dy, x, y
       integer(c_int64_t), value :: n, channels
       integer(c_int32_t), value :: kind
       real(c_double), value :: a, b
-      integer(c_int32_t) :: status
     end function
-    function c_activation_backward_f64(dx, dy, x, y, n, kind, a, b, channels) &
-        bind(C, name="kmc_activation_backward_f64") result(status)
+    integer(c_int32_t) function c_activation_backward_f64(dx, dy, x, y, n, kind, a, b, channels) &
+        bind(C, name="kmc_activation_backward_f64")
       import
       type(c_ptr), value :: dx, dy, x, y
       integer(c_int64_t), value :: n, channels
       integer(c_int32_t), value :: kind
       real(c_double), value :: a, b
-      integer(c_int32_t) :: status
     end function
-    function c_sgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) &
-        bind(C, name="kmc_sgemm") result(status)
+    integer(c_int32_t) function c_sgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) &
+        bind(C, name="kmc_sgemm")
       import
       integer(c_int32_t), value :: order, trans_a, trans_b
       integer(c_int64_t), value :: m, n, k, lda, ldb, ldc
       real(c_float), value :: alpha, beta
       type(c_ptr), value :: a, b, c
-      integer(c_int32_t) :: status
     end function
-    function c_dgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) &
-        bind(C, name="kmc_dgemm") result(status)
+    integer(c_int32_t) function c_dgemm(order, trans_a, trans_b, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc) &
+        bind(C, name="kmc_dgemm")
       import
       integer(c_int32_t), value :: order, trans_a, trans_b
       integer(c_int64_t), value :: m, n, k, lda, ldb, ldc
       real(c_double), value :: alpha, beta
       type(c_ptr), value :: a, b, c
-      integer(c_int32_t) :: status
     end function
-    function c_im2col_f32(columns, columns_len, x, x_len, window) bind(C, name="kmc_im2col_f32") result(status)
+    integer(c_int32_t) function c_im2col_f32(columns, columns_len, x, x_len, window) bind(C, name="kmc_im2col_f32")
       import
       type(c_ptr), value :: columns, x, window
       integer(c_int64_t), value :: columns_len, x_len
-      integer(c_int32_t) :: status
     end function
-    function c_im2col_f64(columns, columns_len, x, x_len, window) bind(C, name="kmc_im2col_f64") result(status)
+    integer(c_int32_t) function c_im2col_f64(columns, columns_len, x, x_len, window) bind(C, name="kmc_im2col_f64")
       import
       type(c_ptr), value :: columns, x, window
       integer(c_int64_t), value :: columns_len, x_len
-      integer(c_int32_t) :: status
     end function
-    function c_col2im_f32(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f32") result(status)
+    integer(c_int32_t) function c_col2im_f32(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f32")
       import
       type(c_ptr), value :: x, columns, window
       integer(c_int64_t), value :: x_len, columns_len
-      integer(c_int32_t) :: status
     end function
-    function c_col2im_f64(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f64") result(status)
+    integer(c_int32_t) function c_col2im_f64(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f64")
       import
       type(c_ptr), value :: x, columns, window
       integer(c_int64_t), value :: x_len, columns_len
-      integer(c_int32_t) :: status
     end function
-    function c_conv_forward_f32(y, y_len, x, x_len, w, w_len, bias, window, rows) &
-        bind(C, name="kmc_conv_forward_f32") result(status)
+    integer(c_int32_t) function c_conv_forward_f32(y, y_len, x, x_len, w, w_len, bias, window, rows) &
+        bind(C, name="kmc_conv_forward_f32")
       import
       type(c_ptr), value :: y, x, w, bias, window
       integer(c_int64_t), value :: y_len, x_len, w_len, rows
-      integer(c_int32_t) :: status
     end function
-    function c_conv_forward_f64(y, y_len, x, x_len, w, w_len, bias, window, rows) &
-        bind(C, name="kmc_conv_forward_f64") result(status)
+    integer(c_int32_t) function c_conv_forward_f64(y, y_len, x, x_len, w, w_len, bias, window, rows) &
+        bind(C, name="kmc_conv_forward_f64")
       import
       type(c_ptr), value :: y, x, w, bias, window
       integer(c_int64_t), value :: y_len, x_len, w_len, rows
-      integer(c_int32_t) :: status
     end function
-    function c_conv_input_gradient_f32(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
-        bind(C, name="kmc_conv_input_gradient_f32") result(status)
+    integer(c_int32_t) function c_conv_input_gradient_f32(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
+        bind(C, name="kmc_conv_input_gradient_f32")
       import
       type(c_ptr), value :: dx, dy, w, window
       integer(c_int64_t), value :: dx_len, dy_len, w_len, rows
-      integer(c_int32_t) :: status
     end function
-    function c_conv_input_gradient_f64(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
-        bind(C, name="kmc_conv_input_gradient_f64") result(status)
+    integer(c_int32_t) function c_conv_input_gradient_f64(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
+        bind(C, name="kmc_conv_input_gradient_f64")
       import
       type(c_ptr), value :: dx, dy, w, window
       integer(c_int64_t), value :: dx_len, dy_len, w_len, rows
-      integer(c_int32_t) :: status
     end function
-    function c_conv_weight_gradient_f32(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
-        bind(C, name="kmc_conv_weight_gradient_f32") result(status)
+    integer(c_int32_t) function c_conv_weight_gradient_f32(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
+        bind(C, name="kmc_conv_weight_gradient_f32")
       import
       type(c_ptr), value :: dw, db, x, dy, window
       integer(c_int64_t), value :: dw_len, x_len, dy_len, rows
-      integer(c_int32_t) :: status
     end function
-    function c_conv_weight_gradient_f64(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
-        bind(C, name="kmc_conv_weight_gradient_f64") result(status)
+    integer(c_int32_t) function c_conv_weight_gradient_f64(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
+        bind(C, name="kmc_conv_weight_gradient_f64")
       import
       type(c_ptr), value :: dw, db, x, dy, window
       integer(c_int64_t), value :: dw_len, x_len, dy_len, rows
-      integer(c_int32_t) :: status
     end function
-    function c_gradcheck(out, loss, user, w, gradient, n, step) bind(C, name="kmc_gradcheck") result(status)
+    integer(c_int32_t) function c_gradcheck(out, loss, user, w, gradient, n, step) bind(C, name="kmc_gradcheck")
       import
       type(c_ptr), value :: out, user, w, gradient
       type(c_funptr), value :: loss
       integer(c_int64_t), value :: n
       real(c_double), value :: step
-      integer(c_int32_t) :: status
     end function
-    function c_kmeans_f32(out, centres, assignment, x, n, dims, k, options) bind(C, name="kmc_kmeans_f32") result(status)
+    integer(c_int32_t) function c_kmeans_f32(out, centres, assignment, x, n, dims, k, options) bind(C, name="kmc_kmeans_f32")
       import
       type(c_ptr), value :: out, centres, assignment, x, options
       integer(c_int64_t), value :: n, dims, k
-      integer(c_int32_t) :: status
     end function
-    function c_kmeans_f64(out, centres, assignment, x, n, dims, k, options) bind(C, name="kmc_kmeans_f64") result(status)
+    integer(c_int32_t) function c_kmeans_f64(out, centres, assignment, x, n, dims, k, options) bind(C, name="kmc_kmeans_f64")
       import
       type(c_ptr), value :: out, centres, assignment, x, options
       integer(c_int64_t), value :: n, dims, k
-      integer(c_int32_t) :: status
     end function
-    function c_centres_write(path, centres, k, dims) bind(C, name="kmc_centres_write") result(status)
+    integer(c_int32_t) function c_centres_write(path, centres, k, dims) bind(C, name="kmc_centres_write")
       import
       type(c_ptr), value :: path, centres
       integer(c_int64_t), value :: k, dims
-      integer(c_int32_t) :: status
     end function
-    function c_softmax_cross_entropy_f32(loss, dlogits, logits, labels, rows, classes) &
-        bind(C, name="kmc_softmax_cross_entropy_f32") result(status)
+    integer(c_int32_t) function c_softmax_cross_entropy_f32(loss, dlogits, logits, labels, rows, classes) &
+        bind(C, name="kmc_softmax_cross_entropy_f32")
       import
       type(c_ptr), value :: loss, dlogits, logits, labels
       integer(c_int64_t), value :: rows, classes
-      integer(c_int32_t) :: status
     end function
-    function c_softmax_cross_entropy_f64(loss, dlogits, logits, labels, rows, classes) &
-        bind(C, name="kmc_softmax_cross_entropy_f64") result(status)
+    integer(c_int32_t) function c_softmax_cross_entropy_f64(loss, dlogits, logits, labels, rows, classes) &
+        bind(C, name="kmc_softmax_cross_entropy_f64")
       import
       type(c_ptr), value :: loss, dlogits, logits, labels
       integer(c_int64_t), value :: rows, classes
-      integer(c_int32_t) :: status
     end function
-    function c_mse_f32(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f32") result(status)
+    integer(c_int32_t) function c_mse_f32(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f32")
       import
       type(c_ptr), value :: loss, dy, y, t
       integer(c_int64_t), value :: rows, len
       integer(c_int32_t), value :: half
-      integer(c_int32_t) :: status
     end function
-    function c_mse_f64(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f64") result(status)
+    integer(c_int32_t) function c_mse_f64(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f64")
       import
       type(c_ptr), value :: loss, dy, y, t
       integer(c_int64_t), value :: rows, len
       integer(c_int32_t), value :: half
-      integer(c_int32_t) :: status
     end function
-    function c_argmax_f32(out, y, rows, classes) bind(C, name="kmc_argmax_f32") result(status)
+    integer(c_int32_t) function c_argmax_f32(out, y, rows, classes) bind(C, name="kmc_argmax_f32")
       import
       type(c_ptr), value :: out, y
       integer(c_int64_t), value :: rows, classes
-      integer(c_int32_t) :: status
     end function
-    function c_argmax_f64(out, y, rows, classes) bind(C, name="kmc_argmax_f64") result(status)
+    integer(c_int32_t) function c_argmax_f64(out, y, rows, classes) bind(C, name="kmc_argmax_f64")
       import
       type(c_ptr), value :: out, y
       integer(c_int64_t), value :: rows, classes
-      integer(c_int32_t) :: status
     end function
-    function c_plot_clusters(path, x, n, dims, assignment, centres, k) bind(C, name="kmc_plot_clusters") result(status)
+    integer(c_int32_t) function c_plot_clusters(path, x, n, dims, assignment, centres, k) bind(C, name="kmc_plot_clusters")
       import
       type(c_ptr), value :: path, x, assignment, centres
       integer(c_int64_t), value :: n, dims, k
-      integer(c_int32_t) :: status
     end function
-    function c_plot_boundary(path, x, n, labels, classify, user) bind(C, name="kmc_plot_boundary") result(status)
+    integer(c_int32_t) function c_plot_boundary(path, x, n, labels, classify, user) bind(C, name="kmc_plot_boundary")
       import
       type(c_ptr), value :: path, x, labels, user
       integer(c_int64_t), value :: n
       type(c_funptr), value :: classify
-      integer(c_int32_t) :: status
     end function
-    function c_pool_forward_f32(y, y_len, x, x_len, kind, window, rows) bind(C, name="kmc_pool_forward_f32") result(status)
+    integer(c_int32_t) function c_pool_forward_f32(y, y_len, x, x_len, kind, window, rows) bind(C, name="kmc_pool_forward_f32")
       import
       type(c_ptr), value :: y, x, window
       integer(c_int64_t), value :: y_len, x_len, rows
       integer(c_int32_t), value :: kind
-      integer(c_int32_t) :: status
     end function
-    function c_pool_forward_f64(y, y_len, x, x_len, kind, window, rows) bind(C, name="kmc_pool_forward_f64") result(status)
+    integer(c_int32_t) function c_pool_forward_f64(y, y_len, x, x_len, kind, window, rows) bind(C, name="kmc_pool_forward_f64")
       import
       type(c_ptr), value :: y, x, window
       integer(c_int64_t), value :: y_len, x_len, rows
       integer(c_int32_t), value :: kind
-      integer(c_int32_t) :: status
     end function
-    function c_pool_backward_f32(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
-        bind(C, name="kmc_pool_backward_f32") result(status)
+    integer(c_int32_t) function c_pool_backward_f32(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
+        bind(C, name="kmc_pool_backward_f32")
       import
       type(c_ptr), value :: dx, dy, x, window
       integer(c_int64_t), value :: dx_len, dy_len, x_len, rows
       integer(c_int32_t), value :: kind
-      integer(c_int32_t) :: status
     end function
-    function c_pool_backward_f64(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
-        bind(C, name="kmc_pool_backward_f64") result(status)
+    integer(c_int32_t) function c_pool_backward_f64(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
+        bind(C, name="kmc_pool_backward_f64")
       import
       type(c_ptr), value :: dx, dy, x, window
       integer(c_int64_t), value :: dx_len, dy_len, x_len, rows
       integer(c_int32_t), value :: kind
-      integer(c_int32_t) :: status
     end function
-    function c_shuffle(order, n, seed) bind(C, name="kmc_shuffle") result(status)
+    integer(c_int32_t) function c_shuffle(order, n, seed) bind(C, name="kmc_shuffle")
       import
       type(c_ptr), value :: order
       integer(c_int64_t), value :: n, seed
-      integer(c_int32_t) :: status
     end function
-    function c_random_uniform_f32(x, n, low, high, seed) bind(C, name="kmc_random_uniform_f32") result(status)
+    integer(c_int32_t) function c_random_uniform_f32(x, n, low, high, seed) bind(C, name="kmc_random_uniform_f32")
       import
       type(c_ptr), value :: x
       integer(c_int64_t), value :: n, seed
       real(c_double), value :: low, high
-      integer(c_int32_t) :: status
     end function
-    function c_random_uniform_f64(x, n, low, high, seed) bind(C, name="kmc_random_uniform_f64") result(status)
+    integer(c_int32_t) function c_random_uniform_f64(x, n, low, high, seed) bind(C, name="kmc_random_uniform_f64")
       import
       type(c_ptr), value :: x
       integer(c_int64_t), value :: n, seed
       real(c_double), value :: low, high
-      integer(c_int32_t) :: status
     end function
-    function c_random_normal_f32(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f32") result(status)
+    integer(c_int32_t) function c_random_normal_f32(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f32")
       import
       type(c_ptr), value :: x
       integer(c_int64_t), value :: n, seed
       real(c_double), value :: mean, sigma
-      integer(c_int32_t) :: status
     end function
-    function c_random_normal_f64(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f64") result(status)
+    integer(c_int32_t) function c_random_normal_f64(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f64")
       import
       type(c_ptr), value :: x
       integer(c_int64_t), value :: n, seed
       real(c_double), value :: mean, sigma
-      integer(c_int32_t) :: status
     end function
-    function c_window_output(out_dhwc, window) bind(C, name="kmc_window_output") result(status)
+    integer(c_int32_t) function c_window_output(out_dhwc, window) bind(C, name="kmc_window_output")
       import
       type(c_ptr), value :: out_dhwc, window
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_destroy(data) bind(C, name="kmc_dataset_destroy") result(status)
+    integer(c_int32_t) function c_dataset_destroy(data) bind(C, name="kmc_dataset_destroy")
       import
       type(c_ptr), value :: data
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_clone(out, data) bind(C, name="kmc_dataset_clone") result(status)
+    integer(c_int32_t) function c_dataset_clone(out, data) bind(C, name="kmc_dataset_clone")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: data
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_normalize(data, rule, scope, a, b, c, fitted_on) bind(C, name="kmc_dataset_normalize") result(status)
+    integer(c_int32_t) function c_dataset_normalize(data, rule, scope, a, b, c, fitted_on) bind(C, name="kmc_dataset_normalize")
       import
       type(c_ptr), value :: data, fitted_on
       integer(c_int32_t), value :: rule, scope
       real(c_double), value :: a, b, c
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_scale(data, factor) bind(C, name="kmc_dataset_scale") result(status)
+    integer(c_int32_t) function c_dataset_scale(data, factor) bind(C, name="kmc_dataset_scale")
       import
       type(c_ptr), value :: data
       real(c_double), value :: factor
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_map(data, f, user) bind(C, name="kmc_dataset_map") result(status)
+    integer(c_int32_t) function c_dataset_map(data, f, user) bind(C, name="kmc_dataset_map")
       import
       type(c_ptr), value :: data, user
       type(c_funptr), value :: f
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_pad(data, d, h, w, c, value) bind(C, name="kmc_dataset_pad") result(status)
+    integer(c_int32_t) function c_dataset_pad(data, d, h, w, c, value) bind(C, name="kmc_dataset_pad")
       import
       type(c_ptr), value :: data
       integer(c_int64_t), value :: d, h, w, c
       real(c_double), value :: value
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_reshape(data, d, h, w, c) bind(C, name="kmc_dataset_reshape") result(status)
+    integer(c_int32_t) function c_dataset_reshape(data, d, h, w, c) bind(C, name="kmc_dataset_reshape")
       import
       type(c_ptr), value :: data
       integer(c_int64_t), value :: d, h, w, c
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_one_hot(data) bind(C, name="kmc_dataset_one_hot") result(status)
+    integer(c_int32_t) function c_dataset_one_hot(data) bind(C, name="kmc_dataset_one_hot")
       import
       type(c_ptr), value :: data
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_shuffle(data, seed) bind(C, name="kmc_dataset_shuffle") result(status)
+    integer(c_int32_t) function c_dataset_shuffle(data, seed) bind(C, name="kmc_dataset_shuffle")
       import
       type(c_ptr), value :: data
       integer(c_int64_t), value :: seed
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_rebalance(data, caps, classes) bind(C, name="kmc_dataset_rebalance") result(status)
+    integer(c_int32_t) function c_dataset_rebalance(data, caps, classes) bind(C, name="kmc_dataset_rebalance")
       import
       type(c_ptr), value :: data, caps
       integer(c_int64_t), value :: classes
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_create_f32(out, x, n, d, h, w, c, layout) bind(C, name="kmc_dataset_create_f32") result(status)
+    integer(c_int32_t) function c_dataset_create_f32(out, x, n, d, h, w, c, layout) bind(C, name="kmc_dataset_create_f32")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: x
       integer(c_int64_t), value :: n, d, h, w, c
       integer(c_int32_t), value :: layout
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_create_f64(out, x, n, d, h, w, c, layout) bind(C, name="kmc_dataset_create_f64") result(status)
+    integer(c_int32_t) function c_dataset_create_f64(out, x, n, d, h, w, c, layout) bind(C, name="kmc_dataset_create_f64")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: x
       integer(c_int64_t), value :: n, d, h, w, c
       integer(c_int32_t), value :: layout
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_add_input_f32(data, x, n, d, h, w, c, layout) bind(C, name="kmc_dataset_add_input_f32") result(status)
+    integer(c_int32_t) function c_dataset_add_input_f32(data, x, n, d, h, w, c, layout) &
+        bind(C, name="kmc_dataset_add_input_f32")
       import
       type(c_ptr), value :: data, x
       integer(c_int64_t), value :: n, d, h, w, c
       integer(c_int32_t), value :: layout
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_add_input_f64(data, x, n, d, h, w, c, layout) bind(C, name="kmc_dataset_add_input_f64") result(status)
+    integer(c_int32_t) function c_dataset_add_input_f64(data, x, n, d, h, w, c, layout) &
+        bind(C, name="kmc_dataset_add_input_f64")
       import
       type(c_ptr), value :: data, x
       integer(c_int64_t), value :: n, d, h, w, c
       integer(c_int32_t), value :: layout
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_add_values_f32(data, t, n, d, h, w, c, layout) &
-        bind(C, name="kmc_dataset_add_values_f32") result(status)
+    integer(c_int32_t) function c_dataset_add_values_f32(data, t, n, d, h, w, c, layout) &
+        bind(C, name="kmc_dataset_add_values_f32")
       import
       type(c_ptr), value :: data, t
       integer(c_int64_t), value :: n, d, h, w, c
       integer(c_int32_t), value :: layout
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_add_values_f64(data, t, n, d, h, w, c, layout) &
-        bind(C, name="kmc_dataset_add_values_f64") result(status)
+    integer(c_int32_t) function c_dataset_add_values_f64(data, t, n, d, h, w, c, layout) &
+        bind(C, name="kmc_dataset_add_values_f64")
       import
       type(c_ptr), value :: data, t
       integer(c_int64_t), value :: n, d, h, w, c
       integer(c_int32_t), value :: layout
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_add_classes(data, labels, len, classes) bind(C, name="kmc_dataset_add_classes") result(status)
+    integer(c_int32_t) function c_dataset_add_classes(data, labels, len, classes) bind(C, name="kmc_dataset_add_classes")
       import
       type(c_ptr), value :: data, labels
       integer(c_int64_t), value :: len, classes
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_set_weights(data, weights, n) bind(C, name="kmc_dataset_set_weights") result(status)
+    integer(c_int32_t) function c_dataset_set_weights(data, weights, n) bind(C, name="kmc_dataset_set_weights")
       import
       type(c_ptr), value :: data, weights
       integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_set_class_names(data, names, n) bind(C, name="kmc_dataset_set_class_names") result(status)
+    integer(c_int32_t) function c_dataset_set_class_names(data, names, n) bind(C, name="kmc_dataset_set_class_names")
       import
       type(c_ptr), value :: data, names
       integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_len(out, data) bind(C, name="kmc_dataset_len") result(status)
+    integer(c_int32_t) function c_dataset_len(out, data) bind(C, name="kmc_dataset_len")
       import
       type(c_ptr), value :: out, data
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_extent(out_dhwc, data, input) bind(C, name="kmc_dataset_extent") result(status)
+    integer(c_int32_t) function c_dataset_extent(out_dhwc, data, input) bind(C, name="kmc_dataset_extent")
       import
       type(c_ptr), value :: out_dhwc, data
       integer(c_int64_t), value :: input
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_classes(out, data, target) bind(C, name="kmc_dataset_classes") result(status)
+    integer(c_int32_t) function c_dataset_classes(out, data, target) bind(C, name="kmc_dataset_classes")
       import
       type(c_ptr), value :: out, data
       integer(c_int64_t), value :: target
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_inputs(out, len, data, input) bind(C, name="kmc_dataset_inputs") result(status)
+    integer(c_int32_t) function c_dataset_inputs(out, len, data, input) bind(C, name="kmc_dataset_inputs")
       import
       type(c_ptr), value :: out, data
       integer(c_int64_t), value :: len, input
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_labels(out, len, data, target) bind(C, name="kmc_dataset_labels") result(status)
+    integer(c_int32_t) function c_dataset_labels(out, len, data, target) bind(C, name="kmc_dataset_labels")
       import
       type(c_ptr), value :: out, data
       integer(c_int64_t), value :: len, target
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_values(out, len, data, target) bind(C, name="kmc_dataset_values") result(status)
+    integer(c_int32_t) function c_dataset_values(out, len, data, target) bind(C, name="kmc_dataset_values")
       import
       type(c_ptr), value :: out, data
       integer(c_int64_t), value :: len, target
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_counts(out, n_classes, data, target) bind(C, name="kmc_dataset_counts") result(status)
+    integer(c_int32_t) function c_dataset_counts(out, n_classes, data, target) bind(C, name="kmc_dataset_counts")
       import
       type(c_ptr), value :: out, data
       integer(c_int64_t), value :: n_classes, target
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_make_galaxies(out, n, seed) bind(C, name="kmc_dataset_make_galaxies") result(status)
+    integer(c_int32_t) function c_dataset_make_galaxies(out, n, seed) bind(C, name="kmc_dataset_make_galaxies")
       import
       type(c_ptr), intent(out) :: out
       integer(c_int64_t), value :: n, seed
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_make_digits(out, n, seed) bind(C, name="kmc_dataset_make_digits") result(status)
+    integer(c_int32_t) function c_dataset_make_digits(out, n, seed) bind(C, name="kmc_dataset_make_digits")
       import
       type(c_ptr), intent(out) :: out
       integer(c_int64_t), value :: n, seed
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_make_spectra(out, classes, n, seed) bind(C, name="kmc_dataset_make_spectra") result(status)
+    integer(c_int32_t) function c_dataset_make_spectra(out, classes, n, seed) bind(C, name="kmc_dataset_make_spectra")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: classes
       integer(c_int64_t), value :: n, seed
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_make_stars(out, n, seed) bind(C, name="kmc_dataset_make_stars") result(status)
+    integer(c_int32_t) function c_dataset_make_stars(out, n, seed) bind(C, name="kmc_dataset_make_stars")
       import
       type(c_ptr), intent(out) :: out
       integer(c_int64_t), value :: n, seed
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_make_clusters(out, n, dimensions, seed) bind(C, name="kmc_dataset_make_clusters") result(status)
+    integer(c_int32_t) function c_dataset_make_clusters(out, n, dimensions, seed) bind(C, name="kmc_dataset_make_clusters")
       import
       type(c_ptr), intent(out) :: out
       integer(c_int64_t), value :: n, dimensions, seed
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_make_ring(out, n, sigma, seed) bind(C, name="kmc_dataset_make_ring") result(status)
+    integer(c_int32_t) function c_dataset_make_ring(out, n, sigma, seed) bind(C, name="kmc_dataset_make_ring")
       import
       type(c_ptr), intent(out) :: out
       integer(c_int64_t), value :: n, seed
       real(c_double), value :: sigma
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_write_points(data, path) bind(C, name="kmc_dataset_write_points") result(status)
+    integer(c_int32_t) function c_dataset_write_points(data, path) bind(C, name="kmc_dataset_write_points")
       import
       type(c_ptr), value :: data, path
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_subset(out, data, indices, n) bind(C, name="kmc_dataset_subset") result(status)
+    integer(c_int32_t) function c_dataset_subset(out, data, indices, n) bind(C, name="kmc_dataset_subset")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: data, indices
       integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_split(first, rest, data, n_first) bind(C, name="kmc_dataset_split") result(status)
+    integer(c_int32_t) function c_dataset_split(first, rest, data, n_first) bind(C, name="kmc_dataset_split")
       import
       type(c_ptr), intent(out) :: first, rest
       type(c_ptr), value :: data
       integer(c_int64_t), value :: n_first
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_split_random(first, rest, data, fraction, seed) bind(C, name="kmc_dataset_split_random") result(status)
+    integer(c_int32_t) function c_dataset_split_random(first, rest, data, fraction, seed) &
+        bind(C, name="kmc_dataset_split_random")
       import
       type(c_ptr), intent(out) :: first, rest
       type(c_ptr), value :: data
       real(c_double), value :: fraction
       integer(c_int64_t), value :: seed
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_split_stratified(first, rest, data, fraction, seed) &
-        bind(C, name="kmc_dataset_split_stratified") result(status)
+    integer(c_int32_t) function c_dataset_split_stratified(first, rest, data, fraction, seed) &
+        bind(C, name="kmc_dataset_split_stratified")
       import
       type(c_ptr), intent(out) :: first, rest
       type(c_ptr), value :: data
       real(c_double), value :: fraction
       integer(c_int64_t), value :: seed
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_fold(train, test, data, k, fold, stratified, seed) bind(C, name="kmc_dataset_fold") result(status)
+    integer(c_int32_t) function c_dataset_fold(train, test, data, k, fold, stratified, seed) bind(C, name="kmc_dataset_fold")
       import
       type(c_ptr), intent(out) :: train, test
       type(c_ptr), value :: data
       integer(c_int64_t), value :: k, fold, seed
       integer(c_int32_t), value :: stratified
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_balanced(out, data) bind(C, name="kmc_dataset_balanced") result(status)
+    integer(c_int32_t) function c_dataset_balanced(out, data) bind(C, name="kmc_dataset_balanced")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: data
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_augmented(out, data, options) bind(C, name="kmc_dataset_augmented") result(status)
+    integer(c_int32_t) function c_dataset_augmented(out, data, options) bind(C, name="kmc_dataset_augmented")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: data, options
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_read_table(out, path, options) bind(C, name="kmc_dataset_read_table") result(status)
+    integer(c_int32_t) function c_dataset_read_table(out, path, options) bind(C, name="kmc_dataset_read_table")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: path, options
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_read_pair(out, inputs, targets) bind(C, name="kmc_dataset_read_pair") result(status)
+    integer(c_int32_t) function c_dataset_read_pair(out, inputs, targets) bind(C, name="kmc_dataset_read_pair")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: inputs, targets
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_read_points(out, path) bind(C, name="kmc_dataset_read_points") result(status)
+    integer(c_int32_t) function c_dataset_read_points(out, path) bind(C, name="kmc_dataset_read_points")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: path
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_read_idx(out, images, labels) bind(C, name="kmc_dataset_read_idx") result(status)
+    integer(c_int32_t) function c_dataset_read_idx(out, images, labels) bind(C, name="kmc_dataset_read_idx")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: images, labels
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_read_npy(out, x, labels) bind(C, name="kmc_dataset_read_npy") result(status)
+    integer(c_int32_t) function c_dataset_read_npy(out, x, labels) bind(C, name="kmc_dataset_read_npy")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: x, labels
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_read_npz(out, path, x, labels) bind(C, name="kmc_dataset_read_npz") result(status)
+    integer(c_int32_t) function c_dataset_read_npz(out, path, x, labels) bind(C, name="kmc_dataset_read_npz")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: path, x, labels
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_read_raw(out, path, kind, n, d, h, w, c, layout) bind(C, name="kmc_dataset_read_raw") result(status)
+    integer(c_int32_t) function c_dataset_read_raw(out, path, kind, n, d, h, w, c, layout) bind(C, name="kmc_dataset_read_raw")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: path
       integer(c_int32_t), value :: kind, layout
       integer(c_int64_t), value :: n, d, h, w, c
-      integer(c_int32_t) :: status
     end function
-    function c_dataset_read_cifar(out, paths, n, variant) bind(C, name="kmc_dataset_read_cifar") result(status)
+    integer(c_int32_t) function c_dataset_read_cifar(out, paths, n, variant) bind(C, name="kmc_dataset_read_cifar")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: paths
       integer(c_int64_t), value :: n
       integer(c_int32_t), value :: variant
-      integer(c_int32_t) :: status
     end function
-    function c_device_count(out_gpus) bind(C, name="kmc_device_count") result(status)
+    integer(c_int32_t) function c_device_count(out_gpus) bind(C, name="kmc_device_count")
       import
       type(c_ptr), value :: out_gpus
-      integer(c_int32_t) :: status
     end function
-    function c_device_name(out, device) bind(C, name="kmc_device_name") result(status)
+    integer(c_int32_t) function c_device_name(out, device) bind(C, name="kmc_device_name")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: device
-      integer(c_int32_t) :: status
     end function
-    function c_doctor(out) bind(C, name="kmc_doctor") result(status)
+    integer(c_int32_t) function c_doctor(out) bind(C, name="kmc_doctor")
       import
       type(c_ptr), intent(out) :: out
-      integer(c_int32_t) :: status
     end function
-    function c_default_threads(out) bind(C, name="kmc_default_threads") result(status)
+    integer(c_int32_t) function c_default_threads(out) bind(C, name="kmc_default_threads")
       import
       type(c_ptr), value :: out
-      integer(c_int32_t) :: status
     end function
-    function c_confusion_count(counts, n_classes, truth, predicted, n) bind(C, name="kmc_confusion_count") result(status)
+    integer(c_int32_t) function c_confusion_count(counts, n_classes, truth, predicted, n) bind(C, name="kmc_confusion_count")
       import
       type(c_ptr), value :: counts, truth, predicted
       integer(c_int64_t), value :: n_classes, n
-      integer(c_int32_t) :: status
     end function
-    function c_confusion_text(out, counts, n_classes, names) bind(C, name="kmc_confusion_text") result(status)
+    integer(c_int32_t) function c_confusion_text(out, counts, n_classes, names) bind(C, name="kmc_confusion_text")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: counts, names
       integer(c_int64_t), value :: n_classes
-      integer(c_int32_t) :: status
     end function
-    function c_confusion_scores(recall, precision, f1, accuracy, counts, n_classes) &
-        bind(C, name="kmc_confusion_scores") result(status)
+    integer(c_int32_t) function c_confusion_scores(recall, precision, f1, accuracy, counts, n_classes) &
+        bind(C, name="kmc_confusion_scores")
       import
       type(c_ptr), value :: recall, precision, f1, accuracy, counts
       integer(c_int64_t), value :: n_classes
-      integer(c_int32_t) :: status
     end function
-    function c_roc_auc(out, scores, positive, n) bind(C, name="kmc_roc_auc") result(status)
+    integer(c_int32_t) function c_roc_auc(out, scores, positive, n) bind(C, name="kmc_roc_auc")
       import
       type(c_ptr), value :: out, scores, positive
       integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
     end function
-    function c_top_k(out, scores, n_classes, truth, n, k) bind(C, name="kmc_top_k") result(status)
+    integer(c_int32_t) function c_top_k(out, scores, n_classes, truth, n, k) bind(C, name="kmc_top_k")
       import
       type(c_ptr), value :: out, scores, truth
       integer(c_int64_t), value :: n_classes, n, k
-      integer(c_int32_t) :: status
     end function
-    function c_residuals_of(out, predicted, truth, n, redshift, limit) bind(C, name="kmc_residuals_of") result(status)
+    integer(c_int32_t) function c_residuals_of(out, predicted, truth, n, redshift, limit) bind(C, name="kmc_residuals_of")
       import
       type(c_ptr), value :: out, predicted, truth
       integer(c_int64_t), value :: n
       integer(c_int32_t), value :: redshift
       real(c_double), value :: limit
-      integer(c_int32_t) :: status
     end function
-    function c_calibration(out_ece, out_brier, probabilities, n_classes, truth, n, bins) &
-        bind(C, name="kmc_calibration") result(status)
+    integer(c_int32_t) function c_calibration(out_ece, out_brier, probabilities, n_classes, truth, n, bins) &
+        bind(C, name="kmc_calibration")
       import
       type(c_ptr), value :: out_ece, out_brier, probabilities, truth
       integer(c_int64_t), value :: n_classes, n, bins
-      integer(c_int32_t) :: status
     end function
-    function c_model_create(out, net, options) bind(C, name="kmc_model_create") result(status)
+    integer(c_int32_t) function c_model_create(out, net, options) bind(C, name="kmc_model_create")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: net, options
-      integer(c_int32_t) :: status
     end function
-    function c_model_load(out, path, device) bind(C, name="kmc_model_load") result(status)
+    integer(c_int32_t) function c_model_load(out, path, device) bind(C, name="kmc_model_load")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: path, device
-      integer(c_int32_t) :: status
     end function
-    function c_model_destroy(model) bind(C, name="kmc_model_destroy") result(status)
+    integer(c_int32_t) function c_model_destroy(model) bind(C, name="kmc_model_destroy")
       import
       type(c_ptr), value :: model
-      integer(c_int32_t) :: status
     end function
-    function c_model_save(model, path) bind(C, name="kmc_model_save") result(status)
+    integer(c_int32_t) function c_model_save(model, path) bind(C, name="kmc_model_save")
       import
       type(c_ptr), value :: model, path
-      integer(c_int32_t) :: status
     end function
-    function c_model_restore(model, path) bind(C, name="kmc_model_restore") result(status)
+    integer(c_int32_t) function c_model_restore(model, path) bind(C, name="kmc_model_restore")
       import
       type(c_ptr), value :: model, path
-      integer(c_int32_t) :: status
     end function
-    function c_model_restore_some(out_arrays, model, path, prefix) bind(C, name="kmc_model_restore_some") result(status)
+    integer(c_int32_t) function c_model_restore_some(out_arrays, model, path, prefix) bind(C, name="kmc_model_restore_some")
       import
       type(c_ptr), value :: out_arrays, model, path, prefix
-      integer(c_int32_t) :: status
     end function
-    function c_model_device(out, model) bind(C, name="kmc_model_device") result(status)
+    integer(c_int32_t) function c_model_device(out, model) bind(C, name="kmc_model_device")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: model
-      integer(c_int32_t) :: status
     end function
-    function c_model_updates(out, model) bind(C, name="kmc_model_updates") result(status)
+    integer(c_int32_t) function c_model_updates(out, model) bind(C, name="kmc_model_updates")
       import
       type(c_ptr), value :: out, model
-      integer(c_int32_t) :: status
     end function
-    function c_model_summary(out, model) bind(C, name="kmc_model_summary") result(status)
+    integer(c_int32_t) function c_model_summary(out, model) bind(C, name="kmc_model_summary")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: model
-      integer(c_int32_t) :: status
     end function
-    function c_model_freeze(model, node) bind(C, name="kmc_model_freeze") result(status)
+    integer(c_int32_t) function c_model_freeze(model, node) bind(C, name="kmc_model_freeze")
       import
       type(c_ptr), value :: model
       integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
     end function
-    function c_model_unfreeze(model, node) bind(C, name="kmc_model_unfreeze") result(status)
+    integer(c_int32_t) function c_model_unfreeze(model, node) bind(C, name="kmc_model_unfreeze")
       import
       type(c_ptr), value :: model
       integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
     end function
-    function c_model_scale_learning_rate(model, node, factor) bind(C, name="kmc_model_scale_learning_rate") result(status)
+    integer(c_int32_t) function c_model_scale_learning_rate(model, node, factor) bind(C, name="kmc_model_scale_learning_rate")
       import
       type(c_ptr), value :: model
       integer(c_int32_t), value :: node
       real(c_double), value :: factor
-      integer(c_int32_t) :: status
     end function
-    function c_model_keep(model, node) bind(C, name="kmc_model_keep") result(status)
+    integer(c_int32_t) function c_model_keep(model, node) bind(C, name="kmc_model_keep")
       import
       type(c_ptr), value :: model
       integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
     end function
-    function c_model_network(out, model) bind(C, name="kmc_model_network") result(status)
+    integer(c_int32_t) function c_model_network(out, model) bind(C, name="kmc_model_network")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: model
-      integer(c_int32_t) :: status
     end function
-    function c_model_array_count(out, model) bind(C, name="kmc_model_array_count") result(status)
+    integer(c_int32_t) function c_model_array_count(out, model) bind(C, name="kmc_model_array_count")
       import
       type(c_ptr), value :: out, model
-      integer(c_int32_t) :: status
     end function
-    function c_model_array_name(out, model, index) bind(C, name="kmc_model_array_name") result(status)
+    integer(c_int32_t) function c_model_array_name(out, model, index) bind(C, name="kmc_model_array_name")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: model
       integer(c_int64_t), value :: index
-      integer(c_int32_t) :: status
     end function
-    function c_model_array_shape(out_shape, out_rank, model, name) bind(C, name="kmc_model_array_shape") result(status)
+    integer(c_int32_t) function c_model_array_shape(out_shape, out_rank, model, name) bind(C, name="kmc_model_array_shape")
       import
       type(c_ptr), value :: out_shape, out_rank, model, name
-      integer(c_int32_t) :: status
     end function
-    function c_model_array_get(out, len, model, name) bind(C, name="kmc_model_array_get") result(status)
+    integer(c_int32_t) function c_model_array_get(out, len, model, name) bind(C, name="kmc_model_array_get")
       import
       type(c_ptr), value :: out, model, name
       integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
     end function
-    function c_model_array_set(model, name, values, len) bind(C, name="kmc_model_array_set") result(status)
+    integer(c_int32_t) function c_model_array_set(model, name, values, len) bind(C, name="kmc_model_array_set")
       import
       type(c_ptr), value :: model, name, values
       integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
     end function
-    function c_model_array_gradient(out, len, model, name) bind(C, name="kmc_model_array_gradient") result(status)
+    integer(c_int32_t) function c_model_array_gradient(out, len, model, name) bind(C, name="kmc_model_array_gradient")
       import
       type(c_ptr), value :: out, model, name
       integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
     end function
-    function c_model_evaluate(out, confusion, confusion_len, model, data, batch) &
-        bind(C, name="kmc_model_evaluate") result(status)
+    integer(c_int32_t) function c_model_evaluate(out, confusion, confusion_len, model, data, batch) &
+        bind(C, name="kmc_model_evaluate")
       import
       type(c_ptr), value :: out, confusion, model, data
       integer(c_int64_t), value :: confusion_len, batch
-      integer(c_int32_t) :: status
     end function
-    function c_model_predict(y, len, model, data, batch) bind(C, name="kmc_model_predict") result(status)
+    integer(c_int32_t) function c_model_predict(y, len, model, data, batch) bind(C, name="kmc_model_predict")
       import
       type(c_ptr), value :: y, model, data
       integer(c_int64_t), value :: len, batch
-      integer(c_int32_t) :: status
     end function
-    function c_model_predict_classes(out, len, model, data, batch) bind(C, name="kmc_model_predict_classes") result(status)
+    integer(c_int32_t) function c_model_predict_classes(out, len, model, data, batch) bind(C, name="kmc_model_predict_classes")
       import
       type(c_ptr), value :: out, model, data
       integer(c_int64_t), value :: len, batch
-      integer(c_int32_t) :: status
     end function
-    function c_model_predict_monte_carlo(mean, deviation, quantiles, len, model, data, q, n_q, draws, batch) &
-        bind(C, name="kmc_model_predict_monte_carlo") result(status)
+    integer(c_int32_t) function c_model_predict_monte_carlo(mean, deviation, quantiles, len, model, data, q, n_q, draws, &
+      batch) &
+        bind(C, name="kmc_model_predict_monte_carlo")
       import
       type(c_ptr), value :: mean, deviation, quantiles, model, data, q
       integer(c_int64_t), value :: len, n_q, draws, batch
-      integer(c_int32_t) :: status
     end function
-    function c_model_forward_f32(model, mode, x, len) bind(C, name="kmc_model_forward_f32") result(status)
+    integer(c_int32_t) function c_model_forward_f32(model, mode, x, len) bind(C, name="kmc_model_forward_f32")
       import
       type(c_ptr), value :: model, x
       integer(c_int32_t), value :: mode
       integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
     end function
-    function c_model_forward_f64(model, mode, x, len) bind(C, name="kmc_model_forward_f64") result(status)
+    integer(c_int32_t) function c_model_forward_f64(model, mode, x, len) bind(C, name="kmc_model_forward_f64")
       import
       type(c_ptr), value :: model, x
       integer(c_int32_t), value :: mode
       integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
     end function
-    function c_model_forward_views(model, mode, x, n) bind(C, name="kmc_model_forward_views") result(status)
+    integer(c_int32_t) function c_model_forward_views(model, mode, x, n) bind(C, name="kmc_model_forward_views")
       import
       type(c_ptr), value :: model, x
       integer(c_int32_t), value :: mode
       integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
     end function
-    function c_model_output_extent(out_dhwc, model, output) bind(C, name="kmc_model_output_extent") result(status)
+    integer(c_int32_t) function c_model_output_extent(out_dhwc, model, output) bind(C, name="kmc_model_output_extent")
       import
       type(c_ptr), value :: out_dhwc, model
       integer(c_int64_t), value :: output
-      integer(c_int32_t) :: status
     end function
-    function c_model_output_f32(y, len, model, output) bind(C, name="kmc_model_output_f32") result(status)
+    integer(c_int32_t) function c_model_output_f32(y, len, model, output) bind(C, name="kmc_model_output_f32")
       import
       type(c_ptr), value :: y, model
       integer(c_int64_t), value :: len, output
-      integer(c_int32_t) :: status
     end function
-    function c_model_output_f64(y, len, model, output) bind(C, name="kmc_model_output_f64") result(status)
+    integer(c_int32_t) function c_model_output_f64(y, len, model, output) bind(C, name="kmc_model_output_f64")
       import
       type(c_ptr), value :: y, model
       integer(c_int64_t), value :: len, output
-      integer(c_int32_t) :: status
     end function
-    function c_model_make_prediction(model) bind(C, name="kmc_model_make_prediction") result(status)
+    integer(c_int32_t) function c_model_make_prediction(model) bind(C, name="kmc_model_make_prediction")
       import
       type(c_ptr), value :: model
-      integer(c_int32_t) :: status
     end function
-    function c_model_loss_classes(out, model, labels, n) bind(C, name="kmc_model_loss_classes") result(status)
+    integer(c_int32_t) function c_model_loss_classes(out, model, labels, n) bind(C, name="kmc_model_loss_classes")
       import
       type(c_ptr), value :: out, model, labels
       integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
     end function
-    function c_model_loss_values_f32(out, model, t, len) bind(C, name="kmc_model_loss_values_f32") result(status)
+    integer(c_int32_t) function c_model_loss_values_f32(out, model, t, len) bind(C, name="kmc_model_loss_values_f32")
       import
       type(c_ptr), value :: out, model, t
       integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
     end function
-    function c_model_loss_values_f64(out, model, t, len) bind(C, name="kmc_model_loss_values_f64") result(status)
+    integer(c_int32_t) function c_model_loss_values_f64(out, model, t, len) bind(C, name="kmc_model_loss_values_f64")
       import
       type(c_ptr), value :: out, model, t
       integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
     end function
-    function c_model_loss_targets(out, model, targets, n) bind(C, name="kmc_model_loss_targets") result(status)
+    integer(c_int32_t) function c_model_loss_targets(out, model, targets, n) bind(C, name="kmc_model_loss_targets")
       import
       type(c_ptr), value :: out, model, targets
       integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
     end function
-    function c_model_backward(model, grads) bind(C, name="kmc_model_backward") result(status)
+    integer(c_int32_t) function c_model_backward(model, grads) bind(C, name="kmc_model_backward")
       import
       type(c_ptr), value :: model
       integer(c_int32_t), value :: grads
-      integer(c_int32_t) :: status
     end function
-    function c_model_backward_from_f32(model, dy, len, grads) bind(C, name="kmc_model_backward_from_f32") result(status)
+    integer(c_int32_t) function c_model_backward_from_f32(model, dy, len, grads) bind(C, name="kmc_model_backward_from_f32")
       import
       type(c_ptr), value :: model, dy
       integer(c_int64_t), value :: len
       integer(c_int32_t), value :: grads
-      integer(c_int32_t) :: status
     end function
-    function c_model_backward_from_f64(model, dy, len, grads) bind(C, name="kmc_model_backward_from_f64") result(status)
+    integer(c_int32_t) function c_model_backward_from_f64(model, dy, len, grads) bind(C, name="kmc_model_backward_from_f64")
       import
       type(c_ptr), value :: model, dy
       integer(c_int64_t), value :: len
       integer(c_int32_t), value :: grads
-      integer(c_int32_t) :: status
     end function
-    function c_model_input_gradient_f32(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f32") result(status)
+    integer(c_int32_t) function c_model_input_gradient_f32(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f32")
       import
       type(c_ptr), value :: dx, model
       integer(c_int64_t), value :: len, input
-      integer(c_int32_t) :: status
     end function
-    function c_model_input_gradient_f64(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f64") result(status)
+    integer(c_int32_t) function c_model_input_gradient_f64(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f64")
       import
       type(c_ptr), value :: dx, model
       integer(c_int64_t), value :: len, input
-      integer(c_int32_t) :: status
     end function
-    function c_model_node_f32(y, len, model, node) bind(C, name="kmc_model_node_f32") result(status)
+    integer(c_int32_t) function c_model_node_f32(y, len, model, node) bind(C, name="kmc_model_node_f32")
       import
       type(c_ptr), value :: y, model
       integer(c_int64_t), value :: len
       integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
     end function
-    function c_model_node_gradient_f32(dy, len, model, node) bind(C, name="kmc_model_node_gradient_f32") result(status)
+    integer(c_int32_t) function c_model_node_gradient_f32(dy, len, model, node) bind(C, name="kmc_model_node_gradient_f32")
       import
       type(c_ptr), value :: dy, model
       integer(c_int64_t), value :: len
       integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
     end function
-    function c_model_step(model, optimizer) bind(C, name="kmc_model_step") result(status)
+    integer(c_int32_t) function c_model_step(model, optimizer) bind(C, name="kmc_model_step")
       import
       type(c_ptr), value :: model, optimizer
-      integer(c_int32_t) :: status
     end function
-    function c_model_step_clipped(out_factor, model, optimizer, clip, bound) &
-        bind(C, name="kmc_model_step_clipped") result(status)
+    integer(c_int32_t) function c_model_step_clipped(out_factor, model, optimizer, clip, bound) &
+        bind(C, name="kmc_model_step_clipped")
       import
       type(c_ptr), value :: out_factor, model, optimizer
       integer(c_int32_t), value :: clip
       real(c_double), value :: bound
-      integer(c_int32_t) :: status
     end function
-    function c_model_average(model, decay, warm_up) bind(C, name="kmc_model_average") result(status)
+    integer(c_int32_t) function c_model_average(model, decay, warm_up) bind(C, name="kmc_model_average")
       import
       type(c_ptr), value :: model
       real(c_double), value :: decay
       integer(c_int32_t), value :: warm_up
-      integer(c_int32_t) :: status
     end function
-    function c_model_swap_average(model) bind(C, name="kmc_model_swap_average") result(status)
+    integer(c_int32_t) function c_model_swap_average(model) bind(C, name="kmc_model_swap_average")
       import
       type(c_ptr), value :: model
-      integer(c_int32_t) :: status
     end function
-    function c_model_train_batch_classes(loss, model, x, x_len, labels, n, optimizer) &
-        bind(C, name="kmc_model_train_batch_classes") result(status)
+    integer(c_int32_t) function c_model_train_batch_classes(loss, model, x, x_len, labels, n, optimizer) &
+        bind(C, name="kmc_model_train_batch_classes")
       import
       type(c_ptr), value :: loss, model, x, labels, optimizer
       integer(c_int64_t), value :: x_len, n
-      integer(c_int32_t) :: status
     end function
-    function c_model_train_batch_values(loss, model, x, x_len, t, t_len, optimizer) &
-        bind(C, name="kmc_model_train_batch_values") result(status)
+    integer(c_int32_t) function c_model_train_batch_values(loss, model, x, x_len, t, t_len, optimizer) &
+        bind(C, name="kmc_model_train_batch_values")
       import
       type(c_ptr), value :: loss, model, x, t, optimizer
       integer(c_int64_t), value :: x_len, t_len
-      integer(c_int32_t) :: status
     end function
-    function c_network_create(out, d, h, w, c) bind(C, name="kmc_network_create") result(status)
+    integer(c_int32_t) function c_network_create(out, d, h, w, c) bind(C, name="kmc_network_create")
       import
       type(c_ptr), intent(out) :: out
       integer(c_int64_t), value :: d, h, w, c
-      integer(c_int32_t) :: status
     end function
-    function c_network_destroy(net) bind(C, name="kmc_network_destroy") result(status)
+    integer(c_int32_t) function c_network_destroy(net) bind(C, name="kmc_network_destroy")
       import
       type(c_ptr), value :: net
-      integer(c_int32_t) :: status
     end function
-    function c_network_clone(out, net) bind(C, name="kmc_network_clone") result(status)
+    integer(c_int32_t) function c_network_clone(out, net) bind(C, name="kmc_network_clone")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: net
-      integer(c_int32_t) :: status
     end function
-    function c_network_input(net, name, d, h, w, c) bind(C, name="kmc_network_input") result(status)
+    integer(c_int32_t) function c_network_input(net, name, d, h, w, c) bind(C, name="kmc_network_input")
       import
       type(c_ptr), value :: net, name
       integer(c_int64_t), value :: d, h, w, c
-      integer(c_int32_t) :: status
     end function
-    function c_network_last(out, net) bind(C, name="kmc_network_last") result(status)
+    integer(c_int32_t) function c_network_last(out, net) bind(C, name="kmc_network_last")
       import
       type(c_ptr), value :: out, net
-      integer(c_int32_t) :: status
     end function
-    function c_network_node(out, net, name) bind(C, name="kmc_network_node") result(status)
+    integer(c_int32_t) function c_network_node(out, net, name) bind(C, name="kmc_network_node")
       import
       type(c_ptr), value :: out, net, name
-      integer(c_int32_t) :: status
     end function
-    function c_network_node_name(out, net, node) bind(C, name="kmc_network_node_name") result(status)
+    integer(c_int32_t) function c_network_node_name(out, net, node) bind(C, name="kmc_network_node_name")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: net
       integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
     end function
-    function c_network_set_name(net, node, name) bind(C, name="kmc_network_set_name") result(status)
+    integer(c_int32_t) function c_network_set_name(net, node, name) bind(C, name="kmc_network_set_name")
       import
       type(c_ptr), value :: net, name
       integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
     end function
-    function c_network_output(net, name, node) bind(C, name="kmc_network_output") result(status)
+    integer(c_int32_t) function c_network_output(net, name, node) bind(C, name="kmc_network_output")
       import
       type(c_ptr), value :: net, name
       integer(c_int32_t), value :: node
-      integer(c_int32_t) :: status
     end function
-    function c_network_up_to(out, net, last) bind(C, name="kmc_network_up_to") result(status)
+    integer(c_int32_t) function c_network_up_to(out, net, last) bind(C, name="kmc_network_up_to")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: net
       integer(c_int32_t), value :: last
-      integer(c_int32_t) :: status
     end function
-    function c_network_summary(out, net, batch) bind(C, name="kmc_network_summary") result(status)
+    integer(c_int32_t) function c_network_summary(out, net, batch) bind(C, name="kmc_network_summary")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: net
       integer(c_int64_t), value :: batch
-      integer(c_int32_t) :: status
     end function
-    function c_network_parameters(out, net) bind(C, name="kmc_network_parameters") result(status)
+    integer(c_int32_t) function c_network_parameters(out, net) bind(C, name="kmc_network_parameters")
       import
       type(c_ptr), value :: out, net
-      integer(c_int32_t) :: status
     end function
-    function c_network_dense(net, units, activation, options) bind(C, name="kmc_network_dense") result(status)
+    integer(c_int32_t) function c_network_dense(net, units, activation, options) bind(C, name="kmc_network_dense")
       import
       type(c_ptr), value :: net, options
       integer(c_int64_t), value :: units
       integer(c_int32_t), value :: activation
-      integer(c_int32_t) :: status
     end function
-    function c_network_conv(net, filters, kernel, stride, pad, activation, options) &
-        bind(C, name="kmc_network_conv") result(status)
+    integer(c_int32_t) function c_network_conv(net, filters, kernel, stride, pad, activation, options) &
+        bind(C, name="kmc_network_conv")
       import
       type(c_ptr), value :: net, options
       integer(c_int64_t), value :: filters, kernel, stride, pad
       integer(c_int32_t), value :: activation
-      integer(c_int32_t) :: status
     end function
-    function c_network_conv_transpose(net, filters, kernel, stride, pad, activation, options) &
-        bind(C, name="kmc_network_conv_transpose") result(status)
+    integer(c_int32_t) function c_network_conv_transpose(net, filters, kernel, stride, pad, activation, options) &
+        bind(C, name="kmc_network_conv_transpose")
       import
       type(c_ptr), value :: net, options
       integer(c_int64_t), value :: filters, kernel, stride, pad
       integer(c_int32_t), value :: activation
-      integer(c_int32_t) :: status
     end function
-    function c_network_pool(net, kind, kernel, options) bind(C, name="kmc_network_pool") result(status)
+    integer(c_int32_t) function c_network_pool(net, kind, kernel, options) bind(C, name="kmc_network_pool")
       import
       type(c_ptr), value :: net, options
       integer(c_int32_t), value :: kind
       integer(c_int64_t), value :: kernel
-      integer(c_int32_t) :: status
     end function
-    function c_network_norm(net, kind, options) bind(C, name="kmc_network_norm") result(status)
+    integer(c_int32_t) function c_network_norm(net, kind, options) bind(C, name="kmc_network_norm")
       import
       type(c_ptr), value :: net, options
       integer(c_int32_t), value :: kind
-      integer(c_int32_t) :: status
     end function
-    function c_network_lrn(net, range, k, alpha, beta, options) bind(C, name="kmc_network_lrn") result(status)
+    integer(c_int32_t) function c_network_lrn(net, range, k, alpha, beta, options) bind(C, name="kmc_network_lrn")
       import
       type(c_ptr), value :: net, options
       integer(c_int64_t), value :: range
       real(c_double), value :: k, alpha, beta
-      integer(c_int32_t) :: status
     end function
-    function c_network_dropout(net, rate, channels, options) bind(C, name="kmc_network_dropout") result(status)
+    integer(c_int32_t) function c_network_dropout(net, rate, channels, options) bind(C, name="kmc_network_dropout")
       import
       type(c_ptr), value :: net, options
       real(c_double), value :: rate
       integer(c_int32_t), value :: channels
-      integer(c_int32_t) :: status
     end function
-    function c_network_activation(net, activation, a, b, options) bind(C, name="kmc_network_activation") result(status)
+    integer(c_int32_t) function c_network_activation(net, activation, a, b, options) bind(C, name="kmc_network_activation")
       import
       type(c_ptr), value :: net, options
       integer(c_int32_t), value :: activation
       real(c_double), value :: a, b
-      integer(c_int32_t) :: status
     end function
-    function c_network_prelu(net, slope, shared, options) bind(C, name="kmc_network_prelu") result(status)
+    integer(c_int32_t) function c_network_prelu(net, slope, shared, options) bind(C, name="kmc_network_prelu")
       import
       type(c_ptr), value :: net, options
       real(c_double), value :: slope
       integer(c_int32_t), value :: shared
-      integer(c_int32_t) :: status
     end function
-    function c_network_flatten(net, options) bind(C, name="kmc_network_flatten") result(status)
+    integer(c_int32_t) function c_network_flatten(net, options) bind(C, name="kmc_network_flatten")
       import
       type(c_ptr), value :: net, options
-      integer(c_int32_t) :: status
     end function
-    function c_network_reshape(net, d, h, w, c, options) bind(C, name="kmc_network_reshape") result(status)
+    integer(c_int32_t) function c_network_reshape(net, d, h, w, c, options) bind(C, name="kmc_network_reshape")
       import
       type(c_ptr), value :: net, options
       integer(c_int64_t), value :: d, h, w, c
-      integer(c_int32_t) :: status
     end function
-    function c_network_upsample(net, factor, linear, align_corners, options) &
-        bind(C, name="kmc_network_upsample") result(status)
+    integer(c_int32_t) function c_network_upsample(net, factor, linear, align_corners, options) &
+        bind(C, name="kmc_network_upsample")
       import
       type(c_ptr), value :: net, options
       integer(c_int64_t), value :: factor
       integer(c_int32_t), value :: linear, align_corners
-      integer(c_int32_t) :: status
     end function
-    function c_network_zero_pad(net, before, after, options) bind(C, name="kmc_network_zero_pad") result(status)
+    integer(c_int32_t) function c_network_zero_pad(net, before, after, options) bind(C, name="kmc_network_zero_pad")
       import
       type(c_ptr), value :: net, before, after, options
-      integer(c_int32_t) :: status
     end function
-    function c_network_crop(net, before, after, options) bind(C, name="kmc_network_crop") result(status)
+    integer(c_int32_t) function c_network_crop(net, before, after, options) bind(C, name="kmc_network_crop")
       import
       type(c_ptr), value :: net, before, after, options
-      integer(c_int32_t) :: status
     end function
-    function c_network_add(net, nodes, n, name) bind(C, name="kmc_network_add") result(status)
+    integer(c_int32_t) function c_network_add(net, nodes, n, name) bind(C, name="kmc_network_add")
       import
       type(c_ptr), value :: net, nodes, name
       integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
     end function
-    function c_network_concat(net, nodes, n, name) bind(C, name="kmc_network_concat") result(status)
+    integer(c_int32_t) function c_network_concat(net, nodes, n, name) bind(C, name="kmc_network_concat")
       import
       type(c_ptr), value :: net, nodes, name
       integer(c_int64_t), value :: n
-      integer(c_int32_t) :: status
     end function
     function c_status_name(status) bind(C, name="kmc_status_name") result(answer)
       import
@@ -2036,69 +1869,58 @@ module kamacite
       import
       integer(c_int32_t) :: answer
     end function
-    function c_trainer_create(out, net, train, valid, options) bind(C, name="kmc_trainer_create") result(status)
+    integer(c_int32_t) function c_trainer_create(out, net, train, valid, options) bind(C, name="kmc_trainer_create")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: net, train, valid, options
-      integer(c_int32_t) :: status
     end function
-    function c_trainer_destroy(trainer) bind(C, name="kmc_trainer_destroy") result(status)
+    integer(c_int32_t) function c_trainer_destroy(trainer) bind(C, name="kmc_trainer_destroy")
       import
       type(c_ptr), value :: trainer
-      integer(c_int32_t) :: status
     end function
-    function c_trainer_model(out, trainer) bind(C, name="kmc_trainer_model") result(status)
+    integer(c_int32_t) function c_trainer_model(out, trainer) bind(C, name="kmc_trainer_model")
       import
       type(c_ptr), intent(out) :: out
       type(c_ptr), value :: trainer
-      integer(c_int32_t) :: status
     end function
-    function c_trainer_step(loss, trainer) bind(C, name="kmc_trainer_step") result(status)
+    integer(c_int32_t) function c_trainer_step(loss, trainer) bind(C, name="kmc_trainer_step")
       import
       type(c_ptr), value :: loss, trainer
-      integer(c_int32_t) :: status
     end function
-    function c_trainer_validate(out, confusion, confusion_len, trainer) bind(C, name="kmc_trainer_validate") result(status)
+    integer(c_int32_t) function c_trainer_validate(out, confusion, confusion_len, trainer) bind(C, name="kmc_trainer_validate")
       import
       type(c_ptr), value :: out, confusion, trainer
       integer(c_int64_t), value :: confusion_len
-      integer(c_int32_t) :: status
     end function
-    function c_trainer_epoch(out, trainer) bind(C, name="kmc_trainer_epoch") result(status)
+    integer(c_int32_t) function c_trainer_epoch(out, trainer) bind(C, name="kmc_trainer_epoch")
       import
       type(c_ptr), value :: out, trainer
-      integer(c_int32_t) :: status
     end function
-    function c_trainer_learning_rate(out, trainer) bind(C, name="kmc_trainer_learning_rate") result(status)
+    integer(c_int32_t) function c_trainer_learning_rate(out, trainer) bind(C, name="kmc_trainer_learning_rate")
       import
       type(c_ptr), value :: out, trainer
-      integer(c_int32_t) :: status
     end function
-    function c_trainer_history(out, len, out_epochs, trainer) bind(C, name="kmc_trainer_history") result(status)
+    integer(c_int32_t) function c_trainer_history(out, len, out_epochs, trainer) bind(C, name="kmc_trainer_history")
       import
       type(c_ptr), value :: out, out_epochs, trainer
       integer(c_int64_t), value :: len
-      integer(c_int32_t) :: status
     end function
-    function c_trainer_save(trainer, path) bind(C, name="kmc_trainer_save") result(status)
+    integer(c_int32_t) function c_trainer_save(trainer, path) bind(C, name="kmc_trainer_save")
       import
       type(c_ptr), value :: trainer, path
-      integer(c_int32_t) :: status
     end function
-    function c_trainer_restore(trainer, path) bind(C, name="kmc_trainer_restore") result(status)
+    integer(c_int32_t) function c_trainer_restore(trainer, path) bind(C, name="kmc_trainer_restore")
       import
       type(c_ptr), value :: trainer, path
-      integer(c_int32_t) :: status
     end function
     subroutine c_request_stop(trainer) bind(C, name="kmc_request_stop")
       import
       type(c_ptr), value :: trainer
     end subroutine
-    function c_trainer_fit(out, trainer, epochs, options) bind(C, name="kmc_trainer_fit") result(status)
+    integer(c_int32_t) function c_trainer_fit(out, trainer, epochs, options) bind(C, name="kmc_trainer_fit")
       import
       type(c_ptr), value :: out, trainer, options
       integer(c_int64_t), value :: epochs
-      integer(c_int32_t) :: status
     end function
     function c_strlen(text) bind(C, name="strlen") result(n)
       import
@@ -2107,123 +1929,94 @@ module kamacite
     end function
   end interface
 
-  public :: kmc_version
-  public :: kmc_abi_version
-  public :: kmc_status_name
-  public :: kmc_device_count
-  public :: kmc_device_name
-  public :: kmc_doctor
-  public :: kmc_default_threads
-  public :: kmc_confusion
+  public :: kmc_version, kmc_abi_version, kmc_status_name, kmc_device_count, kmc_device_name, kmc_doctor, &
+    kmc_default_threads, kmc_confusion, kmc_confusion_text, kmc_print_confusion, kmc_confusion_scores, kmc_roc_auc, &
+    kmc_top_k, kmc_residuals_of, kmc_calibration, kmc_gemm, kmc_im2col, kmc_col2im, kmc_conv_forward, &
+    kmc_conv_input_gradient, kmc_conv_weight_gradient, kmc_pool_forward, kmc_pool_backward, kmc_activation_forward, &
+    kmc_activation_backward, kmc_softmax_cross_entropy, kmc_mse, kmc_argmax, kmc_shuffle, kmc_random_uniform, &
+    kmc_random_normal, kmc_kmeans, kmc_write_centres, kmc_gradcheck, kmc_plot_clusters, kmc_plot_boundary, &
+    kmc_request_stop
+
   interface kmc_confusion
     module procedure kmc_confusion_i32, kmc_confusion_i64
   end interface
-  public :: kmc_confusion_text
   interface kmc_confusion_text
     module procedure kmc_confusion_text_i32, kmc_confusion_text_i64
   end interface
-  public :: kmc_print_confusion
   interface kmc_print_confusion
     module procedure kmc_print_confusion_i32, kmc_print_confusion_i64
   end interface
-  public :: kmc_confusion_scores
   interface kmc_confusion_scores
     module procedure kmc_confusion_scores_i32, kmc_confusion_scores_i64
   end interface
-  public :: kmc_roc_auc
-  public :: kmc_top_k
-  public :: kmc_residuals_of
-  public :: kmc_calibration
-  public :: kmc_gemm
   interface kmc_gemm
     module procedure kmc_gemm_f32, kmc_gemm_f64
   end interface
-  public :: kmc_im2col
   interface kmc_im2col
     module procedure kmc_im2col_f32_3, kmc_im2col_f32_4, kmc_im2col_f32_5, kmc_im2col_f64_3, kmc_im2col_f64_4
     module procedure kmc_im2col_f64_5
   end interface
-  public :: kmc_col2im
   interface kmc_col2im
     module procedure kmc_col2im_f32_3, kmc_col2im_f32_4, kmc_col2im_f32_5, kmc_col2im_f64_3, kmc_col2im_f64_4
     module procedure kmc_col2im_f64_5
   end interface
-  public :: kmc_conv_forward
   interface kmc_conv_forward
     module procedure kmc_conv_forward_f32_3, kmc_conv_forward_f32_4, kmc_conv_forward_f32_5, kmc_conv_forward_f64_3
     module procedure kmc_conv_forward_f64_4, kmc_conv_forward_f64_5
   end interface
-  public :: kmc_conv_input_gradient
   interface kmc_conv_input_gradient
     module procedure kmc_conv_input_gradient_f32_3, kmc_conv_input_gradient_f32_4, kmc_conv_input_gradient_f32_5
     module procedure kmc_conv_input_gradient_f64_3, kmc_conv_input_gradient_f64_4, kmc_conv_input_gradient_f64_5
   end interface
-  public :: kmc_conv_weight_gradient
   interface kmc_conv_weight_gradient
     module procedure kmc_conv_weight_gradient_f32_3, kmc_conv_weight_gradient_f32_4, kmc_conv_weight_gradient_f32_5
     module procedure kmc_conv_weight_gradient_f64_3, kmc_conv_weight_gradient_f64_4, kmc_conv_weight_gradient_f64_5
   end interface
-  public :: kmc_pool_forward
   interface kmc_pool_forward
     module procedure kmc_pool_forward_f32_3, kmc_pool_forward_f32_4, kmc_pool_forward_f32_5, kmc_pool_forward_f64_3
     module procedure kmc_pool_forward_f64_4, kmc_pool_forward_f64_5
   end interface
-  public :: kmc_pool_backward
   interface kmc_pool_backward
     module procedure kmc_pool_backward_f32_3, kmc_pool_backward_f32_4, kmc_pool_backward_f32_5
     module procedure kmc_pool_backward_f64_3, kmc_pool_backward_f64_4, kmc_pool_backward_f64_5
   end interface
-  public :: kmc_activation_forward
   interface kmc_activation_forward
     module procedure kmc_activation_forward_f32_1, kmc_activation_forward_f32_2, kmc_activation_forward_f32_3
     module procedure kmc_activation_forward_f32_4, kmc_activation_forward_f32_5, kmc_activation_forward_f64_1
     module procedure kmc_activation_forward_f64_2, kmc_activation_forward_f64_3, kmc_activation_forward_f64_4
     module procedure kmc_activation_forward_f64_5
   end interface
-  public :: kmc_activation_backward
   interface kmc_activation_backward
     module procedure kmc_activation_backward_f32_1, kmc_activation_backward_f32_2, kmc_activation_backward_f32_3
     module procedure kmc_activation_backward_f32_4, kmc_activation_backward_f32_5, kmc_activation_backward_f64_1
     module procedure kmc_activation_backward_f64_2, kmc_activation_backward_f64_3, kmc_activation_backward_f64_4
     module procedure kmc_activation_backward_f64_5
   end interface
-  public :: kmc_softmax_cross_entropy
   interface kmc_softmax_cross_entropy
     module procedure kmc_softmax_cross_entropy_f32, kmc_softmax_cross_entropy_f64
   end interface
-  public :: kmc_mse
   interface kmc_mse
     module procedure kmc_mse_f32, kmc_mse_f64
   end interface
-  public :: kmc_argmax
   interface kmc_argmax
     module procedure kmc_argmax_f32, kmc_argmax_f64
   end interface
-  public :: kmc_shuffle
   interface kmc_shuffle
     module procedure kmc_shuffle_i32, kmc_shuffle_i64
   end interface
-  public :: kmc_random_uniform
   interface kmc_random_uniform
     module procedure kmc_random_uniform_f32_1_i32, kmc_random_uniform_f32_1_i64, kmc_random_uniform_f32_2_i32
     module procedure kmc_random_uniform_f32_2_i64, kmc_random_uniform_f64_1_i32, kmc_random_uniform_f64_1_i64
     module procedure kmc_random_uniform_f64_2_i32, kmc_random_uniform_f64_2_i64
   end interface
-  public :: kmc_random_normal
   interface kmc_random_normal
     module procedure kmc_random_normal_f32_1_i32, kmc_random_normal_f32_1_i64, kmc_random_normal_f32_2_i32
     module procedure kmc_random_normal_f32_2_i64, kmc_random_normal_f64_1_i32, kmc_random_normal_f64_1_i64
     module procedure kmc_random_normal_f64_2_i32, kmc_random_normal_f64_2_i64
   end interface
-  public :: kmc_kmeans
   interface kmc_kmeans
     module procedure kmc_kmeans_f32, kmc_kmeans_f64
   end interface
-  public :: kmc_write_centres
-  public :: kmc_gradcheck
-  public :: kmc_plot_clusters
-  public :: kmc_plot_boundary
-  public :: kmc_request_stop
 
   interface seen
     module procedure seen_f32_1, seen_f32_2, seen_f32_3, seen_f32_4, seen_f32_5
@@ -2702,10 +2495,9 @@ contains
     targets, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
     character(len=*), intent(in) :: path
-    integer, intent(in), optional :: label_column, classes, first_class, skip
+    integer, intent(in), optional :: label_column, classes, first_class, skip, features(:), targets(:)
     logical, intent(in), optional :: header
     character(len=1), intent(in), optional :: separator, comment
-    integer, intent(in), optional :: features(:), targets(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
@@ -2820,7 +2612,7 @@ contains
     character(len=:), allocatable, target :: store
     if (.not. extents_ok(shape, stat, errmsg)) return
     e = extents(shape)
-    status = c_dataset_read_raw(new, hold(store, path), int(kind, c_int32_t), int(n, c_int64_t), e(4), e(3), e(2), e(1), &
+    status = c_dataset_read_raw(new, hold(store, path), int(kind, c_int32_t), n, e(4), e(3), e(2), e(1), &
       int_or(layout, kmc_channels_last))
     call dataset_take(self, new, status, stat, errmsg)
   end subroutine
@@ -2873,7 +2665,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    status = c_dataset_make_galaxies(new, int(n, c_int64_t), int(seed, c_int64_t))
+    status = c_dataset_make_galaxies(new, n, seed)
     call dataset_take(self, new, status, stat, errmsg)
   end subroutine
   subroutine dataset_make_galaxies_i32(self, n, seed, stat, errmsg)
@@ -2892,7 +2684,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    status = c_dataset_make_digits(new, int(n, c_int64_t), int(seed, c_int64_t))
+    status = c_dataset_make_digits(new, n, seed)
     call dataset_take(self, new, status, stat, errmsg)
   end subroutine
   subroutine dataset_make_digits_i32(self, n, seed, stat, errmsg)
@@ -2911,7 +2703,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    status = c_dataset_make_stars(new, int(n, c_int64_t), int(seed, c_int64_t))
+    status = c_dataset_make_stars(new, n, seed)
     call dataset_take(self, new, status, stat, errmsg)
   end subroutine
   subroutine dataset_make_stars_i32(self, n, seed, stat, errmsg)
@@ -2931,7 +2723,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    status = c_dataset_make_ring(new, int(n, c_int64_t), sigma, int(seed, c_int64_t))
+    status = c_dataset_make_ring(new, n, sigma, seed)
     call dataset_take(self, new, status, stat, errmsg)
   end subroutine
   subroutine dataset_make_ring_i32(self, n, sigma, seed, stat, errmsg)
@@ -2952,7 +2744,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: new
-    status = c_dataset_make_clusters(new, int(n, c_int64_t), int(dimensions, c_int64_t), int(seed, c_int64_t))
+    status = c_dataset_make_clusters(new, n, int(dimensions, c_int64_t), seed)
     call dataset_take(self, new, status, stat, errmsg)
   end subroutine
   subroutine dataset_make_clusters_i32(self, n, dimensions, seed, stat, errmsg)
@@ -2975,7 +2767,7 @@ contains
     type(c_ptr) :: new
     integer(c_int32_t), allocatable, target :: from_zero(:)
     allocate(from_zero, source=int(classes, c_int32_t) - 1)
-    status = c_dataset_make_spectra(new, c_loc(from_zero), size(classes, kind=c_int64_t), int(seed, c_int64_t))
+    status = c_dataset_make_spectra(new, c_loc(from_zero), size(classes, kind=c_int64_t), seed)
     call dataset_take(self, new, status, stat, errmsg)
   end subroutine
   subroutine dataset_make_spectra_i32(self, classes, seed, stat, errmsg)
@@ -3312,7 +3104,7 @@ contains
     integer(int64), intent(in) :: seed
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    call finish(c_dataset_shuffle(self%handle, int(seed, c_int64_t)), stat, errmsg)
+    call finish(c_dataset_shuffle(self%handle, seed), stat, errmsg)
   end subroutine
   subroutine dataset_shuffle_i32(self, seed, stat, errmsg)
     class(kmc_dataset), intent(inout) :: self
@@ -3376,7 +3168,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: one, two
-    status = c_dataset_split(one, two, self%handle, int(n_first, c_int64_t))
+    status = c_dataset_split(one, two, self%handle, n_first)
     call dataset_take_two(first, one, rest, two, status, stat, errmsg)
   end subroutine
   subroutine dataset_split_i32(self, n_first, first, rest, stat, errmsg)
@@ -3398,7 +3190,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: one, two
-    status = c_dataset_split_random(one, two, self%handle, fraction, int(seed, c_int64_t))
+    status = c_dataset_split_random(one, two, self%handle, fraction, seed)
     call dataset_take_two(first, one, rest, two, status, stat, errmsg)
   end subroutine
   subroutine dataset_split_random_i32(self, fraction, seed, first, rest, stat, errmsg)
@@ -3421,7 +3213,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: one, two
-    status = c_dataset_split_stratified(one, two, self%handle, fraction, int(seed, c_int64_t))
+    status = c_dataset_split_stratified(one, two, self%handle, fraction, seed)
     call dataset_take_two(first, one, rest, two, status, stat, errmsg)
   end subroutine
   subroutine dataset_split_stratified_i32(self, fraction, seed, first, rest, stat, errmsg)
@@ -3444,8 +3236,8 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     type(c_ptr) :: one, two
-    status = c_dataset_fold(one, two, self%handle, int(k, c_int64_t), int(fold, c_int64_t) - 1, flag(stratified, .false.), &
-      int(seed, c_int64_t))
+    status = c_dataset_fold(one, two, self%handle, k, fold - 1, flag(stratified, .false.), &
+      seed)
     call dataset_take_two(train, one, test, two, status, stat, errmsg)
   end subroutine
   subroutine dataset_fold_i32(self, k, fold, seed, train, test, stratified, stat, errmsg)
@@ -3537,8 +3329,7 @@ contains
   subroutine network_added(self, status, node, stat, errmsg)
     class(kmc_network), intent(in) :: self
     integer(c_int32_t), intent(in) :: status
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: last_status
     integer(c_int32_t), target :: last
@@ -3600,8 +3391,7 @@ contains
     class(kmc_network), intent(inout) :: self
     character(len=*), intent(in) :: name
     integer, intent(in) :: shape(:)
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int64_t) :: e(4)
     character(len=:), allocatable, target :: store
@@ -3725,14 +3515,11 @@ contains
   subroutine network_dense(self, units, activation, from, name, bias, init, init_value, bias_init, a, b, node, stat, errmsg)
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: units
-    integer, intent(in), optional :: activation
-    integer, intent(in), optional :: from
+    integer, intent(in), optional :: activation, from, init
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
+    integer, intent(out), optional :: node, stat
     logical, intent(in), optional :: bias
-    integer, intent(in), optional :: init
     real(real64), intent(in), optional :: init_value, bias_init, a, b
-    integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_dense_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -3756,16 +3543,11 @@ contains
     from, name, bias, init, init_value, bias_init, a, b, node, stat, errmsg)
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: filters, kernel
-    integer, intent(in), optional :: stride, pad, dilation, gap
-    integer, intent(in), optional :: activation, groups
-    logical, intent(in), optional :: same, depthwise
-    integer, intent(in), optional :: from
+    integer, intent(in), optional :: stride, pad, dilation, gap, activation, groups, from, init
+    logical, intent(in), optional :: same, depthwise, bias
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    logical, intent(in), optional :: bias
-    integer, intent(in), optional :: init
+    integer, intent(out), optional :: node, stat
     real(real64), intent(in), optional :: init_value, bias_init, a, b
-    integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_conv_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -3791,16 +3573,11 @@ contains
     groups, from, name, bias, init, init_value, bias_init, a, b, node, stat, errmsg)
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: filters, kernel(:)
-    integer, intent(in), optional :: stride(:), pad(:), dilation(:), gap(:), pad_after(:)
-    integer, intent(in), optional :: activation, groups
-    logical, intent(in), optional :: same, depthwise
-    integer, intent(in), optional :: from
+    integer, intent(in), optional :: stride(:), pad(:), dilation(:), gap(:), pad_after(:), activation, groups, from, init
+    logical, intent(in), optional :: same, depthwise, bias
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    logical, intent(in), optional :: bias
-    integer, intent(in), optional :: init
+    integer, intent(out), optional :: node, stat
     real(real64), intent(in), optional :: init_value, bias_init, a, b
-    integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_conv_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -3833,16 +3610,11 @@ contains
     from, name, bias, init, init_value, bias_init, a, b, node, stat, errmsg)
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: filters, kernel
-    integer, intent(in), optional :: stride, pad, dilation
-    integer, intent(in), optional :: activation, groups
-    integer, intent(in), optional :: output_pad(:)
-    integer, intent(in), optional :: from
+    integer, intent(in), optional :: stride, pad, dilation, activation, groups, output_pad(:), from, init
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
+    integer, intent(out), optional :: node, stat
     logical, intent(in), optional :: bias
-    integer, intent(in), optional :: init
     real(real64), intent(in), optional :: init_value, bias_init, a, b
-    integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_conv_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -3868,16 +3640,12 @@ contains
     output_pad, from, name, bias, init, init_value, bias_init, a, b, node, stat, errmsg)
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: filters, kernel(:)
-    integer, intent(in), optional :: stride(:), pad(:), dilation(:), pad_after(:)
-    integer, intent(in), optional :: activation, groups
-    integer, intent(in), optional :: output_pad(:)
-    integer, intent(in), optional :: from
+    integer, intent(in), optional :: stride(:), pad(:), dilation(:), pad_after(:), activation, groups, output_pad(:), from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
+    integer, intent(out), optional :: node, stat
     logical, intent(in), optional :: bias
     integer, intent(in), optional :: init
     real(real64), intent(in), optional :: init_value, bias_init, a, b
-    integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_conv_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -3908,12 +3676,10 @@ contains
   subroutine network_pool_number(self, kind, kernel, stride, same, count_padding, from, name, node, stat, errmsg)
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: kind, kernel
-    integer, intent(in), optional :: stride
+    integer, intent(in), optional :: stride, from
     logical, intent(in), optional :: same, count_padding
-    integer, intent(in), optional :: from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_pool_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -3930,12 +3696,10 @@ contains
   subroutine network_pool_sizes(self, kind, kernel, stride, pad, pad_after, same, count_padding, from, name, node, stat, errmsg)
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: kind, kernel(:)
-    integer, intent(in), optional :: stride(:), pad(:), pad_after(:)
+    integer, intent(in), optional :: stride(:), pad(:), pad_after(:), from
     logical, intent(in), optional :: same, count_padding
-    integer, intent(in), optional :: from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_pool_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -3961,11 +3725,9 @@ contains
     integer, intent(in) :: kind
     real(real64), intent(in), optional :: eps, momentum
     logical, intent(in), optional :: affine
-    integer, intent(in), optional :: groups, set_off
-    integer, intent(in), optional :: from
+    integer, intent(in), optional :: groups, set_off, from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_norm_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -3987,8 +3749,7 @@ contains
     real(real64), intent(in) :: k, alpha, beta
     integer, intent(in), optional :: from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -4005,8 +3766,7 @@ contains
     logical, intent(in), optional :: channels
     integer, intent(in), optional :: from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -4023,8 +3783,7 @@ contains
     real(real64), intent(in), optional :: a, b
     integer, intent(in), optional :: from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -4042,8 +3801,7 @@ contains
     logical, intent(in), optional :: shared
     integer, intent(in), optional :: from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -4059,8 +3817,7 @@ contains
     class(kmc_network), intent(inout) :: self
     integer, intent(in), optional :: from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -4076,8 +3833,7 @@ contains
     integer, intent(in) :: shape(:)
     integer, intent(in), optional :: from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int64_t) :: e(4)
     type(c_node_options_t), target :: c
@@ -4097,8 +3853,7 @@ contains
     logical, intent(in), optional :: linear, align_corners
     integer, intent(in), optional :: from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
@@ -4113,11 +3868,9 @@ contains
   subroutine network_zero_pad(self, before, after, from, name, node, stat, errmsg)
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: before(:)
-    integer, intent(in), optional :: after(:)
-    integer, intent(in), optional :: from
+    integer, intent(in), optional :: after(:), from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_sizes_t), target :: first, last
     type(c_node_options_t), target :: c
@@ -4136,11 +3889,9 @@ contains
   subroutine network_crop(self, before, after, from, name, node, stat, errmsg)
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: before(:)
-    integer, intent(in), optional :: after(:)
-    integer, intent(in), optional :: from
+    integer, intent(in), optional :: after(:), from
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     type(c_sizes_t), target :: first, last
     type(c_node_options_t), target :: c
@@ -4160,8 +3911,7 @@ contains
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: nodes(:)
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t), allocatable, target :: ids(:)
     character(len=:), allocatable, target :: store
@@ -4175,8 +3925,7 @@ contains
     class(kmc_network), intent(inout) :: self
     integer, intent(in) :: nodes(:)
     character(len=*), intent(in), optional :: name
-    integer, intent(out), optional :: node
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: node, stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t), allocatable, target :: ids(:)
     character(len=:), allocatable, target :: store
@@ -4314,8 +4063,7 @@ contains
     class(kmc_model), intent(inout) :: self
     character(len=*), intent(in) :: path
     character(len=*), intent(in), optional :: prefix
-    integer, intent(out), optional :: arrays
-    integer, intent(out), optional :: stat
+    integer, intent(out), optional :: arrays, stat
     character(len=*), intent(inout), optional :: errmsg
     integer(c_int32_t) :: status
     integer(c_int64_t), target :: n
@@ -5824,9 +5572,8 @@ contains
     class(kmc_dataset), intent(in) :: data
     integer, intent(in) :: draws
     real(real32), intent(out), contiguous, target :: mean(:, :)
-    real(real32), intent(out), contiguous, target, optional :: deviation(:, :)
+    real(real32), intent(out), contiguous, target, optional :: deviation(:, :), quantiles(:, :, :)
     real(real64), intent(in), contiguous, target, optional :: q(:)
-    real(real32), intent(out), contiguous, target, optional :: quantiles(:, :, :)
     integer, intent(in), optional :: batch
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
@@ -7504,7 +7251,7 @@ contains
     integer(c_int64_t), allocatable, target :: o(:)
     allocate(o(size(order)))
     o = 0
-    status = c_shuffle(c_loc(o), size(o, kind=c_int64_t), int(seed, c_int64_t))
+    status = c_shuffle(c_loc(o), size(o, kind=c_int64_t), seed)
     order = int(o + 1, int64)
     call finish(status, stat, errmsg)
   end subroutine
@@ -8082,9 +7829,8 @@ contains
 
   ! A truth value as C has it, or its opposite.
   pure integer(c_int32_t) function flag(value, otherwise, opposite)
-    logical, intent(in), optional :: value
+    logical, intent(in), optional :: value, opposite
     logical, intent(in) :: otherwise
-    logical, intent(in), optional :: opposite
     logical :: it
     it = otherwise
     if (present(value)) it = value
