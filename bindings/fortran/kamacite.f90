@@ -3551,15 +3551,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_conv_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
-    c%no_bias = flag(bias, .true., .true.)
-    c%init = int_or(init, 0)
-    c%init_value = real_or(init_value, 0.0_real64)
-    c%bias_init = real_or(bias_init, 0.0_real64)
-    c%a = real_or(a, 0.0_real64)
-    c%b = real_or(b, 0.0_real64)
+    call fill_conv(c, store, from, name, bias, init, init_value, bias_init, a, b)
     c%groups = int_or(groups, 0)
     c%same = flag(same, .false.)
     c%depthwise = flag(depthwise, .false.)
@@ -3581,15 +3573,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_conv_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
-    c%no_bias = flag(bias, .true., .true.)
-    c%init = int_or(init, 0)
-    c%init_value = real_or(init_value, 0.0_real64)
-    c%bias_init = real_or(bias_init, 0.0_real64)
-    c%a = real_or(a, 0.0_real64)
-    c%b = real_or(b, 0.0_real64)
+    call fill_conv(c, store, from, name, bias, init, init_value, bias_init, a, b)
     c%groups = int_or(groups, 0)
     c%same = flag(same, .false.)
     c%depthwise = flag(depthwise, .false.)
@@ -3618,15 +3602,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_conv_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
-    c%no_bias = flag(bias, .true., .true.)
-    c%init = int_or(init, 0)
-    c%init_value = real_or(init_value, 0.0_real64)
-    c%bias_init = real_or(bias_init, 0.0_real64)
-    c%a = real_or(a, 0.0_real64)
-    c%b = real_or(b, 0.0_real64)
+    call fill_conv(c, store, from, name, bias, init, init_value, bias_init, a, b)
     c%groups = int_or(groups, 0)
     c%output_pad = sizes(output_pad, 0)
     if (.not. sizes_ok(stat, errmsg, output_pad)) return
@@ -3649,15 +3625,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_conv_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
-    c%no_bias = flag(bias, .true., .true.)
-    c%init = int_or(init, 0)
-    c%init_value = real_or(init_value, 0.0_real64)
-    c%bias_init = real_or(bias_init, 0.0_real64)
-    c%a = real_or(a, 0.0_real64)
-    c%b = real_or(b, 0.0_real64)
+    call fill_conv(c, store, from, name, bias, init, init_value, bias_init, a, b)
     c%groups = int_or(groups, 0)
     c%output_pad = sizes(output_pad, 0)
     if (.not. sizes_ok(stat, errmsg, kernel, stride, pad, dilation, pad_after, output_pad)) return
@@ -3753,9 +3721,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
+    c = node_options(store, from, name)
     call network_added(self, c_network_lrn(self%handle, int(range, c_int64_t), k, alpha, beta, c_loc(c)), node, stat, errmsg)
   end subroutine
 
@@ -3770,9 +3736,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
+    c = node_options(store, from, name)
     call network_added(self, c_network_dropout(self%handle, rate, flag(channels, .false.), c_loc(c)), node, stat, errmsg)
   end subroutine
 
@@ -3787,9 +3751,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
+    c = node_options(store, from, name)
     call network_added(self, c_network_activation(self%handle, int(activation, c_int32_t), real_or(a, 0.0_real64), real_or(b, &
       0.0_real64), c_loc(c)), node, stat, errmsg)
   end subroutine
@@ -3805,9 +3767,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
+    c = node_options(store, from, name)
     call network_added(self, c_network_prelu(self%handle, real_or(slope, 0.25_real64), flag(shared, .false.), c_loc(c)), &
       node, stat, errmsg)
   end subroutine
@@ -3821,9 +3781,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
+    c = node_options(store, from, name)
     call network_added(self, c_network_flatten(self%handle, c_loc(c)), node, stat, errmsg)
   end subroutine
 
@@ -3840,9 +3798,7 @@ contains
     character(len=:), allocatable, target :: store
     if (.not. extents_ok(shape, stat, errmsg)) return
     e = extents(shape)
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
+    c = node_options(store, from, name)
     call network_added(self, c_network_reshape(self%handle, e(4), e(3), e(2), e(1), c_loc(c)), node, stat, errmsg)
   end subroutine
 
@@ -3857,9 +3813,7 @@ contains
     character(len=*), intent(inout), optional :: errmsg
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
+    c = node_options(store, from, name)
     call network_added(self, c_network_upsample(self%handle, int(factor, c_int64_t), flag(linear, .false.), &
       flag(align_corners, .false.), c_loc(c)), node, stat, errmsg)
   end subroutine
@@ -3876,9 +3830,7 @@ contains
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
     if (.not. sizes_ok(stat, errmsg, before, after)) return
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
+    c = node_options(store, from, name)
     first = sizes(before, 0)
     last = sizes(after, 0)
     if (.not. present(after)) last = first
@@ -3897,9 +3849,7 @@ contains
     type(c_node_options_t), target :: c
     character(len=:), allocatable, target :: store
     if (.not. sizes_ok(stat, errmsg, before, after)) return
-    c%size = int(c_sizeof(c), c_int32_t)
-    c%input = int_or(from, kmc_last)
-    c%name = hold(store, name)
+    c = node_options(store, from, name)
     first = sizes(before, 0)
     last = sizes(after, 0)
     if (.not. present(after)) last = first
@@ -8071,6 +8021,35 @@ contains
   ! ----------------------------------------------------------------------------------------------------
   ! Private: options and results, between Fortran and C
   ! ----------------------------------------------------------------------------------------------------
+
+  ! What every layer has.
+  type(c_node_options_t) function node_options(store, from, name) result(c)
+    character(len=:), allocatable, target, intent(inout) :: store
+    integer, intent(in), optional :: from
+    character(len=*), intent(in), optional :: name
+    c%size = int(c_sizeof(c), c_int32_t)
+    c%input = int_or(from, kmc_last)
+    c%name = hold(store, name)
+  end function
+
+  ! What convolutions have, however their sizes are given.
+  subroutine fill_conv(c, store, from, name, bias, init, init_value, bias_init, a, b)
+    type(c_conv_options_t), intent(inout) :: c
+    character(len=:), allocatable, target, intent(inout) :: store
+    integer, intent(in), optional :: from, init
+    character(len=*), intent(in), optional :: name
+    logical, intent(in), optional :: bias
+    real(real64), intent(in), optional :: init_value, bias_init, a, b
+    c%size = int(c_sizeof(c), c_int32_t)
+    c%input = int_or(from, kmc_last)
+    c%name = hold(store, name)
+    c%no_bias = flag(bias, .true., .true.)
+    c%init = int_or(init, 0)
+    c%init_value = real_or(init_value, 0.0_real64)
+    c%bias_init = real_or(bias_init, 0.0_real64)
+    c%a = real_or(a, 0.0_real64)
+    c%b = real_or(b, 0.0_real64)
+  end subroutine
 
   type(c_optimizer_options_t) function optimizer_of(o) result(c)
     type(kmc_optimizer_options), intent(in) :: o
