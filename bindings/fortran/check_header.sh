@@ -15,7 +15,7 @@ tr -d '&\n' <"$source" | sed 's/integer, parameter, public ::/\n&/g; s/!!/\n/g; 
   grep '^integer, parameter, public ::' | sed 's/^integer, parameter, public :://' | tr ',' '\n' |
   sed -n 's/^ *\(kmc_[a-z0-9_]*\) = \(-\{0,1\}[0-9]*\).*/\1 \2/p' | sort >"$work/constants.f90"
 
-# Functions: name and argument names. kmc_confusion_print is left to Fortran's own units.
+# Functions: name and argument names; procedure(c_x) takes the arguments of kmc_x. kmc_confusion_print is left to Fortran's own units.
 grep -v '^ *//\|^#\|^typedef' "$header" | tr '\n' ' ' | sed 's/;/;\n/g' |
   awk 'match($0, /kmc_[a-z0-9_]*\([^()]*\);/) {
          call = substr($0, RSTART, RLENGTH); name = call; sub(/\(.*/, "", name); args = call
@@ -24,7 +24,8 @@ grep -v '^ *//\|^#\|^typedef' "$header" | tr '\n' ' ' | sed 's/;/;\n/g' |
          print line }' | grep -v '^kmc_confusion_print ' | tr 'A-Z' 'a-z' | sort >"$work/functions.h"
 tr '\n' ' ' <"$source" | sed 's/& */ /g; s/bind(C, name="/\n&/g' >"$work/flat"
 awk 'BEGIN { RS = "bind\\(C, name=\"" } NR > 1 && match($0, /^kmc_[a-z0-9_]*/) { name = substr($0, RSTART, RLENGTH);
-       n = split(before, part, "("); args = part[n]; sub(/\).*/, "", args); gsub(/,/, "", args); print name, args }
+       n = split(before, part, "("); args = part[n]; sub(/\).*/, "", args); gsub(/,/, "", args)
+       if (args in taken) args = taken[args]; taken["c_" substr(name, 5)] = args; print name, args }
      { before = $0 }' "$work/flat" | sed 's/  */ /g; s/ $//' | sort >"$work/functions.f90"
 
 # Structures: name and field names. Progress, records and handles are read by their own names.

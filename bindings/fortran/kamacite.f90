@@ -912,24 +912,8 @@ module kamacite
       integer(c_int32_t), value :: kind
       real(c_double), value :: a, b
     end function
-    integer(c_int32_t) function c_activation_forward_f64(y, x, n, kind, a, b, channels) &
-        bind(C, name="kmc_activation_forward_f64")
-      import
-      type(c_ptr), value :: y, x
-      integer(c_int64_t), value :: n, channels
-      integer(c_int32_t), value :: kind
-      real(c_double), value :: a, b
-    end function
     integer(c_int32_t) function c_activation_backward_f32(dx, dy, x, y, n, kind, a, b, channels) &
         bind(C, name="kmc_activation_backward_f32")
-      import
-      type(c_ptr), value :: dx, dy, x, y
-      integer(c_int64_t), value :: n, channels
-      integer(c_int32_t), value :: kind
-      real(c_double), value :: a, b
-    end function
-    integer(c_int32_t) function c_activation_backward_f64(dx, dy, x, y, n, kind, a, b, channels) &
-        bind(C, name="kmc_activation_backward_f64")
       import
       type(c_ptr), value :: dx, dy, x, y
       integer(c_int64_t), value :: n, channels
@@ -957,17 +941,7 @@ module kamacite
       type(c_ptr), value :: columns, x, window
       integer(c_int64_t), value :: columns_len, x_len
     end function
-    integer(c_int32_t) function c_im2col_f64(columns, columns_len, x, x_len, window) bind(C, name="kmc_im2col_f64")
-      import
-      type(c_ptr), value :: columns, x, window
-      integer(c_int64_t), value :: columns_len, x_len
-    end function
     integer(c_int32_t) function c_col2im_f32(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f32")
-      import
-      type(c_ptr), value :: x, columns, window
-      integer(c_int64_t), value :: x_len, columns_len
-    end function
-    integer(c_int32_t) function c_col2im_f64(x, x_len, columns, columns_len, window) bind(C, name="kmc_col2im_f64")
       import
       type(c_ptr), value :: x, columns, window
       integer(c_int64_t), value :: x_len, columns_len
@@ -978,32 +952,14 @@ module kamacite
       type(c_ptr), value :: y, x, w, bias, window
       integer(c_int64_t), value :: y_len, x_len, w_len, rows
     end function
-    integer(c_int32_t) function c_conv_forward_f64(y, y_len, x, x_len, w, w_len, bias, window, rows) &
-        bind(C, name="kmc_conv_forward_f64")
-      import
-      type(c_ptr), value :: y, x, w, bias, window
-      integer(c_int64_t), value :: y_len, x_len, w_len, rows
-    end function
     integer(c_int32_t) function c_conv_input_gradient_f32(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
         bind(C, name="kmc_conv_input_gradient_f32")
       import
       type(c_ptr), value :: dx, dy, w, window
       integer(c_int64_t), value :: dx_len, dy_len, w_len, rows
     end function
-    integer(c_int32_t) function c_conv_input_gradient_f64(dx, dx_len, dy, dy_len, w, w_len, window, rows) &
-        bind(C, name="kmc_conv_input_gradient_f64")
-      import
-      type(c_ptr), value :: dx, dy, w, window
-      integer(c_int64_t), value :: dx_len, dy_len, w_len, rows
-    end function
     integer(c_int32_t) function c_conv_weight_gradient_f32(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
         bind(C, name="kmc_conv_weight_gradient_f32")
-      import
-      type(c_ptr), value :: dw, db, x, dy, window
-      integer(c_int64_t), value :: dw_len, x_len, dy_len, rows
-    end function
-    integer(c_int32_t) function c_conv_weight_gradient_f64(dw, dw_len, db, x, x_len, dy, dy_len, window, rows) &
-        bind(C, name="kmc_conv_weight_gradient_f64")
       import
       type(c_ptr), value :: dw, db, x, dy, window
       integer(c_int64_t), value :: dw_len, x_len, dy_len, rows
@@ -1020,11 +976,6 @@ module kamacite
       type(c_ptr), value :: out, centres, assignment, x, options
       integer(c_int64_t), value :: n, dims, k
     end function
-    integer(c_int32_t) function c_kmeans_f64(out, centres, assignment, x, n, dims, k, options) bind(C, name="kmc_kmeans_f64")
-      import
-      type(c_ptr), value :: out, centres, assignment, x, options
-      integer(c_int64_t), value :: n, dims, k
-    end function
     integer(c_int32_t) function c_centres_write(path, centres, k, dims) bind(C, name="kmc_centres_write")
       import
       type(c_ptr), value :: path, centres
@@ -1036,30 +987,13 @@ module kamacite
       type(c_ptr), value :: loss, dlogits, logits, labels
       integer(c_int64_t), value :: rows, classes
     end function
-    integer(c_int32_t) function c_softmax_cross_entropy_f64(loss, dlogits, logits, labels, rows, classes) &
-        bind(C, name="kmc_softmax_cross_entropy_f64")
-      import
-      type(c_ptr), value :: loss, dlogits, logits, labels
-      integer(c_int64_t), value :: rows, classes
-    end function
     integer(c_int32_t) function c_mse_f32(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f32")
       import
       type(c_ptr), value :: loss, dy, y, t
       integer(c_int64_t), value :: rows, len
       integer(c_int32_t), value :: half
     end function
-    integer(c_int32_t) function c_mse_f64(loss, dy, y, t, rows, len, half) bind(C, name="kmc_mse_f64")
-      import
-      type(c_ptr), value :: loss, dy, y, t
-      integer(c_int64_t), value :: rows, len
-      integer(c_int32_t), value :: half
-    end function
     integer(c_int32_t) function c_argmax_f32(out, y, rows, classes) bind(C, name="kmc_argmax_f32")
-      import
-      type(c_ptr), value :: out, y
-      integer(c_int64_t), value :: rows, classes
-    end function
-    integer(c_int32_t) function c_argmax_f64(out, y, rows, classes) bind(C, name="kmc_argmax_f64")
       import
       type(c_ptr), value :: out, y
       integer(c_int64_t), value :: rows, classes
@@ -1081,21 +1015,8 @@ module kamacite
       integer(c_int64_t), value :: y_len, x_len, rows
       integer(c_int32_t), value :: kind
     end function
-    integer(c_int32_t) function c_pool_forward_f64(y, y_len, x, x_len, kind, window, rows) bind(C, name="kmc_pool_forward_f64")
-      import
-      type(c_ptr), value :: y, x, window
-      integer(c_int64_t), value :: y_len, x_len, rows
-      integer(c_int32_t), value :: kind
-    end function
     integer(c_int32_t) function c_pool_backward_f32(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
         bind(C, name="kmc_pool_backward_f32")
-      import
-      type(c_ptr), value :: dx, dy, x, window
-      integer(c_int64_t), value :: dx_len, dy_len, x_len, rows
-      integer(c_int32_t), value :: kind
-    end function
-    integer(c_int32_t) function c_pool_backward_f64(dx, dx_len, dy, dy_len, x, x_len, kind, window, rows) &
-        bind(C, name="kmc_pool_backward_f64")
       import
       type(c_ptr), value :: dx, dy, x, window
       integer(c_int64_t), value :: dx_len, dy_len, x_len, rows
@@ -1112,19 +1033,7 @@ module kamacite
       integer(c_int64_t), value :: n, seed
       real(c_double), value :: low, high
     end function
-    integer(c_int32_t) function c_random_uniform_f64(x, n, low, high, seed) bind(C, name="kmc_random_uniform_f64")
-      import
-      type(c_ptr), value :: x
-      integer(c_int64_t), value :: n, seed
-      real(c_double), value :: low, high
-    end function
     integer(c_int32_t) function c_random_normal_f32(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f32")
-      import
-      type(c_ptr), value :: x
-      integer(c_int64_t), value :: n, seed
-      real(c_double), value :: mean, sigma
-    end function
-    integer(c_int32_t) function c_random_normal_f64(x, n, mean, sigma, seed) bind(C, name="kmc_random_normal_f64")
       import
       type(c_ptr), value :: x
       integer(c_int64_t), value :: n, seed
@@ -1191,13 +1100,6 @@ module kamacite
       integer(c_int64_t), value :: n, d, h, w, c
       integer(c_int32_t), value :: layout
     end function
-    integer(c_int32_t) function c_dataset_create_f64(out, x, n, d, h, w, c, layout) bind(C, name="kmc_dataset_create_f64")
-      import
-      type(c_ptr), intent(out) :: out
-      type(c_ptr), value :: x
-      integer(c_int64_t), value :: n, d, h, w, c
-      integer(c_int32_t), value :: layout
-    end function
     integer(c_int32_t) function c_dataset_add_input_f32(data, x, n, d, h, w, c, layout) &
         bind(C, name="kmc_dataset_add_input_f32")
       import
@@ -1205,22 +1107,8 @@ module kamacite
       integer(c_int64_t), value :: n, d, h, w, c
       integer(c_int32_t), value :: layout
     end function
-    integer(c_int32_t) function c_dataset_add_input_f64(data, x, n, d, h, w, c, layout) &
-        bind(C, name="kmc_dataset_add_input_f64")
-      import
-      type(c_ptr), value :: data, x
-      integer(c_int64_t), value :: n, d, h, w, c
-      integer(c_int32_t), value :: layout
-    end function
     integer(c_int32_t) function c_dataset_add_values_f32(data, t, n, d, h, w, c, layout) &
         bind(C, name="kmc_dataset_add_values_f32")
-      import
-      type(c_ptr), value :: data, t
-      integer(c_int64_t), value :: n, d, h, w, c
-      integer(c_int32_t), value :: layout
-    end function
-    integer(c_int32_t) function c_dataset_add_values_f64(data, t, n, d, h, w, c, layout) &
-        bind(C, name="kmc_dataset_add_values_f64")
       import
       type(c_ptr), value :: data, t
       integer(c_int64_t), value :: n, d, h, w, c
@@ -1581,12 +1469,6 @@ module kamacite
       integer(c_int32_t), value :: mode
       integer(c_int64_t), value :: len
     end function
-    integer(c_int32_t) function c_model_forward_f64(model, mode, x, len) bind(C, name="kmc_model_forward_f64")
-      import
-      type(c_ptr), value :: model, x
-      integer(c_int32_t), value :: mode
-      integer(c_int64_t), value :: len
-    end function
     integer(c_int32_t) function c_model_forward_views(model, mode, x, n) bind(C, name="kmc_model_forward_views")
       import
       type(c_ptr), value :: model, x
@@ -1603,11 +1485,6 @@ module kamacite
       type(c_ptr), value :: y, model
       integer(c_int64_t), value :: len, output
     end function
-    integer(c_int32_t) function c_model_output_f64(y, len, model, output) bind(C, name="kmc_model_output_f64")
-      import
-      type(c_ptr), value :: y, model
-      integer(c_int64_t), value :: len, output
-    end function
     integer(c_int32_t) function c_model_make_prediction(model) bind(C, name="kmc_model_make_prediction")
       import
       type(c_ptr), value :: model
@@ -1618,11 +1495,6 @@ module kamacite
       integer(c_int64_t), value :: n
     end function
     integer(c_int32_t) function c_model_loss_values_f32(out, model, t, len) bind(C, name="kmc_model_loss_values_f32")
-      import
-      type(c_ptr), value :: out, model, t
-      integer(c_int64_t), value :: len
-    end function
-    integer(c_int32_t) function c_model_loss_values_f64(out, model, t, len) bind(C, name="kmc_model_loss_values_f64")
       import
       type(c_ptr), value :: out, model, t
       integer(c_int64_t), value :: len
@@ -1643,18 +1515,7 @@ module kamacite
       integer(c_int64_t), value :: len
       integer(c_int32_t), value :: grads
     end function
-    integer(c_int32_t) function c_model_backward_from_f64(model, dy, len, grads) bind(C, name="kmc_model_backward_from_f64")
-      import
-      type(c_ptr), value :: model, dy
-      integer(c_int64_t), value :: len
-      integer(c_int32_t), value :: grads
-    end function
     integer(c_int32_t) function c_model_input_gradient_f32(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f32")
-      import
-      type(c_ptr), value :: dx, model
-      integer(c_int64_t), value :: len, input
-    end function
-    integer(c_int32_t) function c_model_input_gradient_f64(dx, len, model, input) bind(C, name="kmc_model_input_gradient_f64")
       import
       type(c_ptr), value :: dx, model
       integer(c_int64_t), value :: len, input
@@ -1928,6 +1789,31 @@ module kamacite
       integer(c_size_t) :: n
     end function
   end interface
+
+  ! The same functions for real64.
+  procedure(c_activation_forward_f32), bind(C, name="kmc_activation_forward_f64") :: c_activation_forward_f64
+  procedure(c_activation_backward_f32), bind(C, name="kmc_activation_backward_f64") :: c_activation_backward_f64
+  procedure(c_im2col_f32), bind(C, name="kmc_im2col_f64") :: c_im2col_f64
+  procedure(c_col2im_f32), bind(C, name="kmc_col2im_f64") :: c_col2im_f64
+  procedure(c_conv_forward_f32), bind(C, name="kmc_conv_forward_f64") :: c_conv_forward_f64
+  procedure(c_conv_input_gradient_f32), bind(C, name="kmc_conv_input_gradient_f64") :: c_conv_input_gradient_f64
+  procedure(c_conv_weight_gradient_f32), bind(C, name="kmc_conv_weight_gradient_f64") :: c_conv_weight_gradient_f64
+  procedure(c_kmeans_f32), bind(C, name="kmc_kmeans_f64") :: c_kmeans_f64
+  procedure(c_softmax_cross_entropy_f32), bind(C, name="kmc_softmax_cross_entropy_f64") :: c_softmax_cross_entropy_f64
+  procedure(c_mse_f32), bind(C, name="kmc_mse_f64") :: c_mse_f64
+  procedure(c_argmax_f32), bind(C, name="kmc_argmax_f64") :: c_argmax_f64
+  procedure(c_pool_forward_f32), bind(C, name="kmc_pool_forward_f64") :: c_pool_forward_f64
+  procedure(c_pool_backward_f32), bind(C, name="kmc_pool_backward_f64") :: c_pool_backward_f64
+  procedure(c_random_uniform_f32), bind(C, name="kmc_random_uniform_f64") :: c_random_uniform_f64
+  procedure(c_random_normal_f32), bind(C, name="kmc_random_normal_f64") :: c_random_normal_f64
+  procedure(c_dataset_create_f32), bind(C, name="kmc_dataset_create_f64") :: c_dataset_create_f64
+  procedure(c_dataset_add_input_f32), bind(C, name="kmc_dataset_add_input_f64") :: c_dataset_add_input_f64
+  procedure(c_dataset_add_values_f32), bind(C, name="kmc_dataset_add_values_f64") :: c_dataset_add_values_f64
+  procedure(c_model_forward_f32), bind(C, name="kmc_model_forward_f64") :: c_model_forward_f64
+  procedure(c_model_output_f32), bind(C, name="kmc_model_output_f64") :: c_model_output_f64
+  procedure(c_model_loss_values_f32), bind(C, name="kmc_model_loss_values_f64") :: c_model_loss_values_f64
+  procedure(c_model_backward_from_f32), bind(C, name="kmc_model_backward_from_f64") :: c_model_backward_from_f64
+  procedure(c_model_input_gradient_f32), bind(C, name="kmc_model_input_gradient_f64") :: c_model_input_gradient_f64
 
   public :: kmc_version, kmc_abi_version, kmc_status_name, kmc_device_count, kmc_device_name, kmc_doctor, &
     kmc_default_threads, kmc_confusion, kmc_confusion_text, kmc_print_confusion, kmc_confusion_scores, kmc_roc_auc, &
