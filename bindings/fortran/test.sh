@@ -49,7 +49,7 @@ for test in data network model trainer compute metrics errors; do
   "./$test" >said 2>&1 || { cat said >&2; echo "FAILED: $test" >&2; exit 1; }
   tail -n 1 said
   if [ "${VALGRIND:-0}" = 1 ]; then
-    valgrind -q --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=9 "./$test" >said 2>&1 ||
+    valgrind -q --suppressions="$here/../c/tests/valgrind.supp" --leak-check=full --errors-for-leak-kinds=definite,indirect --error-exitcode=9 "./$test" >said 2>&1 ||
       { cat said >&2; echo "FAILED: $test under valgrind" >&2; exit 1; }
   fi
 done
