@@ -1,11 +1,12 @@
-/* What a call costs: a getter, and 100 000 updates of a 4-4-3 logistic network, one sample each, by one call each and by one fit.
+/* What a call costs: a getter, and 100 000 updates of a 4-4-3 logistic network, one sample each, by one call each and by one fit; and an
+ * iteration of k-means on 200 000 points of 3 coordinates with 5 centres, beside a plain loop.
  * Without an argument the best of 5; the number of tries as an argument. Times under load mean little. */
 #define _POSIX_C_SOURCE 200809L
 #include <time.h>
 
 #include "test.h"
 
-enum { UPDATES = 100000, CALLS = 2000000, SAMPLES = 1000 };
+enum { UPDATES = 100000, CALLS = 2000000, SAMPLES = 1000, POINTS = 200000, DIMS = 3, K = 5, ITERATIONS = 20 };
 
 static double now(void)
 {
@@ -99,15 +100,65 @@ static double by_fit(const float *x, const float *t)
     return seconds;
 }
 
+/* Seconds of an iteration: what ITERATIONS + 1 take longer than one. */
+static double kmeans(const float *x)
+{
+    kmc_kmeans_options o = KMC_KMEANS_OPTIONS_INIT;
+    kmc_kmeans_result found = KMC_KMEANS_RESULT_INIT;
+    float centres[K * DIMS];
+    double seconds[2];
+    o.start = KMC_KMEANS_POINTS;
+    o.restarts = 1;
+    for (int i = 0; i < 2; i++) {
+        o.max_iterations = 1 + i * ITERATIONS;
+        double start = now();
+        OK(kmc_kmeans_f32(&found, centres, NULL, x, POINTS, DIMS, K, &o));
+        seconds[i] = now() - start;
+        CHECK(found.iterations == o.max_iterations);
+    }
+    return (seconds[1] - seconds[0]) / ITERATIONS;
+}
+
+/* The same by the loop that one would write. */
+static double plain_kmeans(const float *x)
+{
+    float c[K * DIMS];
+    memcpy(c, x, sizeof c);
+    double start = now();
+    for (int iteration = 0; iteration < ITERATIONS; iteration++) {
+        double sum[K * DIMS] = {0};
+        int count[K] = {0};
+        for (int i = 0; i < POINTS; i++) {
+            int nearest = 0;
+            float least = 1e30f;
+            for (int j = 0; j < K; j++) {
+                float distance = 0;
+                for (int d = 0; d < DIMS; d++) distance += (x[i * DIMS + d] - c[j * DIMS + d]) * (x[i * DIMS + d] - c[j * DIMS + d]);
+                if (distance < least) least = distance, nearest = j;
+            }
+            count[nearest]++;
+            for (int d = 0; d < DIMS; d++) sum[nearest * DIMS + d] += x[i * DIMS + d];
+        }
+        for (int j = 0; j < K * DIMS; j++)
+            if (count[j / DIMS]) c[j] = (float)(sum[j] / count[j / DIMS]);
+    }
+    double seconds = (now() - start) / ITERATIONS;
+    CHECK(c[0] > 0 && c[0] < 1);
+    return seconds;
+}
+
 int main(int argc, char **argv)
 {
-    static float x[4 * SAMPLES], t[3 * SAMPLES];
-    double get = 1e9, calls = 1e9, fit = 1e9;
+    static float x[4 * SAMPLES], t[3 * SAMPLES], points[POINTS * DIMS];
+    double get = 1e9, calls = 1e9, fit = 1e9, clusters = 1e9, plain = 1e9;
     int tries = argc > 1 ? atoi(argv[1]) : 5;
     kmc_dataset *data = test_data(SAMPLES, 4);
     OK(kmc_dataset_inputs(x, LEN(x), data, 0));
     for (int i = 0; i < SAMPLES; i++) t[3 * i + i % 3] = 1;
+    OK(kmc_random_uniform_f32(points, LEN(points), 0.0, 1.0, 1));
     for (int i = 0; i < tries; i++) {
+        clusters = best(clusters, kmeans(points));
+        plain = best(plain, plain_kmeans(points));
         get = best(get, getter());
         calls = best(calls, by_calls(x, t));
         fit = best(fit, by_fit(x, t));
@@ -115,7 +166,9 @@ int main(int argc, char **argv)
     OK(kmc_dataset_destroy(data));
     printf("a getter %.1f ns (goal 20); 100 000 updates of 4-4-3: one call each %.1f ms, one fit %.1f ms (goal 25)\n", 1e9 * get,
            1e3 * calls, 1e3 * fit);
+    printf("k-means of 200 000 x 3, k = 5, an iteration: %.2f ms (goal 0.6), by a plain loop %.2f ms\n", 1e3 * clusters, 1e3 * plain);
     int failed = test_end("speed");
-    printf("RESULT getter_ns=%.2f train_batch_ms=%.2f fit_ms=%.2f\n", 1e9 * get, 1e3 * calls, 1e3 * fit);
+    printf("RESULT getter_ns=%.2f train_batch_ms=%.2f fit_ms=%.2f kmeans_ms=%.3f plain_kmeans_ms=%.3f\n", 1e9 * get, 1e3 * calls,
+           1e3 * fit, 1e3 * clusters, 1e3 * plain);
     return failed;
 }
