@@ -13,6 +13,7 @@ bench:
 	cargo bench --bench gemm
 	cargo bench --bench conv
 	cargo bench --bench step
+	cargo bench --bench tiny
 
 docs:
 	cargo doc --no-deps --all-features --open

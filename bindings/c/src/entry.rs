@@ -143,6 +143,15 @@ pub(crate) unsafe fn slice<'a, T>(p: *const T, len: i64, what: &str) -> Answer<&
     }
 }
 
+/// Class indices as the engine wants them, without a copy.
+pub(crate) fn classes<'a>(values: &'a [i32], what: &str) -> Answer<&'a [u32]> {
+    if let Some(i) = values.iter().position(|&c| c < 0) {
+        return Err(Fault::value(&format!("{what}[{i}]"), "0 or more", values[i]));
+    }
+    // SAFETY: the same size and alignment, and no number below 0.
+    Ok(unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), values.len()) })
+}
+
 /// Room for values. NULL is no room.
 ///
 /// # Safety

@@ -1,15 +1,11 @@
 //! Scores of predictions that the caller holds.
 
-use crate::entry::{Answer, Fault, count, entry, give_text, output, print_line, results, sized32, slice, slice_mut, texts};
+use crate::entry::{
+    Answer, Fault, classes, count, entry, give_text, output, print_line, results, sized32, slice, slice_mut, texts,
+};
 use crate::status::kmc_status;
 use kamacite::metrics::{Confusion, Reliability, Residuals, Roc, brier, r2, top_k};
 use std::ffi::{CString, c_char};
-
-/// Class indices as the engine wants them.
-pub(crate) fn classes(values: &[i32], what: &str) -> Answer<Vec<u32>> {
-    let class = |(i, &c): (usize, &i32)| u32::try_from(c).map_err(|_| Fault::value(&format!("{what}[{i}]"), "0 or more", c));
-    values.iter().enumerate().map(class).collect()
-}
 
 /// Counts how often class t was predicted as p: `counts` has classes x classes numbers, [true][predicted], and is overwritten.
 #[unsafe(no_mangle)]
@@ -26,7 +22,7 @@ pub unsafe extern "C" fn kmc_confusion_count(
         // SAFETY: as above.
         let counts = unsafe { slice_mut(counts, square(n_classes)?, "counts") }?;
         let (truth, predicted) = (classes(truth, "truth")?, classes(predicted, "predicted")?);
-        let found = Confusion::of(&predicted, &truth, count(n_classes, "n_classes")?)?;
+        let found = Confusion::of(predicted, truth, count(n_classes, "n_classes")?)?;
         counts.iter_mut().zip(found.rows().flatten()).for_each(|(to, &n)| *to = n as i64);
         Ok(())
     })
@@ -137,7 +133,7 @@ pub unsafe extern "C" fn kmc_top_k(
         let (out, scores, truth) = unsafe {
             (output(out, "out")?, slice(scores, area(n, n_classes)?, "scores")?, classes(slice(truth, n, "truth")?, "truth")?)
         };
-        *out = top_k(scores, count(n_classes, "n_classes")?, &truth, count(k, "k")?)?;
+        *out = top_k(scores, count(n_classes, "n_classes")?, truth, count(k, "k")?)?;
         Ok(())
     })
 }
@@ -215,11 +211,11 @@ pub unsafe extern "C" fn kmc_calibration(
         let (k, bins) = (count(n_classes, "n_classes")?, count(bins, "bins")?);
         if !out_ece.is_null() {
             // SAFETY: as above.
-            *unsafe { output(out_ece, "out_ece") }? = Reliability::of(p, k, &truth, bins)?.ece();
+            *unsafe { output(out_ece, "out_ece") }? = Reliability::of(p, k, truth, bins)?.ece();
         }
         if !out_brier.is_null() {
             // SAFETY: as above.
-            *unsafe { output(out_brier, "out_brier") }? = brier(p, k, &truth)?;
+            *unsafe { output(out_brier, "out_brier") }? = brier(p, k, truth)?;
         }
         Ok(())
     })

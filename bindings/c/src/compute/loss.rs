@@ -1,8 +1,7 @@
 //! Losses with their gradients, and the class of the largest output.
 
 use super::{Span, apart, area, cpu, span};
-use crate::entry::{Answer, copy_out, count, entry, flag, output, slice, slice_mut};
-use crate::metrics::classes;
+use crate::entry::{Answer, classes, copy_out, count, entry, flag, output, slice, slice_mut};
 use crate::status::kmc_status;
 use kamacite::data::classes::argmax;
 use kamacite::{Mse, Real, SoftmaxCrossEntropy};
@@ -46,7 +45,7 @@ unsafe fn cross_entropy<T: Real>(
     let (y, labels) = unsafe { (slice(logits, len, "logits")?, classes(slice(labels, rows, "labels")?, "labels")?) };
     let n = count(n_classes, "classes")?;
     // SAFETY: as above; the gradient is apart from what is read.
-    unsafe { evaluate(loss, (dlogits, len), |dy| SoftmaxCrossEntropy.on_labels(cpu(), y, n, &labels, dy)) }
+    unsafe { evaluate(loss, (dlogits, len), |dy| SoftmaxCrossEntropy.on_labels(cpu(), y, n, labels, dy)) }
 }
 
 /// # Safety

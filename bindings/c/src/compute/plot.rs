@@ -1,8 +1,7 @@
 //! Pictures of points.
 
 use super::area;
-use crate::entry::{Answer, Fault, count, entry, slice, text};
-use crate::metrics::classes;
+use crate::entry::{Answer, Fault, classes, count, entry, slice, text};
 use crate::status::kmc_status;
 use kamacite::plot;
 use std::ffi::{c_char, c_void};
@@ -34,7 +33,7 @@ pub unsafe extern "C" fn kmc_plot_clusters(
             // SAFETY: as above.
             Some(classes(unsafe { slice(assignment, n, "assignment") }?, "assignment")?)
         };
-        Ok(plot::clusters(path, x, count(dims, "dims")?, assignment.as_deref(), centres)?)
+        Ok(plot::clusters(path, x, count(dims, "dims")?, assignment, centres)?)
     })
 }
 
@@ -56,7 +55,7 @@ pub unsafe extern "C" fn kmc_plot_boundary(
         };
         let classify = classify.ok_or_else(|| Fault::new(kmc_status::KMC_ERR_NULL, "classify is NULL"))?;
         let mut refused = None;
-        let drawn = plot::boundary(path, x, &labels, |point| {
+        let drawn = plot::boundary(path, x, labels, |point| {
             // SAFETY: a function of the caller's, with the arguments that its type names.
             let class = unsafe { classify(point.as_ptr(), user) };
             u32::try_from(class).map_err(|_| {

@@ -43,12 +43,6 @@ unsafe fn copied<T: Number>(x: *const T, n: i64, e: Extent, order: kmc_layout, w
     Ok(order.to_channels_last(e, copy)?)
 }
 
-/// Labels from 0 as the engine keeps them.
-pub(crate) fn from_zero(values: &[i32]) -> Answer<Vec<u32>> {
-    let label = |(i, &l): (usize, &i32)| u32::try_from(l).map_err(|_| Fault::value(&format!("labels[{i}]"), "0 or more", l));
-    values.iter().enumerate().map(label).collect()
-}
-
 /// # Safety
 /// The crate's contract.
 unsafe fn create<T: Number>(out: *mut *mut kmc_dataset, x: *const T, n: i64, e: Extent, order: kmc_layout) -> Answer {
@@ -181,7 +175,7 @@ pub unsafe extern "C" fn kmc_dataset_add_classes(
     entry("kmc_dataset_add_classes", || {
         let classes = count(classes, "classes")?;
         // SAFETY: the crate's contract.
-        let labels = from_zero(unsafe { slice(labels, len, "labels") }?)?;
+        let labels = crate::entry::classes(unsafe { slice(labels, len, "labels") }?, "labels")?.to_vec();
         with(data, "data", |data| Ok(data.plain_mut()?.add_classes(labels, classes)?))
     })
 }

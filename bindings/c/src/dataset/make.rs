@@ -1,6 +1,5 @@
 //! Data sets that are made here.
 
-use super::create::from_zero;
 use super::{give, kmc_dataset, samples};
 use crate::entry::{count, entry, output, slice, text};
 use crate::status::kmc_status;
@@ -36,7 +35,7 @@ pub unsafe extern "C" fn kmc_dataset_make_spectra(
     entry("kmc_dataset_make_spectra", || {
         // SAFETY: the crate's contract.
         let (out, classes) = unsafe { (output(out, "out")?, slice(classes, n, "classes")?) };
-        give(out, synth::spectra(&from_zero(classes)?, seed)?)
+        give(out, synth::spectra(crate::entry::classes(classes, "classes")?, seed)?)
     })
 }
 

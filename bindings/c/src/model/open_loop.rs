@@ -1,7 +1,7 @@
 //! Forward, losses, backward, update: one call each, or one for all.
 
 use super::kmc_model;
-use crate::entry::{Answer, Fault, count, entry, extent, output, slice, slice_mut};
+use crate::entry::{Answer, Fault, classes, count, entry, extent, output, slice, slice_mut};
 use crate::handle::with;
 use crate::network::{kmc_node, node};
 use crate::status::kmc_status;
@@ -233,15 +233,6 @@ pub unsafe extern "C" fn kmc_model_make_prediction(model: *mut kmc_model) -> kmc
     })
 }
 
-/// Labels of the caller's as the engine wants them.
-pub(super) fn labels(labels: &[i32]) -> Answer<&[u32]> {
-    if let Some(i) = labels.iter().position(|&l| l < 0) {
-        return Err(Fault::value(&format!("labels[{i}]"), "0 or more", labels[i]));
-    }
-    // SAFETY: the same size and alignment, and no number below 0.
-    Ok(unsafe { std::slice::from_raw_parts(labels.as_ptr().cast(), labels.len()) })
-}
-
 /// Values for `rows` rows.
 pub(super) fn values<T: Element>(t: &[T], rows: usize) -> Answer<View<'_>> {
     if t.is_empty() || rows == 0 || !t.len().is_multiple_of(rows) {
@@ -260,7 +251,7 @@ pub unsafe extern "C" fn kmc_model_loss_classes(out: *mut f64, model: *mut kmc_m
     entry("kmc_model_loss_classes", || {
         // SAFETY: the crate's contract.
         let (out, labels) = unsafe { (output(out, "out")?, slice(labels, n, "labels")?) };
-        let labels = self::labels(labels)?;
+        let labels = classes(labels, "labels")?;
         with(model, "model", |model| {
             *out = model.loss(&[Targets::Classes(labels)])?;
             Ok(())
@@ -310,7 +301,7 @@ pub unsafe extern "C" fn kmc_model_loss_targets(
             let target = |t: &kmc_target| {
                 // SAFETY: as above.
                 Ok(match (t.labels.is_null(), t.values.is_null()) {
-                    (false, true) => Targets::Classes(labels(unsafe { slice(t.labels, t.len, "labels") }?)?),
+                    (false, true) => Targets::Classes(classes(unsafe { slice(t.labels, t.len, "labels") }?, "labels")?),
                     // SAFETY: as above.
                     (true, false) => Targets::Values(values(unsafe { slice(t.values, t.len, "values") }?, rows)?),
                     _ => return Err(Fault::value("target", "labels or values", "both or none")),

@@ -1,8 +1,8 @@
 //! What changes weights: an update, or a whole training step.
 
 use super::kmc_model;
-use super::open_loop::{labels, only_input, values};
-use crate::entry::{Answer, entry, optional_output, options, slice};
+use super::open_loop::{only_input, values};
+use crate::entry::{Answer, classes, entry, optional_output, options, slice};
 use crate::handle::with;
 use crate::rules::{self, kmc_clip, kmc_optimizer_options};
 use crate::status::kmc_status;
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn kmc_model_train_batch_classes(
     entry("kmc_model_train_batch_classes", || {
         // SAFETY: the crate's contract.
         let (x, labels) = unsafe { (slice(x, x_len, "x")?, slice(labels, n, "labels")?) };
-        let labels = self::labels(labels)?;
+        let labels = classes(labels, "labels")?;
         // SAFETY: as above.
         unsafe { train_batch(loss, model, x, |_| Ok(Targets::Classes(labels)), optimizer) }
     })
