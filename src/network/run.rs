@@ -95,22 +95,25 @@ impl Model {
 
     pub(crate) fn run_forward(&mut self) -> Result<()> {
         let c = self.current.ok_or_else(no_forward)?;
-        for i in 0..self.plans[c.plan].1.nodes.len() {
-            let time = self.plans[c.plan].1.nodes[i].node as u32;
-            if time > 0 {
-                self.plans[c.plan].1.born(time)?;
-            }
-            if !self.run_small(c, i, None)? {
-                let plan = &self.plans[c.plan].1;
-                let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Skip, c.forward);
-                let n = &plan.nodes[i];
-                n.pass
-                    .forward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
-                    .map_err(|e| e.at(self.net.nodes[n.node].place(n.node)))?;
-            }
-            self.plans[c.plan].1.died(time)?;
+        (0..self.plans[c.plan].1.nodes.len()).try_for_each(|i| self.forward_node(c, i))
+    }
+
+    /// The forward pass of node `i` of the plan.
+    #[inline]
+    pub(super) fn forward_node(&mut self, c: Current, i: usize) -> Result<()> {
+        let time = self.plans[c.plan].1.nodes[i].node as u32;
+        if time > 0 {
+            self.plans[c.plan].1.born(time)?;
         }
-        Ok(())
+        if !self.run_small(c, i, None)? {
+            let plan = &self.plans[c.plan].1;
+            let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Skip, c.forward);
+            let n = &plan.nodes[i];
+            n.pass
+                .forward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
+                .map_err(|e| e.at(self.net.nodes[n.node].place(n.node)))?;
+        }
+        self.plans[c.plan].1.died(time)
     }
 
     /// Runs node `i` if it is a small dense layer: forward, or backward with these gradients. Whether it was one.
@@ -174,7 +177,15 @@ impl Model {
     }
 
     pub(crate) fn run_backward(&mut self, seed: Seed<'_>, grads: Grads) -> Result<()> {
-        let mut c = self.current.ok_or_else(no_forward)?;
+        let c = self.begin_backward(seed, grads)?;
+        (0..self.plans[c.plan].1.nodes.len()).rev().try_for_each(|i| self.backward_node(c, i, grads))?;
+        self.current = Some(Current { spent: true, ..c });
+        Ok(())
+    }
+
+    /// Seeds the gradients of the outputs.
+    pub(super) fn begin_backward(&mut self, seed: Seed<'_>, grads: Grads) -> Result<Current> {
+        let c = self.current.ok_or_else(no_forward)?;
         let plan = &mut self.plans[c.plan].1;
         if c.spent || !plan.report.mode.differentiable() {
             let e = Error::order(
@@ -200,34 +211,35 @@ impl Model {
             Seed::Outputs(views) => self.seed(c, views)?,
         }
         let plan = &mut self.plans[c.plan].1;
-        let (middle, count) = (plan.middle, plan.nodes.len());
-        plan.died(middle)?;
-        for i in (0..count).rev() {
-            if !self.plans[c.plan].1.nodes[i].backward {
-                continue;
-            }
-            let node = self.plans[c.plan].1.nodes[i].node;
-            let time = 2 * middle - node as u32;
-            self.plans[c.plan].1.born(time)?;
-            let plan = &self.plans[c.plan].1;
-            let n = &plan.nodes[i];
-            if let Some(keep) = n.keep_dy {
-                let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
-                copy_or_add(&s, n.dy, (keep, GradMode::Write))?;
-            }
-            if !self.run_small(c, i, Some(grads))? {
-                let plan = &self.plans[c.plan].1;
-                let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
-                let n = &plan.nodes[i];
-                n.pass
-                    .backward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
-                    .map_err(|e| e.at(self.net.nodes[node].place(node)))?;
-            }
-            self.plans[c.plan].1.died(time)?;
+        plan.died(plan.middle)?;
+        Ok(c)
+    }
+
+    /// The backward pass of node `i` of the plan, if it has one.
+    #[inline]
+    pub(super) fn backward_node(&mut self, c: Current, i: usize, grads: Grads) -> Result<()> {
+        let plan = &mut self.plans[c.plan].1;
+        if !plan.nodes[i].backward {
+            return Ok(());
         }
-        c.spent = true;
-        self.current = Some(c);
-        Ok(())
+        let node = plan.nodes[i].node;
+        let time = 2 * plan.middle - node as u32;
+        plan.born(time)?;
+        let plan = &self.plans[c.plan].1;
+        let n = &plan.nodes[i];
+        if let Some(keep) = n.keep_dy {
+            let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
+            copy_or_add(&s, n.dy, (keep, GradMode::Write))?;
+        }
+        if !self.run_small(c, i, Some(grads))? {
+            let plan = &self.plans[c.plan].1;
+            let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
+            let n = &plan.nodes[i];
+            n.pass
+                .backward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
+                .map_err(|e| e.at(self.net.nodes[node].place(node)))?;
+        }
+        self.plans[c.plan].1.died(time)
     }
 
     fn seed(&mut self, c: Current, views: &[Option<View<'_>>]) -> Result<()> {
