@@ -39,6 +39,7 @@ fn main() -> Result<()> {
     }
     let mut t = t.data(train, Some(valid)).build()?;
     stop_on_signals(&t.stop_handle())?;
+    o.show_profile(|| t.profile())?;
     let first = t.validate()?.map_or(f64::NAN, |v| v.loss);
     let report = t.fit(o.epochs, &mut Progress::default())?;
     let (seconds, device) = (report.seconds, t.model().device().clone());

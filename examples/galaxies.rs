@@ -30,6 +30,7 @@ fn main() -> Result<()> {
     }
     let mut t = t.data(train, Some(valid)).build()?;
     stop_on_signals(&t.stop_handle())?;
+    o.show_profile(|| t.profile())?;
     t.model().plans().for_each(|plan| println!("{plan}"));
     let report = t.fit(o.epochs, &mut o.monitor(stamps.class_names())?)?;
     let (seconds, device) = (report.seconds, t.model().device().clone());

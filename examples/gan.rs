@@ -40,6 +40,8 @@ fn main() -> Result<()> {
         .build()?;
 
     let adam = Adam::new(1e-3).betas(0.5, 0.99);
+    o.show_profile(|| generator.profile(BATCH, &adam))?;
+    o.show_profile(|| critic.profile(BATCH, &adam))?;
     let (ones, zeros) = ([1.0_f32; BATCH], [0.0_f32; BATCH]);
     let (real, fake) = (View::new(Extent::flat(1), &ones)?, View::new(Extent::flat(1), &zeros)?);
     let mut z = vec![0.0_f32; BATCH * LATENT];

@@ -29,6 +29,9 @@ fn main() -> Result<()> {
             .validate_every(o.epochs)
             .data(train.clone(), Some(test.clone()))
             .build()?;
+        if seed == o.seed {
+            o.show_profile(|| t.profile())?;
+        }
         let valid = t.fit(o.epochs, &mut Silent)?.valid.ok_or_else(|| Error::order("iris", "no validation"))?;
         times.push(begun.elapsed().as_secs_f64() * 1e3);
         at_98 += u64::from(valid.accuracy == Some(0.98));

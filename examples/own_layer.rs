@@ -30,6 +30,7 @@ fn main() -> Result<()> {
         .precision(o.precision)
         .data(train, Some(valid))
         .build()?;
+    o.show_profile(|| t.profile())?;
     let report = t.fit(o.epochs, &mut Silent)?;
     let accuracy = report.valid.and_then(|v| v.accuracy).unwrap_or(0.0);
     let scales: Vec<f64> = t.model().array(&name)?.iter().map(|s| s.exp()).collect();

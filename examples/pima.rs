@@ -34,6 +34,7 @@ fn main() -> Result<()> {
         .data(train, Some(test))
         .build()?;
     options::stop_on_signals(&t.stop_handle())?;
+    o.show_profile(|| t.profile())?;
     let report = t.fit(o.epochs, &mut Silent)?;
     let Some(valid) = report.valid else { return Ok(()) };
     valid.confusion.iter().for_each(|c| println!("{c}"));

@@ -68,6 +68,7 @@ fn fit(net: Network, train: &Samples, valid: &Samples, o: &Options) -> Result<f6
         .data(standard(train)?, Some(standard(valid)?))
         .build()?;
     stop_on_signals(&t.stop_handle())?;
+    o.show_profile(|| t.profile())?;
     t.fit(o.epochs, &mut Silent)?;
     let mut y = t.model_mut().predict_data(standard(valid)?, 256, Mode::Infer)?;
     kelvin.undo(&mut y)?;

@@ -38,6 +38,7 @@ fn main() -> Result<()> {
         .resume(&path)
         .build()?;
     options::stop_on_signals(&t.stop_handle())?;
+    o.show_profile(|| t.profile())?;
     println!("begins at epoch {}, step {}", t.epoch(), t.model().updates());
     let report = t.fit(o.epochs, &mut Progress::default())?;
 

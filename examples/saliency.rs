@@ -45,6 +45,7 @@ fn main() -> Result<()> {
         .data(digits.clone(), Some(digits.clone()))
         .build()?;
     options::stop_on_signals(&t.stop_handle())?;
+    o.show_profile(|| t.profile())?;
     let report = t.fit(o.epochs, &mut Silent)?;
 
     // Mean |∂score/∂x| over up to 256 sevens: backward in evaluation mode, parameters left alone.

@@ -37,6 +37,7 @@ fn main() -> Result<()> {
     }
     let mut t = t.data(train, Some(valid)).build()?;
     stop_on_signals(&t.stop_handle())?;
+    o.show_profile(|| t.profile())?;
     let report = t.fit(o.epochs, &mut Progress::default())?;
     let (seconds, device) = (report.seconds, t.model().device().clone());
     let accuracy = t.validate()?.and_then(|v| v.accuracy).unwrap_or(f64::NAN);

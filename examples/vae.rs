@@ -26,6 +26,8 @@ fn main() -> Result<()> {
     };
     let (mut encoder, mut decoder) = networks(&o)?;
     let optimizer = Adam::new(1e-3);
+    o.show_profile(|| encoder.profile(BATCH, &optimizer))?;
+    o.show_profile(|| decoder.profile(BATCH, &optimizer))?;
     let mut random = Stream::new(o.seed, Purpose::User, 0);
     let (mut eps, mut z) = (vec![0.0_f32; BATCH * PLANE], vec![0.0_f32; BATCH * PLANE]);
     let (mut early, mut late) = (Mean::default(), Mean::default());

@@ -65,7 +65,7 @@ pub use memory::{Grads, Mode};
 #[cfg(feature = "plot")]
 pub use monitor::Plot;
 pub use monitor::{CsvLog, JsonLines, Lines, Monitor, Progress, Silent, Tee};
-pub use network::{Inputs, Model, Network, NodeId, Registry, Seed, Targets, View};
+pub use network::{Inputs, Model, Network, NodeId, Profile, Registry, Seed, Targets, View};
 pub use op::activation::Activation::{self, *};
 pub use optim::{Adadelta, Adam, AdamW, Optimizer, RmsProp, Schedule, Sgd};
 pub use rng::Init;

@@ -2,7 +2,7 @@
 // Each example uses a part.
 #![allow(dead_code)]
 
-use kamacite::{CsvLog, Device, Error, JsonLines, Monitor, Precision, Progress, Result, StopHandle, Tee};
+use kamacite::{CsvLog, Device, Error, JsonLines, Monitor, Precision, Profile, Progress, Result, StopHandle, Tee};
 use std::path::PathBuf;
 
 /// The options of an example. `--help` prints them.
@@ -19,6 +19,8 @@ pub struct Options {
     pub out: PathBuf,
     /// `--resume auto`: go on from the checkpoint in the output folder, if there is one.
     pub resume: bool,
+    /// `--profile`: before training, where the time of a step goes.
+    pub profile: bool,
     /// `--smoke`: a run of seconds, for tests.
     pub smoke: bool,
     /// `--device auto|cpu|cuda:N`; `--threads N` for the CPU with so many threads. The best device without them.
@@ -33,7 +35,7 @@ impl Options {
         let mut args = pico_args::Arguments::from_env();
         if args.contains(["-h", "--help"]) {
             println!(
-                "options: --data PATH --epochs N --seed N --seeds N --device auto|cpu|cuda:N\n         --threads N --precision fp32|tf32|fp32x3|bf16|fp16|fp64 --out DIR --resume auto --smoke"
+                "options: --data PATH --epochs N --seed N --seeds N --device auto|cpu|cuda:N\n         --threads N --precision fp32|tf32|fp32x3|bf16|fp16|fp64 --out DIR --resume auto --profile --smoke"
             );
             std::process::exit(0);
         }
@@ -50,6 +52,7 @@ impl Options {
             seeds: args.opt_value_from_str("--seeds").map_err(wrong)?.unwrap_or(1),
             out: args.opt_value_from_str("--out").map_err(wrong)?.unwrap_or_else(|| PathBuf::from("out")),
             resume: resume.is_some(),
+            profile: args.contains("--profile"),
             smoke,
             device: match (device.as_deref(), threads) {
                 (None | Some("cpu"), Some(threads)) => Device::cpu_threads(threads)?,
@@ -70,6 +73,14 @@ impl Options {
             return Err(Error::value("--resume", "what to resume").expected("auto").got(other));
         }
         Ok(options)
+    }
+
+    /// With `--profile` prints where the time of a training step goes.
+    pub fn show_profile(&self, profile: impl FnOnce() -> Result<Profile>) -> Result<()> {
+        if self.profile {
+            println!("{}\n", profile()?);
+        }
+        Ok(())
     }
 
     /// What a person sees, and the files `history.csv`, `metrics.jsonl` and (with the feature `plot`) the curves and the

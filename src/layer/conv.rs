@@ -245,7 +245,7 @@ impl Layer for Conv {
         let db = bias_sum(b, g.y, p)?;
         let act = Activated::plan(self.act, g.y, p)?;
         let reads_y = act.reads_y();
-        let planned = Planned::new(g.y, ConvPass { op, w, b, db, act }).reads_x();
+        let planned = Planned::new(g.y, ConvPass { op, w, b, db, act }).reads_x().products(g.products());
         Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }

@@ -220,7 +220,7 @@ impl Layer for ConvTranspose {
         let db = bias_sum(b, g.x, p)?;
         let act = Activated::plan(self.act, g.x, p)?;
         let reads_y = act.reads_y();
-        let planned = Planned::new(g.x, ConvTransposePass { op, w, b, db, act }).reads_x();
+        let planned = Planned::new(g.x, ConvTransposePass { op, w, b, db, act }).reads_x().products(g.products());
         Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }

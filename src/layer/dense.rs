@@ -112,7 +112,7 @@ impl Layer for Dense {
         let reads_y = act.reads_y();
         let fits = cuda.is_none() && dense_micro::fits([p.capacity(), n, k]);
         let small = fits.then_some(SmallDense { n, k, act: act.act, z: act.z, w, b });
-        let planned = Planned::new(y, DensePass { k, n, w, b, act, work, cuda }).small(small).reads_x();
+        let planned = Planned::new(y, DensePass { k, n, w, b, act, work, cuda }).small(small).reads_x().products(k * n);
         Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }

@@ -87,6 +87,8 @@ pub struct Planned {
     pub reads_x: bool,
     /// Whether the backward pass reads y.
     pub reads_y: bool,
+    /// Multiply-adds of one sample's forward pass: what reports and profiles count. Both dx and dw take as many.
+    pub products: u64,
     /// A small dense layer on the CPU, and where its pass lies.
     small: Option<(SmallDense, (usize, usize))>,
 }
@@ -107,7 +109,7 @@ pub enum Place {
 impl Planned {
     /// A fresh output whose backward pass reads neither x nor y.
     pub fn new(y: Extent, pass: impl Pass + 'static) -> Self {
-        Self { y, pass: Box::new(pass), place: Place::Fresh, reads_x: false, reads_y: false, small: None }
+        Self { y, pass: Box::new(pass), place: Place::Fresh, reads_x: false, reads_y: false, products: 0, small: None }
     }
 
     /// The backward pass reads x.
@@ -121,6 +123,13 @@ impl Planned {
     #[must_use]
     pub fn reads_y(mut self) -> Self {
         self.reads_y = true;
+        self
+    }
+
+    /// Counts the multiply-adds of one sample's forward pass.
+    #[must_use]
+    pub fn products(mut self, products: usize) -> Self {
+        self.products = products as u64;
         self
     }
 

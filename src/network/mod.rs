@@ -1,8 +1,10 @@
 //! Networks: a list of nodes, each a layer and the ids of earlier nodes. Always a DAG, since only earlier ids exist.
 
 mod builder;
+mod measure;
 mod model;
 mod plan;
+mod profile;
 mod registry;
 mod report;
 mod run;
@@ -11,9 +13,11 @@ mod steer;
 mod update;
 mod view;
 mod wiring;
+mod work;
 
 pub use builder::ModelBuilder;
 pub use model::Model;
+pub use profile::{Phase, Profile, ProfileRow};
 pub use registry::Registry;
 pub use report::{NodeReport, PlanReport};
 pub use view::{Inputs, Seed, Targets, View};

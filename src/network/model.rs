@@ -174,7 +174,7 @@ impl Model {
         done
     }
 
-    fn put_inputs(&mut self, plan: usize, x: &[View<'_>], rows: usize) -> Result<()> {
+    pub(super) fn put_inputs(&mut self, plan: usize, x: &[View<'_>], rows: usize) -> Result<()> {
         for (i, view) in x.iter().enumerate() {
             let slot = self.plans[plan].1.inputs[i].y;
             self.put(slot, *view, rows).map_err(|e| e.at(format!("input {i}")))?;

@@ -5,6 +5,7 @@
 
 use super::small;
 use super::wiring::Wiring;
+use super::work::{Cost, Work};
 use super::{Network, NodeReport, PlanReport, What};
 use crate::device::{Cuda, Device, Ptr};
 use crate::layer::{Pass, Place, Planned};
@@ -58,6 +59,14 @@ pub(crate) struct PlannedNode {
     pub keep_dy: Option<Slot>,
     /// A small dense layer, which the engine runs instead of the pass.
     pub small: Option<Small>,
+    pub work: Work,
+}
+
+impl PlannedNode {
+    /// The nodes of the network that it computes.
+    pub fn covers(&self) -> Vec<usize> {
+        vec![self.node]
+    }
 }
 
 /// A value that enters or leaves the plan.
@@ -234,6 +243,7 @@ pub(crate) struct Draft {
     requests: Vec<Request>,
     kernels: Vec<(u32, String)>,
     extents: Vec<Extent>,
+    dtype: DType,
     mode: Mode,
     capacity: usize,
 }
@@ -275,8 +285,10 @@ impl Draft {
             let x: Vec<Slot> = net.nodes[node].inputs.iter().map(|id| slots.y[id.0 as usize]).collect();
             let (y, dy, dx) = (slots.y[node], slots.dy[node].unwrap_or(slots.y[node]), slots.dx[node].clone());
             let (backward, keep_dy) = (wiring.backward[node], slots.keep_dy[node]);
-            let (pass, small) = planned?.into_pass();
-            Some((PlannedNode { pass, node, x, y, dy, dx, backward, keep_dy, small: None }, small))
+            let planned = planned?;
+            let work = Work::of(&planned);
+            let (pass, small) = planned.into_pass();
+            Some((PlannedNode { pass, node, x, y, dy, dx, backward, keep_dy, small: None, work }, small))
         });
         Ok(Self {
             nodes: nodes.collect(),
@@ -288,13 +300,22 @@ impl Draft {
             requests,
             kernels: kernels.into_inner(),
             extents,
+            dtype: setup.precision.storage(),
             mode: setup.mode,
             capacity: setup.capacity,
         })
     }
 
     pub fn report(&self, net: &Network, store: &Store) -> PlanReport {
+        let costs = |i: usize| {
+            let node = self.nodes.iter().map(|(node, _)| node).find(|node| node.node == i);
+            node.map_or([Cost::default(); 2], |node| {
+                node.work.costs(node, net, (&self.extents, self.dtype, self.capacity), store)
+            })
+        };
         let node = |(i, n): (usize, &super::Node)| NodeReport {
+            flops: costs(i).map(|cost| cost.flops),
+            traffic: costs(i).map(|cost| cost.bytes),
             name: n.name.clone(),
             kind: n.kind().to_string(),
             inputs: n.inputs.iter().map(|id| net.name_of(*id).to_string()).collect(),

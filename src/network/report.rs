@@ -19,6 +19,11 @@ pub struct NodeReport {
     pub parameters: usize,
     /// Bytes asked for in this plan, before sharing.
     pub bytes: usize,
+    /// Floating-point operations of dense layers and convolutions, two for each multiply-add, for a batch of the plan's capacity:
+    /// forward, backward.
+    pub flops: [u64; 2],
+    /// Bytes that have to be read and written, each operand once, for such a batch: forward, backward.
+    pub traffic: [u64; 2],
     /// The CUDA kernels it may launch, in the order in which it asked for them; none on the CPU.
     pub kernels: Vec<String>,
 }
@@ -46,6 +51,11 @@ impl PlanReport {
     /// Parameters of all nodes.
     pub fn parameters(&self) -> usize {
         self.nodes.iter().map(|n| n.parameters).sum()
+    }
+
+    /// Floating-point operations of a batch of the plan's capacity: forward, backward.
+    pub fn flops(&self) -> [u64; 2] {
+        self.nodes.iter().fold([0, 0], |[f, b], n| [f + n.flops[0], b + n.flops[1]])
     }
 
     /// All bytes.
@@ -99,7 +109,7 @@ impl fmt::Display for PlanReport {
 }
 
 /// 1234567 as `1 234 567`.
-fn grouped(n: usize) -> String {
+pub(super) fn grouped(n: usize) -> String {
     let digits = n.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
     for (i, c) in digits.chars().enumerate() {
@@ -112,7 +122,7 @@ fn grouped(n: usize) -> String {
 }
 
 /// 3 670 016 as `3.5 MiB`.
-fn human(bytes: usize) -> String {
+pub(super) fn human(bytes: usize) -> String {
     let (mut x, mut unit) = (bytes as f64, "B");
     for next in ["KiB", "MiB", "GiB", "TiB"] {
         if x >= 1024.0 {

@@ -58,6 +58,11 @@ impl Geometry {
         [kd, kh, kw, self.x.c / self.groups, self.y.c]
     }
 
+    /// Multiply-adds of one image, those with the zeros of the padding included.
+    pub fn products(&self) -> usize {
+        self.weights().into_iter().fold(self.y.area(), usize::saturating_mul)
+    }
+
     /// Elements of the weights, or an error if they do not fit in memory.
     ///
     /// # Errors

@@ -31,6 +31,7 @@ pub mod im2col;
 pub mod math;
 pub(crate) mod moments;
 pub(crate) mod packs;
+pub mod peak;
 pub mod pool;
 pub(crate) mod pool_cpu;
 pub(crate) mod reduce;

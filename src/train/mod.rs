@@ -18,7 +18,7 @@ use crate::io::Checkpoint;
 use crate::layer::{Fields, fields};
 use crate::loss::{Loss, Target};
 use crate::memory::{Grads, Mode};
-use crate::network::{Model, Network, Seed};
+use crate::network::{Model, Network, Profile, Seed};
 use crate::optim::{Clip, EarlyStopping, EarlyStoppingState, Ema, Optimizer, PlateauState, ReduceOnPlateau, Schedule};
 use crate::{Error, Extent, Precision, Result};
 use feed::Feed;
@@ -186,6 +186,15 @@ impl Trainer {
     /// The epochs so far.
     pub fn history(&self) -> &[Record] {
         &self.state.history
+    }
+
+    /// Where the time of a training step goes, at this batch size and with this optimizer: [`Model::profile`]. Reading the data is not part
+    /// of it, nor are clipping and averages. Nothing of the run changes.
+    ///
+    /// # Errors
+    /// As [`Model::profile`].
+    pub fn profile(&self) -> Result<Profile> {
+        self.model.profile(self.rules.batch.min(self.train.len()), &*self.optimizer)
     }
 
     /// A handle that stops [`Trainer::fit`] from elsewhere.

@@ -26,6 +26,7 @@ mod losses;
 mod network;
 mod open_loop;
 mod own_layer;
+mod profile;
 mod property;
 mod scenario;
 mod train;
