@@ -143,12 +143,23 @@ per_isa! {
     }
 }
 
+/// dy where `position` won, else 0, for B channels. Everything is loaded before anything is chosen, and the choice is
+/// declared unpredictable: otherwise it becomes a branch per channel, which no predictor guesses.
+#[inline(always)]
+fn chosen<T: Real, const B: usize>(dy: &[T], winner: &[u32], position: u32) -> [T; B] {
+    let (mut chosen, mut at) = ([T::ZERO; B], [0; B]);
+    chosen.copy_from_slice(dy);
+    at.copy_from_slice(winner);
+    for j in 0..B {
+        chosen[j] = std::hint::select_unpredictable(at[j] == position, chosen[j], T::ZERO);
+    }
+    chosen
+}
+
 /// dx += dy where `position` won, for B channels.
 #[inline(always)]
 fn hand<T: Real, const B: usize>(dy: &[T], winner: &[u32], position: u32, dx: &mut [T]) {
-    for j in 0..B {
-        dx[j] += if winner[j] == position { dy[j] } else { T::ZERO };
-    }
+    put::<T, B>(GradMode::Add, chosen(dy, winner, position), dx);
 }
 
 /// Sum of dy over the windows that `position` won, for B channels.
@@ -166,10 +177,8 @@ fn won<T: Real, const B: usize>(
         for h in h.clone() {
             for w in w.clone() {
                 let at = ((d * e.h + h) * e.w + w) * e.c + c0;
-                let (dy, winner) = (&dy[at..at + B], &winner[at..at + B]);
-                for j in 0..B {
-                    sum[j] += if winner[j] == position { dy[j] } else { T::ZERO };
-                }
+                let chosen = chosen::<T, B>(&dy[at..at + B], &winner[at..at + B], position);
+                sum.iter_mut().zip(chosen).for_each(|(sum, chosen)| *sum += chosen);
             }
         }
     }
