@@ -1,7 +1,7 @@
 # The short names of what one does here. `make demo` and `make test` are the README's two commands.
 FEATURES = progress,plot
 
-.PHONY: demo test bench docs check install uninstall dist nvrtc gpu-status prebuilt exercises exercise-starters check-exercise
+.PHONY: demo test bench bench-micro docs check install uninstall dist nvrtc gpu-status prebuilt exercises exercise-starters check-exercise
 
 demo:
 	cargo run --release --features $(FEATURES) --example galaxies
@@ -9,10 +9,15 @@ demo:
 test:
 	sh tests/all.sh
 
+# Ten networks beside PyTorch, TensorFlow, JAX, burn, candle and CIANNA: docs/benchmarks.md. About 25 minutes, after what it installs.
+# Options: make bench ARGS="--cells W4:train --peers torch". BENCH_ENV=/a/venv takes an environment that is there.
 bench:
+	python3 benches/peers/run.py $(ARGS)
+
+# Single operations, as shares of what this machine can do.
+bench-micro:
 	cargo bench --bench gemm
 	cargo bench --bench conv
-	cargo bench --bench step
 	cargo bench --bench tiny
 
 docs:

@@ -59,6 +59,15 @@ if command -v c++ >/dev/null 2>&1; then
     cargo run --quiet --all-features --example own_layer -- --smoke --device cuda:0)
 fi
 
+say "the benchmark's runner, and what its driver computes"
+line=$(cargo test --quiet --all-features --bench step -- --workload W1 --batch 8 --threads 1 --seconds 0.05 --repeats 1)
+case "$line" in {*'"samples_per_s":'*}) ;; *) echo "the runner printed: $line" >&2; exit 1 ;; esac
+if command -v python3 >/dev/null 2>&1; then
+  python3 benches/peers/test_driver.py "$line"
+else
+  echo "SKIPPED the driver: no python3"
+fi
+
 say "every example in miniature"
 for file in examples/*.rs; do
   name=$(basename "$file" .rs)
