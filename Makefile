@@ -1,7 +1,7 @@
 # The short names of what one does here. `make demo` and `make test` are the README's two commands.
 FEATURES = progress,plot
 
-.PHONY: demo test bench bench-micro docs check install uninstall dist nvrtc gpu-status prebuilt exercises exercise-starters check-exercise
+.PHONY: demo test bench bench-micro instructions docs check install uninstall dist nvrtc gpu-status prebuilt exercises exercise-starters check-exercise
 
 demo:
 	cargo run --release --features $(FEATURES) --example galaxies
@@ -19,6 +19,10 @@ bench-micro:
 	cargo bench --bench gemm
 	cargo bench --bench conv
 	cargo bench --bench tiny
+
+# After a change that is meant to alter them: the instructions of small training steps that `make test` compares with.
+instructions:
+	sh tests/instructions.sh update
 
 docs:
 	cargo doc --no-deps --all-features --open

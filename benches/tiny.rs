@@ -2,7 +2,8 @@
 //!
 //! cargo bench --bench tiny -- --repeats 30
 //!
-//! Milliseconds, the least of all repeats, of one `fit`, of one call a sample, and of four calls a sample.
+//! Milliseconds, the least of all repeats, of one `fit`, of one call a sample, and of four calls a sample. Then nanoseconds that one more node
+//! adds to a step on one sample (forward and backward, or inference): for nodes that do nothing, the walk of the graph alone.
 
 use kamacite::data::Samples;
 use kamacite::rng::{Purpose, Stream};
@@ -31,6 +32,36 @@ fn least(repeats: usize, mut f: impl FnMut() -> Result<f64>) -> Result<(f64, f64
         least = least.min(begun.elapsed().as_secs_f64() * 1e3);
     }
     Ok((least, loss))
+}
+
+/// Nanoseconds of a step for each of 40 more nodes like this one: the least of training and of inference.
+fn per_node(repeats: usize, layer: impl kamacite::layer::Layer + Clone + 'static) -> Result<[f64; 2]> {
+    const STEPS: usize = 2000;
+    let step = |nodes: usize| -> Result<[f64; 2]> {
+        let mut net = Network::new(Extent::flat(4));
+        net.push(Dense::new(4));
+        for _ in 0..nodes {
+            net.push(layer.clone());
+        }
+        let mut model = Model::builder(net).device(Device::cpu_threads(1)?).loss("output", Mse, 1.0).build()?;
+        let (x, sgd) = ([0.1_f32, 0.2, 0.3, 0.4], Sgd::new(1e-6));
+        let mut time = |train: bool| {
+            least(repeats, || {
+                for _ in 0..STEPS {
+                    let view = View::new(Extent::flat(4), &x)?;
+                    if train {
+                        model.train_batch(view, &[view.into()], &sgd)?;
+                    } else {
+                        model.forward(Mode::Infer, view)?;
+                    }
+                }
+                Ok(0.0)
+            })
+        };
+        Ok([time(true)?.0, time(false)?.0].map(|ms| ms * 1e6 / STEPS as f64))
+    };
+    let (few, many) = (step(10)?, step(50)?);
+    Ok([0, 1].map(|k| (many[k] - few[k]) / 40.0))
 }
 
 fn main() -> Result<()> {
@@ -79,6 +110,14 @@ fn main() -> Result<()> {
             })
         })?;
         println!("four calls   {ms:7.2} ms, loss {loss:.6}");
+    }
+    if wanted("nodes") {
+        let show = |name: &str, [train, infer]: [f64; 2]| {
+            println!("{name:12} {train:7.1} ns a node in training, {infer:.1} in inference")
+        };
+        show("views", per_node(repeats, Flatten::new())?);
+        show("in place", per_node(repeats, Activate::new(Relu))?);
+        show("dense 4-4", per_node(repeats, Dense::new(4))?);
     }
     Ok(())
 }

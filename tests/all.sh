@@ -42,10 +42,20 @@ say "unit tests, the suite, doctests, examples (optimised, with debug assertions
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 KAMACITE_SCENARIO=$target/scenario.rust cargo test --workspace --all-features
 
-if [ "$(uname -m)" = x86_64 ]; then
-  say "the suite once more, on the instruction set that every machine has"
-  KAMACITE_ISA=portable cargo test --workspace --all-features --test suite
-fi
+# The numbers on every other instruction set: cases, threads, goldens. What this machine lacks is said, and fails where it is required.
+cpu() { cargo run --quiet --all-features --example doctor | sed -n 's/^CPU: cpu (.*, \(.*\))$/\1/p'; }
+ran=$(cpu)
+for isa in portable avx2 avx512; do
+  if [ "$isa" = "$ran" ]; then
+    continue
+  elif [ "$(KAMACITE_ISA=$isa cpu)" = "$isa" ]; then
+    say "the suite once more, forced to $isa"
+    KAMACITE_ISA=$isa cargo test --workspace --all-features --test suite -- --skip cuda
+  else
+    case ",${KAMACITE_REQUIRE-}," in *,"$isa",*) echo "KAMACITE_REQUIRE asks for $isa, which this machine lacks" >&2; exit 1 ;; esac
+    echo "SKIPPED $isa: this machine lacks it"
+  fi
+done
 
 if command -v c++ >/dev/null 2>&1; then
   say "every case on the emulated GPU in two more orders of threads, once with a device that is late with everything"
@@ -99,6 +109,9 @@ sh bindings/install/test.sh "$target/release"
 say "the course's exercises: their results, starters, checkers, accesses to memory"
 make exercises exercise-starters
 make -C bindings/exercises sanitize
+
+say "instructions of five small training steps"
+sh tests/instructions.sh
 
 say "every kernel with NVIDIA's compiler, for every architecture"
 sh tests/nvrtc.sh

@@ -14,6 +14,7 @@ mod cuda;
 mod cuda_training;
 mod data;
 mod determinism;
+mod forced;
 mod golden_cianna;
 mod golden_torch;
 mod gradient;
