@@ -3,8 +3,9 @@
 //! A new layer gets a file in `layers/` with its loop nest and its cases, a new loss one in `losses/`; the layer also joins
 //! the network of every layer in `network.rs`, which fails without it.
 //!
-//! `KAMACITE_ISA=portable` (`avx2`, `avx512`) runs everything on that instruction set; the precision checks run all that are
-//! present anyway, say which are not, and fail for those that `KAMACITE_REQUIRE=avx2,avx512` lists. CUDA: see `cuda.rs`.
+//! `KAMACITE_ISA=portable` (`avx2`, `avx512`) runs everything on that instruction set, which `forced.rs` makes sure of; the
+//! precision checks run all that are present anyway, say which are not, and fail for those that `KAMACITE_REQUIRE=avx2,avx512`
+//! lists. CUDA: see `cuda.rs`.
 
 mod case;
 mod check;
