@@ -9,7 +9,7 @@ import stats
 from programs import HERE, say
 
 # Validation losses that are reached after some epochs: (workload, batch, samples, loss, learning rate).
-TARGETS = [("W4", 64, 4096, 0.1, 0.01), ("W6", 16, 512, 0.1, 0.01)]
+TARGETS = [("W4", 64, 4096, 0.2, 0.003), ("W6", 16, 512, 0.15, 0.001)]
 
 
 def python_of(commands):
