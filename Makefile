@@ -14,10 +14,9 @@ test:
 bench:
 	python3 benches/peers/run.py $(ARGS)
 
-# Single operations, as shares of what this machine can do.
+# Single operations, as shares of what this machine can do: make bench-micro MICRO_THREADS=2 ARGS=conv
 bench-micro:
-	cargo bench --bench gemm
-	cargo bench --bench conv
+	cargo bench --bench micro -- $(ARGS)
 	cargo bench --bench tiny
 
 # After a change that is meant to alter them: the instructions of small training steps that `make test` compares with.

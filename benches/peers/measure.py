@@ -8,6 +8,7 @@ import stats
 from programs import say
 
 TICKS = os.sysconf("SC_CLK_TCK")
+patience = 300.0
 
 
 class Cell:
@@ -62,36 +63,55 @@ def lines(command, peer, cell, threads, variants, options=(), timeout=60):
     if not found:
         why = (err.strip().splitlines() or ["nothing printed"])[-1][-200:]
         found = [dict(peer=peer, variant=v, workload=cell.workload, batch=cell.batch, threads=threads, mode=cell.mode, error=why) for v in variants]
+    for l in found:
+        say("  %-14s %-10s %-10s %d  %s  (%.1f s)" % (cell, peer, l.get("variant", ""), threads,
+                                                    l.get("samples_per_s") or l.get("error") or l.get("unsupported") or "done", seen["wall_s"]))
     return [{**l, **seen} for l in found]
 
 
-def repeated(command, peer, cell, threads, variant, options, timeout=120):
-    """One measurement; once more if others used the machine, and then the less disturbed of both."""
-    first = lines(command, peer, cell, threads, [variant], options, timeout)[0]
-    if "error" in first or first["foreign"] + first["steal"] <= stats.FOREIGN:
+def settle():
+    """Waits until others leave the machine alone: up to 20 s now, and 300 s in a whole run."""
+    global patience
+    begun = time.time()
+    while patience > 0 and time.time() - begun < 20:
+        before, mine, t = cpu(), sum(os.times()[:2]), time.time()
+        time.sleep(0.5)
+        after, wall = cpu(), time.time() - t
+        patience -= wall
+        if (after[0] - before[0] + after[1] - before[1] - sum(os.times()[:2]) + mine) / wall <= stats.FOREIGN:
+            return
+
+
+def undisturbed(measured):
+    """The lines of `measured()`; once more if others used the machine, and then the less disturbed."""
+    first = measured()
+    if "error" in first[0] or not stats.disturbed(first[0]):
         return first
-    again = lines(command, peer, cell, threads, [variant], options, timeout)[0]
-    kept = again if "error" not in again and again["foreign"] + again["steal"] < first["foreign"] + first["steal"] else first
-    return {**kept, "again": True}
+    settle()
+    again = measured()
+    return again if "error" not in again[0] and again[0]["foreign"] + again[0]["steal"] < first[0]["foreign"] + first[0]["steal"] else first
 
 
 def screen(commands, cell, spec, threads, variants, full=False):
     """One short pass over every peer and variant."""
-    short, found = ["--seconds", "0.3", "--repeats", "3"], []
-    most = max(threads)
-    for peer, command in commands.items():
+    short, found, most = ["--seconds", "0.3", "--repeats", "3"], [], max(threads)
+
+    def once(peer, t, group, timeout=40):
+        return undisturbed(lambda: lines(commands[peer], peer, cell, t, group, short, timeout))
+
+    for peer in commands:
         for group in [["exact"]] if peer == "kamacite" else variants(peer, spec, cell.mode, full):
             # Without a second thread there is nothing to run side by side.
             if "i1" in group and most == 1:
                 continue
-            found += lines(command, peer, cell, most, group, short, timeout=90 if "compile" in group[0] else 40)
+            found += once(peer, most, group, 90 if "compile" in group[0] else 40)
     for t in [t for t in threads if t != most]:
-        found += lines(commands["kamacite"], "kamacite", cell, t, ["exact"], short)
+        found += once("kamacite", t, ["exact"])
         wanted = stats.one_thread_wanted(found, most)
         for peer, variant in wanted.items():
             groups = variants(peer, spec, cell.mode, full) if full else [["fn" if variant == "i1" else variant]]
             for group in groups:
-                found += lines(commands[peer], peer, cell, t, group, short, timeout=40)
+                found += once(peer, t, group)
     return found
 
 
@@ -101,7 +121,7 @@ def rounds(commands, cell, programs, count, options):
     for i in range(count):
         for p in programs[i % len(programs):] + programs[:i % len(programs)]:
             peer, variant, threads = p
-            found[p].append(repeated(commands[peer], peer, cell, threads, variant, options))
+            found[p] += undisturbed(lambda: lines(commands[peer], peer, cell, threads, [variant], options, 120))
     return found
 
 

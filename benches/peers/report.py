@@ -127,13 +127,12 @@ def extras(done):
 def markdown(done, title):
     m = done["machine"]
     present = ["kamacite"] + [p for p in stats.NAMES if p in ran(done)]
-    disturbed = sorted({name(c) for c in done["cells"] for r in c["repeated"] if r["foreign"] > stats.FOREIGN})
     versions = {l["peer"]: l["version"] for c in done["cells"] for l in c["screened"] if "version" in l}
     out = ["# " + title, "", "%s, %d cores, %s. %s. %s. Optimizer: %s. %d processes for each repeated program, interleaved; medians." % (
         m["cpu"], m["cores"], m["system"], done["date"], ", ".join("%s %s" % v for v in versions.items()), done["optimizer"], done["rounds"]), ""]
     out += ["Missing: %s: %s." % v for v in done["missing"].items()] + [""]
     out += ["Refused: %s in %s: %s." % (p, name(c), why) for c in done["cells"] for p, why in c["refused"].items()] + [""]
-    out += ["Other processes used more than %g of a core in: %s." % (stats.FOREIGN, "; ".join(disturbed)) if disturbed else "No measurement was disturbed.", ""]
+    out += [quiet(done), ""]
     out += ["## Speed", ""] + speeds(done) + ["`%s`" % result(done), ""]
     out += ["## Every peer, best variant, samples/s", "", "*In italics*: one short run, not among those repeated.", ""] + every_peer(done, present) + fast_cells(done)
     out += ["## Peak memory of the process, MiB", ""] + memory(done, present)
@@ -162,6 +161,18 @@ def svg(done):
             out.append('<rect x="%.1f" y="%d" width="2" height="%d" fill="black"/>' % (left + c["goal"] * scale - 1, y - 2, row - 2))
     out.append('<line x1="%.1f" x2="%.1f" y1="26" y2="%d" stroke="black" stroke-dasharray="4 3"/></svg>' % (left + scale, left + scale, height - 18))
     return "\n".join(out) + "\n"
+
+
+def quiet(done):
+    """How many measurements others disturbed: frameworks whose threads spin suffer most from that."""
+    processes = sum(r["processes"] for c in done["cells"] for r in c["repeated"])
+    bad = sum(r["disturbed"] for c in done["cells"] for r in c["repeated"])
+    short = sum(stats.disturbed(l) for c in done["cells"] for l in c["screened"])
+    if not bad and not short:
+        return "No measurement was disturbed."
+    where = sorted({name(c) for c in done["cells"] if any(r["disturbed"] for r in c["repeated"])})
+    text = "DISTURBED: during %d of %d repeated processes, and %d lines of the short pass, others used more than %g of a core" % (bad, processes, short, stats.FOREIGN)
+    return text + (": " + "; ".join(where) if where else "") + ". Frameworks whose threads spin suffer most; where this is more than a few, run again."
 
 
 def ran(done):

@@ -79,8 +79,6 @@ def one_cell(o, commands, cell, spec, fast, goals):
     exact = [r for r in records if r["peer"] == "kamacite" and r["variant"] == "exact"]
     a, b, ratio = stats.compare(exact, [r for r in records if r["peer"] != "kamacite"])
     goal = goals.get("%s/%d" % (cell.workload, cell.batch), {}).get(cell.mode) if o.optimizer == "sgd" else None
-    for r in records:
-        r.pop("again", None)
     out = dict(workload=cell.workload, batch=cell.batch, mode=cell.mode, note=spec.get("note", ""), kamacite=a, best=b, ratio=ratio, goal=goal,
                repeated=records, screened=screened, refused=refused, seconds=round(time.time() - begun, 1))
     shown = "no peer" if not b else "%s %s %d threads %.4g" % (b["peer"], b["variant"], b["threads"], b["samples_per_s"])
@@ -150,6 +148,7 @@ def main():
         done["scaling"] = extra.scaling(o, commands, wanted)
     done["seconds"] = round(time.time() - begun)
     report.write(o.out, done)
+    print(report.quiet(done))
     print(report.result(done), flush=True)
 
 

@@ -18,6 +18,10 @@ def median(values):
     return v[n] if len(v) % 2 else (v[n - 1] + v[n]) / 2
 
 
+def disturbed(line):
+    return line.get("foreign", 0.0) + line.get("steal", 0.0) > FOREIGN
+
+
 def program(line):
     """What identifies a way to compute a cell."""
     return line["peer"], line.get("variant", ""), line["threads"]
@@ -31,7 +35,7 @@ def summary(lines):
     r = dict(good[-1])
     r.update(samples_per_s=median([l["samples_per_s"] for l in good]), min=min(l["min"] for l in good), max=max(l["max"] for l in good),
              rounds=[l["samples_per_s"] for l in good], processes=len(good), peak_rss_mb=max(l["peak_rss_mb"] for l in good),
-             rq_wait=median([l.get("rq_wait", 0.0) for l in good]), foreign=max(l.get("foreign", 0.0) for l in good))
+             rq_wait=median([l.get("rq_wait", 0.0) for l in good]), disturbed=sum(map(disturbed, good)))
     for key in ("import_s", "build_s", "first_step_s"):
         r[key] = median([l.get(key, 0.0) for l in good])
     return r

@@ -19,7 +19,7 @@ FIELDS = "peer variant version workload batch threads mode params params_spec ma
 def line(peer, rate, variant="v", threads=2, **more):
     return dict(dict(peer=peer, variant=variant, version="1", workload="W1", batch=8, threads=threads, mode="train", params=67, macs=56, import_s=0.0,
                      build_s=0.1, first_step_s=0.2, rq_wait=0.0, foreign=0.0, samples_per_s=rate, min=rate / 2, max=rate * 2, steps_per_s=rate / 8,
-                     peak_rss_mb=10.0), **more)
+                     peak_rss_mb=10.0, processes=5, disturbed=0), **more)
 
 
 def results(ours, theirs, **more):
@@ -80,6 +80,16 @@ class Arithmetic(unittest.TestCase):
         lines = [line("kamacite", 1000, steps_per_s=10.0), line("a", 100), line("a", 110, "w"), line("b", 50), line("c", 56), line("d", 20)]
         self.assertEqual(stats.one_thread_wanted(lines, 2), dict(a="w", c="v"))
         self.assertEqual(len(stats.one_thread_wanted(lines + [line("kamacite", 1, threads=1, steps_per_s=5000.0)], 2)), 4)
+
+
+    def test_disturbed_measurements_are_counted(self):
+        busy = line("a", 1, foreign=0.08, steal=0.05)
+        self.assertEqual([stats.disturbed(busy), stats.disturbed(line("a", 1, foreign=0.1))], [True, False])
+        self.assertEqual(stats.summary([busy, line("a", 1)])["disturbed"], 1)
+        done = results(1.0, 1.0)
+        self.assertEqual(report.quiet(done), "No measurement was disturbed.")
+        done["cells"][0]["repeated"][0]["disturbed"] = 2
+        self.assertIn("DISTURBED: during 2 of 10", report.quiet(done))
 
 
 class Networks(unittest.TestCase):
