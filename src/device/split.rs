@@ -4,6 +4,7 @@
 use super::Cpu;
 use std::marker::PhantomData;
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 impl Cpu {
     /// Cuts `parts` (slices of equal length, or a tuple of such) every `chunk` elements and calls `task(i, pieces)` for
@@ -25,6 +26,36 @@ impl Cpu {
         } else if len > 0 {
             task(0, piece(0));
         }
+    }
+}
+
+impl Cpu {
+    /// As [`Cpu::split`], with one of the parts of `len` elements of `work` for each task, as many at once as there are.
+    pub(crate) fn split_with<P: Parts, T: Send>(
+        &self,
+        chunk: usize,
+        parts: P,
+        (work, len): (&mut [T], usize),
+        task: impl Fn(usize, P::Piece, &mut [T]) + Sync,
+    ) {
+        let (shared, total) = parts.share();
+        let ((work, room), chunk) = (work.share(), chunk.max(1));
+        let (pieces, next) = (total.div_ceil(chunk), AtomicUsize::new(0));
+        debug_assert!(pieces == 0 || room >= len);
+        self.run((room / len.max(1)).min(pieces), &|seat| {
+            loop {
+                let i = next.fetch_add(1, Relaxed);
+                if i >= pieces {
+                    return;
+                }
+                let start = i * chunk;
+                // SAFETY: each i is met once and each seat is one task of `run`, so neither range is handed out twice at a time.
+                let (piece, work) = unsafe {
+                    (P::piece(shared, start..total.min(start + chunk)), <&mut [T]>::piece(work, seat * len..(seat + 1) * len))
+                };
+                task(i, piece, work);
+            }
+        });
     }
 }
 

@@ -6,7 +6,7 @@
 //! # Source
 //! PReLU: He, Zhang, Ren & Sun 2015, "Delving deep into rectifiers". The others: [`Activation`].
 
-use super::{Fields, Layer, Pass, Place, Planned, fields, one};
+use super::{Fields, Layer, Part, Pass, Place, Planned, fields, one};
 use crate::device::{Cpu, Cuda, Device, Divisor, Grid, Kernel, Ptr, per_isa};
 use crate::memory::{Element, GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::{self, Activation, Reads};
@@ -57,6 +57,7 @@ impl Layer for Activate {
         self.act.check()?;
         let kernels = ActivationKernels::plan(self.act, x.c, p)?;
         let planned = Planned::new(x, ActivatePass { act: self.act, c: x.c, kernels });
+        let planned = if self.act == Activation::Relu { planned.part(Part::Relu) } else { planned };
         Ok(match (self.act, self.act.reads()) {
             (Activation::Linear, _) => planned.place(Place::InPlace),
             (_, Reads::Y) => planned.place(Place::InPlace).reads_y(),

@@ -31,8 +31,11 @@ pub use upsample::Upsample;
 
 use crate::memory::{Io, Planner, Step};
 use crate::op::dense_micro::SmallDense;
+use crate::op::epilogue::Epilogue;
+use crate::op::pool::Geometry;
 use crate::{Error, Extent, Result};
 use std::fmt;
+use std::sync::Arc;
 
 /// A layer's data as it is saved in a checkpoint.
 pub type Fields = serde_json::Value;
@@ -91,6 +94,26 @@ pub struct Planned {
     pub products: u64,
     /// A small dense layer on the CPU, and where its pass lies.
     small: Option<(SmallDense, (usize, usize))>,
+    /// What may be done with its results on their way to memory, and where its pass lies.
+    head: Option<(Arc<dyn Head>, (usize, usize))>,
+    /// What the layer is to the one before it, and where its pass lies.
+    part: Option<(Part, (usize, usize))>,
+}
+
+/// A layer that the one before can do on the way of its results to memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    Relu,
+    MaxPool(Geometry),
+}
+
+/// A pass that can do what follows it, before its results leave the cache.
+pub(crate) trait Head: fmt::Debug + Send + Sync {
+    /// Whether it can do that.
+    fn fits(&self, epilogue: &Epilogue) -> bool;
+
+    /// Does it from now on. Called once, before the plan gets its memory, with an epilogue that fits.
+    fn take(&self, epilogue: Epilogue, p: &mut Planner<'_>);
 }
 
 /// Where a layer's output lies.
@@ -109,7 +132,8 @@ pub enum Place {
 impl Planned {
     /// A fresh output whose backward pass reads neither x nor y.
     pub fn new(y: Extent, pass: impl Pass + 'static) -> Self {
-        Self { y, pass: Box::new(pass), place: Place::Fresh, reads_x: false, reads_y: false, products: 0, small: None }
+        let (pass, place, reads_x, reads_y) = (Box::new(pass), Place::Fresh, false, false);
+        Self { y, pass, place, reads_x, reads_y, products: 0, small: None, head: None, part: None }
     }
 
     /// The backward pass reads x.
@@ -137,6 +161,28 @@ impl Planned {
     pub(crate) fn small(mut self, small: Option<SmallDense>) -> Self {
         self.small = small.map(|small| (small, address(&*self.pass)));
         self
+    }
+
+    /// The pass can do what follows it.
+    pub(crate) fn head(mut self, head: Arc<dyn Head>) -> Self {
+        self.head = Some((head, address(&*self.pass)));
+        self
+    }
+
+    /// The pass is no more than this.
+    pub(crate) fn part(mut self, part: Part) -> Self {
+        self.part = Some((part, address(&*self.pass)));
+        self
+    }
+
+    /// What it can do of that which follows. Not if another pass wraps its own.
+    pub(crate) fn as_head(&self) -> Option<&Arc<dyn Head>> {
+        self.head.as_ref().filter(|(_, pass)| *pass == address(&*self.pass)).map(|(head, _)| head)
+    }
+
+    /// What it is to the layer before. Not if another pass wraps its own.
+    pub(crate) fn as_part(&self) -> Option<Part> {
+        self.part.filter(|(_, pass)| *pass == address(&*self.pass)).map(|(part, _)| part)
     }
 
     /// The pass, and what the engine may do in its place. A layer that wraps another's pass in one of its own has that one run.

@@ -12,14 +12,17 @@
 //! 2018 (groups).
 
 mod cuda;
+mod end;
 mod pass;
 
 use super::{Fields, Layer, Planned, fields, one};
 use crate::memory::{ParamSpec, Planner};
 use crate::{DType, Error, Extent, Mode, Result};
 use cuda::Gpu;
+use end::NormEnd;
 use pass::{Cut, NormPass};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Shifts and scales values to mean 0 and variance 1, then by a trained β and γ per channel.
 ///
@@ -209,10 +212,12 @@ impl Layer for Norm {
         let scratch = |p: &mut Planner<'_>, dtype, n| if batch { p.scratch(dtype, n) } else { p.scratch_rows(dtype, n) };
         let backward = self.affine && p.mode().differentiable();
         let columns = (on_gpu && !batch && backward).then(|| p.scratch(DType::F64, gpu.cut.columns(x, sets, p.capacity())));
+        let end = Arc::new(NormEnd::new(x, cut, batch, on_gpu));
         let pass = NormPass {
             x,
             sets,
             cut,
+            end: end.clone(),
             eps: self.eps,
             momentum: self.momentum,
             scale,
@@ -224,7 +229,7 @@ impl Layer for Norm {
             table: if batch { p.saved_fixed(dtype, table) } else { p.saved(dtype, table) },
             gpu,
         };
-        Ok(Planned::new(x, pass).reads_x())
+        Ok(Planned::new(x, pass).reads_x().head(end))
     }
 }
 

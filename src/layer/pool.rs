@@ -11,7 +11,7 @@
 
 mod cuda;
 
-use super::{Fields, Layer, Pass, Planned, fields, one};
+use super::{Fields, Layer, Part, Pass, Planned, fields, one};
 use crate::device::Device;
 use crate::memory::{Io, Planner, Slot, Step};
 use crate::op::pool::Geometry;
@@ -149,7 +149,7 @@ impl Layer for Pool {
                     return Err(Error::shape("", "too many positions").expected("fewer than 2^32").got(g.x));
                 }
                 let winner = p.mode().differentiable().then(|| p.saved(DType::U32, g.y.len()));
-                Planned::new(g.y, MaxPass { g, winner, kernels: MaxKernels::new(p, &g)? })
+                Planned::new(g.y, MaxPass { g, winner, kernels: MaxKernels::new(p, &g)? }).part(Part::MaxPool(g))
             }
             Over::Average => Planned::new(g.y, AveragePass { g, full: self.count_padding, kernels: AverageKernels::new(p, &g)? }),
         })

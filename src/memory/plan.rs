@@ -99,6 +99,11 @@ impl Request {
         self.len(capacity).saturating_mul(self.dtype.bytes())
     }
 
+    /// The same request, of nothing at no time.
+    pub fn none(&self) -> Self {
+        Self { size: Size::Fixed(0), spans: Vec::new(), ..*self }
+    }
+
     fn meets(&self, other: &Self) -> bool {
         self.spans.iter().any(|a| other.spans.iter().any(|b| a.0 <= b.1 && b.0 <= a.1))
     }
@@ -179,6 +184,14 @@ impl Planner<'_> {
     /// The spatial axes at this node: those along which a network input or a reshape above it is longer than 1.
     pub fn axes(&self) -> Axes {
         self.axes
+    }
+
+    /// Threads that work at once on the CPU.
+    pub(crate) fn threads(&self) -> usize {
+        match self.device {
+            Device::Cpu(cpu) => cpu.threads(),
+            Device::Cuda(_) => 1,
+        }
     }
 
     /// A number that tells this node's random draws from those of the others, whatever is inserted elsewhere.

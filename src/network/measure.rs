@@ -230,12 +230,12 @@ impl<'a> Run<'a> {
         for (i, node) in plan.nodes.iter().enumerate() {
             let of = |lap: usize, k: usize| {
                 let mut phase = Phase { seconds: seconds[lap], flops: 0, bytes: 0 };
-                for report in node.covers().iter().map(|&n| &plan.report.nodes[n]) {
+                for report in node.covers.iter().map(|&n| &plan.report.nodes[n]) {
                     phase = Phase { flops: phase.flops + report.flops[k], bytes: phase.bytes + report.traffic[k], ..phase };
                 }
                 phase
             };
-            let covered: Vec<_> = node.covers().into_iter().map(|n| &plan.report.nodes[n]).collect();
+            let covered: Vec<_> = node.covers.iter().map(|&n| &plan.report.nodes[n]).collect();
             let join = |words: Vec<&str>| words.join(" + ");
             let path = if node.small.is_some() {
                 vec!["small"]

@@ -3,6 +3,7 @@
 //! Layers are planned in order and state what they need; then outputs that may share memory are joined (views, in-place
 //! layers), every value and gradient gets its life, and all of it is packed into one arena.
 
+use super::fuse::{fuse, release};
 use super::small;
 use super::wiring::Wiring;
 use super::work::{Cost, Work};
@@ -60,13 +61,8 @@ pub(crate) struct PlannedNode {
     /// A small dense layer, which the engine runs instead of the pass.
     pub small: Option<Small>,
     pub work: Work,
-}
-
-impl PlannedNode {
     /// The nodes of the network that it computes.
-    pub fn covers(&self) -> Vec<usize> {
-        vec![self.node]
-    }
+    pub covers: Vec<usize>,
 }
 
 /// A value that enters or leaves the plan.
@@ -260,6 +256,12 @@ impl Draft {
         let (planned, extents) = plan_layers(net, setup, store, (&mut requests, &kernels))?;
         let mut losses = Vec::new();
         let outputs: Vec<usize> = net.outputs().iter().map(|(_, id)| id.0 as usize).collect();
+        let owners = fuse(net, setup, &planned, &outputs, |i, f| {
+            let (node, n) = (&net.nodes[i], net.nodes.len() as u32);
+            let times = (i as u32, 2 * n - i as u32);
+            f(&mut planner(setup, store, (&mut requests, &kernels), i, &node.name, Axes::default(), times));
+        });
+        release(&owners, &mut requests);
         for (spec, target) in setup.losses {
             losses.push(plan_loss(
                 net,
@@ -275,7 +277,7 @@ impl Draft {
             let (n, dtype) = (net.nodes.len() as u32, setup.precision.master());
             push(&mut requests, Request { size: Size::PerRow(1), dtype, spans: vec![(0, n)], node: n - 1 })
         });
-        let wiring = Wiring::new(net, setup, &planned, &outputs, store);
+        let wiring = Wiring::new(net, setup, &planned, (&outputs, &owners), store);
         let slots = wiring.slots(setup, &extents, &mut requests);
         let port = |node: usize| Port { node, extent: extents[node], y: slots.y[node], dy: slots.dy[node] };
         let is_input = |&i: &usize| matches!(net.nodes[i].what, What::Input(_));
@@ -285,11 +287,12 @@ impl Draft {
             let x: Vec<Slot> = net.nodes[node].inputs.iter().map(|id| slots.y[id.0 as usize]).collect();
             let (y, dy, dx) = (slots.y[node], slots.dy[node].unwrap_or(slots.y[node]), slots.dx[node].clone());
             let (backward, keep_dy) = (wiring.backward[node], slots.keep_dy[node]);
-            let planned = planned?;
+            let (planned, covers) = (planned?, owners.row(node));
             let work = Work::of(&planned);
             let (pass, small) = planned.into_pass();
-            Some((PlannedNode { pass, node, x, y, dy, dx, backward, keep_dy, small: None, work }, small))
+            Some((PlannedNode { pass, node, x, y, dy, dx, backward, keep_dy, small: None, work, covers }, small))
         });
+        let nodes = nodes.filter(|(n, _)| !owners.absorbed(n.node));
         Ok(Self {
             nodes: nodes.collect(),
             inputs,

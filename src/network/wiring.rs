@@ -3,6 +3,7 @@
 //! Time is a list of events: forward of node i at i, the losses at n, backward of node i at 2n − i, the end at 2n + 1.
 
 use super::Network;
+use super::fuse::Owners;
 use super::plan::Setup;
 use crate::Extent;
 use crate::layer::{Place, Planned};
@@ -10,8 +11,12 @@ use crate::memory::plan::{Request, Size, Span, push};
 use crate::memory::{GradMode, Slot, Store};
 
 /// Who reads whom: consumers, shared values, and where gradients flow.
-pub(super) struct Wiring {
+///
+/// Where one pass does the work of several nodes, the first of them stands for all: the consumers of the last are its own,
+/// and the others have neither inputs nor consumers.
+pub(super) struct Wiring<'a> {
     n: usize,
+    owners: &'a Owners,
     /// (consumer, argument) of each node's output, in order.
     consumers: Vec<Vec<(usize, usize)>>,
     /// The node whose value this one shares, for views and granted in-place layers.
@@ -26,17 +31,27 @@ pub(super) struct Wiring {
     losses_at: Vec<bool>,
 }
 
-impl Wiring {
-    pub fn new(net: &Network, setup: Setup<'_>, planned: &[Option<Planned>], outputs: &[usize], store: &Store) -> Self {
+impl<'a> Wiring<'a> {
+    pub fn new(
+        net: &Network,
+        setup: Setup<'_>,
+        planned: &[Option<Planned>],
+        (outputs, owners): (&[usize], &'a Owners),
+        store: &Store,
+    ) -> Self {
         let n = net.nodes.len();
         let differentiable = setup.mode.differentiable();
+        let inputs = |i: usize| {
+            let all = net.nodes[i].inputs.iter().map(|id| owners.of(id.0 as usize));
+            all.filter(move |_| !owners.absorbed(i))
+        };
         let mut consumers = vec![Vec::new(); n];
-        for (i, node) in net.nodes.iter().enumerate() {
-            node.inputs.iter().enumerate().for_each(|(k, id)| consumers[id.0 as usize].push((i, k)));
+        for i in 0..n {
+            inputs(i).enumerate().for_each(|(k, x)| consumers[x].push((i, k)));
         }
         let mark = |list: &mut dyn Iterator<Item = usize>| {
             let mut marks = vec![false; n];
-            list.for_each(|i| marks[i] = true);
+            list.for_each(|i| marks[owners.of(i)] = true);
             marks
         };
         let is_output = mark(&mut outputs.iter().copied());
@@ -47,12 +62,12 @@ impl Wiring {
         // `wants`: somebody below wants a gradient to come this far. `reached`: one starts above.
         let (mut wants, mut reached) = (vec![false; n], is_output.clone());
         for i in 0..n {
-            let above = net.nodes[i].inputs.iter().any(|id| wants[id.0 as usize]);
+            let above = inputs(i).any(|x| wants[x]);
             wants[i] = trained[i] || above || (is_input[i] && setup.input_grad) || is_kept[i];
         }
         for i in (0..n).rev() {
             if reached[i] {
-                net.nodes[i].inputs.iter().for_each(|id| reached[id.0 as usize] = true);
+                inputs(i).for_each(|x| reached[x] = true);
             }
         }
         let grad: Vec<bool> = (0..n).map(|i| differentiable && wants[i] && reached[i]).collect();
@@ -61,10 +76,10 @@ impl Wiring {
             p.as_ref().map_or((false, false), |p| (differentiable && p.reads_x, differentiable && p.reads_y))
         };
         let reads = planned.iter().map(read).collect();
-        let mut w = Self { n, consumers, alias: vec![None; n], is_output, is_kept, is_input, grad, backward, reads, losses_at };
+        let mut w =
+            Self { n, owners, consumers, alias: vec![None; n], is_output, is_kept, is_input, grad, backward, reads, losses_at };
         for (i, p) in planned.iter().enumerate() {
-            let Some(p) = p else { continue };
-            let x = net.nodes[i].inputs[0].0 as usize;
+            let (Some(p), Some(x)) = (p, inputs(i).next()) else { continue };
             let granted = match p.place {
                 Place::Fresh => false,
                 Place::View => true,
@@ -145,12 +160,13 @@ impl Wiring {
     pub fn slots(&self, setup: Setup<'_>, extents: &[Extent], requests: &mut Vec<Request>) -> Slots {
         let dtype = setup.precision.storage();
         let mut request = |i: usize, span: Span| {
-            let size = Size::PerRow(extents[i].len());
+            let size = Size::PerRow(extents[self.owners.last(i)].len());
             push(requests, Request { size, dtype, spans: vec![span], node: i as u32 })
         };
         let mut y: Vec<Slot> = Vec::with_capacity(self.n);
         for i in 0..self.n {
             let slot = match self.alias[i] {
+                _ if self.owners.absorbed(i) => y[self.owners.of(i)],
                 Some(x) => y[x],
                 None => request(i, self.value_life(i)),
             };
@@ -168,6 +184,9 @@ impl Wiring {
             if self.is_kept[i] && !self.is_input[i] {
                 keep_dy[i] = Some(request(i, (self.backward_time(i), self.end())));
             }
+        }
+        for i in (0..self.n).filter(|&i| self.owners.absorbed(i)) {
+            (dy[i], keep_dy[i]) = (dy[self.owners.of(i)], keep_dy[self.owners.of(i)]);
         }
         let mut dx: Vec<Vec<Option<(Slot, GradMode)>>> = vec![Vec::new(); self.n];
         for (i, args) in dx.iter_mut().enumerate() {

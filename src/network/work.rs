@@ -39,8 +39,8 @@ impl Work {
     ) -> [Cost; 2] {
         let batch = |e: &Extent| (e.len() * rows * dtype.bytes()) as u64;
         let inputs: Vec<u64> = net.nodes[node.node].inputs.iter().map(|id| batch(&extents[id.0 as usize])).collect();
-        let (x, y) = (inputs.iter().sum::<u64>(), batch(&extents[node.node]));
-        let own = || store.params.iter().filter(|p| p.node as usize == node.node);
+        let (x, y) = (inputs.iter().sum::<u64>(), batch(&extents[node.covers[node.covers.len() - 1]]));
+        let own = || store.params.iter().filter(|p| node.covers.contains(&(p.node as usize)));
         let bytes = |len: usize| (len * store.dtype.bytes()) as u64;
         let weights = own().map(|p| bytes(p.len)).sum::<u64>();
         let trained = own().filter(|p| !p.frozen).map(|p| bytes(p.len)).sum::<u64>();

@@ -23,6 +23,7 @@ mod conv_plan;
 mod conv_slices;
 pub(crate) mod dense_micro;
 pub mod elementwise;
+pub(crate) mod epilogue;
 pub mod gemm;
 mod gemm_cpu;
 pub(crate) mod gemm_cuda;

@@ -22,6 +22,8 @@ pub trait Lanes: Copy {
     type V: Copy;
     /// Which lanes take part.
     type M: Copy;
+    /// The lanes that a comparison chose.
+    type W: Copy;
     /// Elements in a register.
     const N: usize;
     /// Registers.
@@ -60,6 +62,14 @@ pub trait Lanes: Copy {
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     /// The smaller, lane by lane; b where one is NaN.
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// Where a > b; nowhere where one is NaN.
+    unsafe fn above(a: Self::V, b: Self::V) -> Self::W;
+    /// Where a is larger than b, or NaN while b is not.
+    unsafe fn beats(a: Self::V, b: Self::V) -> Self::W;
+    /// Where a = b.
+    unsafe fn equal(a: Self::V, b: Self::V) -> Self::W;
+    /// a in the chosen lanes, b in the others.
+    unsafe fn pick(w: Self::W, a: Self::V, b: Self::V) -> Self::V;
     /// a₀ b₀ a₁ b₁ .. in two registers.
     unsafe fn zip(a: Self::V, b: Self::V) -> (Self::V, Self::V);
     /// The sum of all lanes, from the first to the last.
@@ -106,10 +116,27 @@ macro_rules! lane_by_lane {
     };
 }
 
+macro_rules! compared {
+    ($f:ident, $a:ident, $b:ident => $e:expr) => {
+        #[inline(always)]
+        unsafe fn $f(a: Self::V, b: Self::V) -> Self::W {
+            let (mut w, mut i) = ([false; N], 0);
+            while i < N {
+                let ($a, $b) = (a[i], b[i]);
+                w[i] = $e;
+                i += 1;
+            }
+            w
+        }
+    };
+}
+
+#[allow(clippy::eq_op, clippy::neg_cmp_op_on_partial_ord)]
 impl<T: Real, const N: usize> Lanes for Array<T, N> {
     type T = T;
     type V = [T; N];
     type M = usize;
+    type W = [bool; N];
     const N: usize = N;
     // Half of what baseline x86-64 has: an array of lanes takes two registers there.
     const REGISTERS: usize = if cfg!(target_arch = "x86_64") { 8 } else { 32 };
@@ -182,6 +209,18 @@ impl<T: Real, const N: usize> Lanes for Array<T, N> {
     lane_by_lane!(mul, x, y => x * y);
     lane_by_lane!(max, x, y => if x > y { x } else { y });
     lane_by_lane!(min, x, y => if x < y { x } else { y });
+    compared!(above, x, y => x > y);
+    compared!(beats, x, y => !(x <= y) & (y == y));
+    compared!(equal, x, y => x == y);
+    #[inline(always)]
+    unsafe fn pick(w: Self::W, a: Self::V, mut b: Self::V) -> Self::V {
+        let mut i = 0;
+        while i < N {
+            b[i] = if w[i] { a[i] } else { b[i] };
+            i += 1;
+        }
+        b
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -246,11 +285,12 @@ mod x86 {
     }
 
     macro_rules! zmm {
-        ($t:ty, $v:ty, $m:ty, $n:literal, $maskz_load:ident, $mask_store:ident, $permute:ident, $int:ty, $($op:ident)*) => {
+        ($t:ty, $v:ty, $m:ty, $n:literal, $maskz_load:ident, $mask_store:ident, $permute:ident, $int:ty, ($cmp:ident $cmp_masked:ident $blend:ident), $($op:ident)*) => {
             impl Lanes for Zmm<$t> {
                 type T = $t;
                 type V = $v;
                 type M = $m;
+                type W = $m;
                 const N: usize = $n;
                 const REGISTERS: usize = 32;
                 const FREE_MASKS: bool = true;
@@ -267,6 +307,22 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn store_masked(p: *mut $t, m: $m, v: $v) {
                     $mask_store(p, m, v)
+                }
+                #[inline(always)]
+                unsafe fn above(a: $v, b: $v) -> $m {
+                    $cmp::<_CMP_GT_OQ>(a, b)
+                }
+                #[inline(always)]
+                unsafe fn beats(a: $v, b: $v) -> $m {
+                    $cmp_masked::<_CMP_NLE_UQ>($cmp::<_CMP_ORD_Q>(b, b), a, b)
+                }
+                #[inline(always)]
+                unsafe fn equal(a: $v, b: $v) -> $m {
+                    $cmp::<_CMP_EQ_OQ>(a, b)
+                }
+                #[inline(always)]
+                unsafe fn pick(w: $m, a: $v, b: $v) -> $v {
+                    $blend(w, b, a)
                 }
                 #[inline(always)]
                 unsafe fn zip(a: $v, b: $v) -> ($v, $v) {
@@ -291,11 +347,12 @@ mod x86 {
     }
 
     macro_rules! ymm {
-        ($t:ty, $v:ty, $n:literal, $int:ty, $maskload:ident, $maskstore:ident, $low:ident, $high:ident, $halves:ident, $($op:ident)*) => {
+        ($t:ty, $v:ty, $n:literal, $int:ty, $maskload:ident, $maskstore:ident, $low:ident, $high:ident, $halves:ident, ($cmp:ident $and:ident $blend:ident), $($op:ident)*) => {
             impl Lanes for Ymm<$t> {
                 type T = $t;
                 type V = $v;
                 type M = __m256i;
+                type W = $v;
                 const N: usize = $n;
                 const REGISTERS: usize = 16;
                 const FREE_MASKS: bool = false;
@@ -323,6 +380,22 @@ mod x86 {
                     $maskstore(p, m, v)
                 }
                 #[inline(always)]
+                unsafe fn above(a: $v, b: $v) -> $v {
+                    $cmp::<_CMP_GT_OQ>(a, b)
+                }
+                #[inline(always)]
+                unsafe fn beats(a: $v, b: $v) -> $v {
+                    $and($cmp::<_CMP_ORD_Q>(b, b), $cmp::<_CMP_NLE_UQ>(a, b))
+                }
+                #[inline(always)]
+                unsafe fn equal(a: $v, b: $v) -> $v {
+                    $cmp::<_CMP_EQ_OQ>(a, b)
+                }
+                #[inline(always)]
+                unsafe fn pick(w: $v, a: $v, b: $v) -> $v {
+                    $blend(b, a, w)
+                }
+                #[inline(always)]
                 unsafe fn zip(a: $v, b: $v) -> ($v, $v) {
                     let (low, high) = ($low(a, b), $high(a, b));
                     ($halves::<0x20>(low, high), $halves::<0x31>(low, high))
@@ -332,17 +405,19 @@ mod x86 {
     }
 
     zmm!(f32, __m512, __mmask16, 16, _mm512_maskz_loadu_ps, _mm512_mask_storeu_ps, _mm512_permutex2var_ps, i32,
+        (_mm512_cmp_ps_mask _mm512_mask_cmp_ps_mask _mm512_mask_blend_ps),
         _mm512_set1_ps _mm512_setzero_ps _mm512_loadu_ps _mm512_storeu_ps _mm512_fmadd_ps
         _mm512_add_ps _mm512_sub_ps _mm512_mul_ps _mm512_max_ps _mm512_min_ps);
     zmm!(f64, __m512d, __mmask8, 8, _mm512_maskz_loadu_pd, _mm512_mask_storeu_pd, _mm512_permutex2var_pd, i64,
+        (_mm512_cmp_pd_mask _mm512_mask_cmp_pd_mask _mm512_mask_blend_pd),
         _mm512_set1_pd _mm512_setzero_pd _mm512_loadu_pd _mm512_storeu_pd _mm512_fmadd_pd
         _mm512_add_pd _mm512_sub_pd _mm512_mul_pd _mm512_max_pd _mm512_min_pd);
     ymm!(f32, __m256, 8, i32, _mm256_maskload_ps, _mm256_maskstore_ps,
-        _mm256_unpacklo_ps, _mm256_unpackhi_ps, _mm256_permute2f128_ps,
+        _mm256_unpacklo_ps, _mm256_unpackhi_ps, _mm256_permute2f128_ps, (_mm256_cmp_ps _mm256_and_ps _mm256_blendv_ps),
         _mm256_set1_ps _mm256_setzero_ps _mm256_loadu_ps _mm256_storeu_ps _mm256_fmadd_ps
         _mm256_add_ps _mm256_sub_ps _mm256_mul_ps _mm256_max_ps _mm256_min_ps);
     ymm!(f64, __m256d, 4, i64, _mm256_maskload_pd, _mm256_maskstore_pd,
-        _mm256_unpacklo_pd, _mm256_unpackhi_pd, _mm256_permute2f128_pd,
+        _mm256_unpacklo_pd, _mm256_unpackhi_pd, _mm256_permute2f128_pd, (_mm256_cmp_pd _mm256_and_pd _mm256_blendv_pd),
         _mm256_set1_pd _mm256_setzero_pd _mm256_loadu_pd _mm256_storeu_pd _mm256_fmadd_pd
         _mm256_add_pd _mm256_sub_pd _mm256_mul_pd _mm256_max_pd _mm256_min_pd);
 }
@@ -488,5 +563,38 @@ mod tests {
     fn lanes_compute_and_masks_hold_in_every_instruction_set() {
         check::<f32>();
         check::<f64>();
+    }
+
+    per_lanes! {
+        /// 1 where x > y, 2 where x beats y, 4 where they are equal.
+        unsafe fn compared<T, L>(n: usize, x: *const T, y: *const T, z: *mut T) {
+            let m = L::mask(n);
+            let (x, y) = (L::load_masked(x, m), L::load_masked(y, m));
+            let mut v = L::pick(L::above(x, y), L::splat(<T as Real>::ONE), L::zero());
+            v = L::add(v, L::pick(L::beats(x, y), L::splat(T::of(2.0)), L::zero()));
+            v = L::add(v, L::pick(L::equal(x, y), L::splat(T::of(4.0)), L::zero()));
+            L::store_masked(z, m, v);
+        }
+    }
+
+    fn check_comparisons<T: Real>() {
+        let values = [f64::NAN, f64::NEG_INFINITY, -1.0, -0.0, 0.0, 2.0, f64::INFINITY];
+        for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
+            for (x, y) in values.iter().flat_map(|x| values.iter().map(move |y| (*x, *y))) {
+                let n = lanes::<T>(isa);
+                let mut z = vec![T::ZERO; n];
+                // SAFETY: present instruction set; n elements are valid.
+                unsafe { compared::<T>(isa)(n, vec![T::of(x); n].as_ptr(), vec![T::of(y); n].as_ptr(), z.as_mut_ptr()) };
+                let beats = x > y || x.is_nan() && !y.is_nan();
+                let expected = f64::from(u8::from(x > y) + 2 * u8::from(beats) + 4 * u8::from(x == y));
+                assert!(z.iter().all(|z| z.to_f64() == expected), "{isa}: {x} and {y}");
+            }
+        }
+    }
+
+    #[test]
+    fn comparisons_know_nan_in_every_instruction_set() {
+        check_comparisons::<f32>();
+        check_comparisons::<f64>();
     }
 }

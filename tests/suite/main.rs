@@ -16,6 +16,7 @@ mod cuda_training;
 mod data;
 mod determinism;
 mod forced;
+mod fusion;
 mod golden_cianna;
 mod golden_torch;
 mod gradient;

@@ -2,11 +2,14 @@
 
 use super::Sets;
 use super::cuda::Gpu;
+use super::end::{NormEnd, Taken};
 use crate::device::{Cpu, Device};
 use crate::layer::Pass;
-use crate::memory::{Element, GradMode, Io, Param, Read, Slot, Step};
+use crate::memory::{Element, GradMode, Io, Param, Read, Slot, Step, Write};
+use crate::op::epilogue::Affine;
 use crate::op::moments::{self, Slope, combine};
 use crate::{Extent, Mode, Real, Result, real};
+use std::sync::Arc;
 
 /// How the values are cut into chunks for threads, by shape alone: the positions of one sample, or of the whole batch,
 /// make a unit of `chunks` chunks.
@@ -24,13 +27,23 @@ const GRAIN: usize = 1 << 15;
 /// More chunks than threads will ever share, few enough to fold in no time.
 const MAX_CHUNKS: usize = 256;
 
+/// Positions that stay together, so that pooling finds its windows whole: four rows of an image, or two, or one.
+fn band(x: Extent) -> usize {
+    let (rows, row) = if x.h > 1 { (x.h, x.w) } else { (x.w, 1) };
+    let band = row << rows.trailing_zeros().min(2);
+    // Rows that are long themselves are cut anywhere.
+    if band.saturating_mul(x.c) <= 4 * GRAIN { band } else { 1 }
+}
+
 impl Cut {
     pub fn new(x: Extent, rows: usize, batch: bool) -> Self {
         let positions = x.area().saturating_mul(rows);
         let wanted = positions.saturating_mul(x.c).div_ceil(GRAIN).clamp(1, MAX_CHUNKS);
+        let band = band(x);
         // The chunks of samples must end with the sample; the whole batch may have a short last chunk.
-        let chunks = if batch { wanted } else { (1..=wanted).rev().find(|k| positions.is_multiple_of(*k)).unwrap_or(1) };
-        let each = positions.div_ceil(chunks);
+        let fits = |k: &usize| positions.is_multiple_of(*k * band);
+        let chunks = if batch { wanted } else { (1..=wanted).rev().find(fits).unwrap_or(1) };
+        let each = positions.div_ceil(chunks).next_multiple_of(band);
         Self { chunk: each.saturating_mul(x.c), chunks: positions.div_ceil(each) }
     }
 
@@ -49,6 +62,8 @@ pub(super) struct NormPass {
     pub x: Extent,
     pub sets: Sets,
     pub cut: Cut,
+    /// What else it does.
+    pub end: Arc<NormEnd>,
     pub eps: f64,
     pub momentum: f64,
     pub scale: Option<Param>,
@@ -78,7 +93,11 @@ impl Pass for NormPass {
                     _ => self.measure(cpu, s, &x, &mut table)?,
                 }
                 let (scale, shift) = (read::<T>(s, self.scale)?, read::<T>(s, self.shift)?);
-                self.apply(cpu, &x, &table, [scale.as_deref(), shift.as_deref()], &mut s.write::<T>(io.y)?);
+                let (parameters, mut y) = ([scale.as_deref(), shift.as_deref()], s.write::<T>(io.y)?);
+                match self.end.taken() {
+                    Some(end) => self.apply_all(cpu, end, &x, &table, self.maps(&table, parameters, &mut s.write::<T>(end.maps)?), &mut y),
+                    None => self.apply(cpu, &x, &table, parameters, &mut y),
+                }
             }),
             Device::Cuda(cuda) => self.gpu.forward(cuda, s, io, self)?,
         }
@@ -93,18 +112,23 @@ impl Pass for NormPass {
                 let (x, dy, table) = (s.read::<T>(io.x[0])?, s.read::<T>(io.dy)?, s.read::<T>(self.table)?);
                 let mut partial = s.write::<f64>(self.partial)?;
                 let partial = &mut partial[..self.used(x.len())];
+                let scale = read::<T>(s, self.scale)?;
+                let shift = read::<T>(s, self.shift)?;
+                let parameters = [scale.as_deref(), shift.as_deref()];
+                let mut held = self.end.taken().map(|end| self.hold::<T>(s, end, &table, parameters)).transpose()?;
+                let mut behind = held.as_mut().map(|(end, maps, work)| Behind { end, maps, work });
                 if dw != [None, None] || !constant {
-                    self.sums(cpu, &dy, &x, &table, partial);
+                    self.sums(cpu, [&dy, &x, &table], behind.as_mut(), partial);
                 }
                 self.parameters::<T>(s, partial, &table, dw)?;
                 if let Some((dx, mode)) = io.dx[0] {
-                    let scale = read::<T>(s, self.scale)?;
                     let mut slopes = s.write::<T>(self.slopes)?;
                     match constant {
                         true => slopes.fill(T::ZERO),
                         false => self.slopes(cpu, partial, &table, scale.as_deref(), s.rows(), &mut slopes),
                     }
-                    self.gradient(cpu, [&dy, &x], [&table, &slopes], scale.as_deref(), mode, &mut s.write::<T>(dx)?);
+                    let dx = &mut s.write::<T>(dx)?;
+                    self.gradient(cpu, [&dy, &x, &table], &slopes, scale.as_deref(), behind.as_mut(), (dx, mode));
                 }
             }),
             Device::Cuda(cuda) => self.gpu.backward(cuda, s, io, self)?,
@@ -115,6 +139,14 @@ impl Pass for NormPass {
 
 fn read<'a, T: Element>(s: &'a Step<'_>, p: Option<Param>) -> Result<Option<Read<'a, T>>> {
     p.map(|p| s.read::<T>(p.w)).transpose()
+}
+
+/// What follows the normalisation in its own pass, on the way back.
+struct Behind<'a, T> {
+    end: &'a Taken,
+    maps: &'a [T],
+    /// A chunk for each thread.
+    work: &'a mut [T],
 }
 
 impl NormPass {
@@ -150,6 +182,46 @@ impl NormPass {
             let a = |c: usize| rho[c] * self.of(scale, c, T::ONE);
             let x = &x[i * self.cut.chunk..][..y.len()];
             moments::affine(cpu, x, mean, &a, &|c| self.of(shift, c, T::ZERO), y);
+        });
+    }
+
+    /// The factor and the summand of y = (x − μ)·a + b, per channel for each unit.
+    fn maps<'a, T: Real>(&self, table: &[T], [scale, shift]: [Option<&[T]>; 2], maps: &'a mut [T]) -> &'a [T] {
+        for (table, maps) in table.chunks_exact(2 * self.x.c).zip(maps.chunks_exact_mut(2 * self.x.c)) {
+            let (a, b) = maps.split_at_mut(self.x.c);
+            let rho = &table[self.x.c..];
+            a.iter_mut().enumerate().for_each(|(c, a)| *a = rho[c] * self.of(scale, c, T::ONE));
+            b.iter_mut().enumerate().for_each(|(c, b)| *b = self.of(shift, c, T::ZERO));
+        }
+        maps
+    }
+
+    /// What the way back through that which follows needs.
+    #[allow(clippy::type_complexity)]
+    fn hold<'a, T: Real + Element>(
+        &self,
+        s: &'a Step<'_>,
+        end: &'a Taken,
+        table: &[T],
+        parameters: [Option<&[T]>; 2],
+    ) -> Result<(&'a Taken, Write<'a, T>, Write<'a, T>)> {
+        let mut maps = s.write::<T>(end.maps)?;
+        self.maps(table, parameters, &mut maps);
+        Ok((end, maps, s.write::<T>(end.work)?))
+    }
+
+    /// The map of the unit that chunk `i` belongs to.
+    fn map<'a, T>(&self, table: &'a [T], maps: &'a [T], i: usize) -> Affine<'a, T> {
+        let (scale, shift) = self.unit(maps, i).split_at(self.x.c);
+        Affine { centre: &self.unit(table, i)[..self.x.c], scale, shift }
+    }
+
+    /// As [`NormPass::apply`], and what follows.
+    fn apply_all<T: Real>(&self, cpu: &Cpu, end: &Taken, x: &[T], table: &[T], maps: &[T], y: &mut [T]) {
+        let share = end.epilogue.share();
+        self.cut.each(cpu, y, self.cut.chunk / share, |i, y| {
+            let x = &x[i * self.cut.chunk..][..y.len() * share];
+            end.epilogue.forward(cpu, &self.map(table, maps, i), x, y);
         });
     }
 
@@ -211,13 +283,34 @@ impl NormPass {
         });
     }
 
+    /// Calls `f(i, piece, dy, x)` for each chunk i and its `width` elements of `out`.
+    fn each_chunk<T: Real, U: Send>(
+        &self,
+        cpu: &Cpu,
+        [dy, x, table]: [&[T]; 3],
+        behind: Option<&mut Behind<'_, T>>,
+        (out, width): (&mut [U], usize),
+        f: impl Fn(usize, &mut [U], &[T], &[T]) + Sync,
+    ) {
+        let chunk = |i: usize| i * self.cut.chunk..x.len().min((i + 1) * self.cut.chunk);
+        let Some(Behind { end, maps, work }) = behind else {
+            return self.cut.each(cpu, out, width, |i, out| f(i, out, &dy[chunk(i)], &x[chunk(i)]));
+        };
+        let share = end.epilogue.share();
+        cpu.split_with(width, out, (work, self.cut.chunk), |i, out, work| {
+            let (x, maps) = (&x[chunk(i)], self.map(table, maps, i));
+            let (g, dy) = (&mut work[..x.len()], &dy[chunk(i).start / share..chunk(i).end / share]);
+            end.epilogue.backward(cpu, &maps, x, dy, g);
+            f(i, out, g, x);
+        });
+    }
+
     /// Σ dy and Σ dy·(x − μ) of the channels of each unit.
-    fn sums<T: Real>(&self, cpu: &Cpu, dy: &[T], x: &[T], table: &[T], partial: &mut [f64]) {
-        let c = self.x.c;
-        self.cut.each(cpu, partial, 2 * c, |i, out| {
-            let chunk = i * self.cut.chunk..x.len().min((i + 1) * self.cut.chunk);
+    fn sums<T: Real>(&self, cpu: &Cpu, operands: [&[T]; 3], behind: Option<&mut Behind<'_, T>>, partial: &mut [f64]) {
+        let (c, [.., table]) = (self.x.c, operands);
+        self.each_chunk(cpu, operands, behind, (partial, 2 * c), |i, out, dy, x| {
             let (first, second) = out.split_at_mut(c);
-            moments::products(cpu, &dy[chunk.clone()], &x[chunk], &self.unit(table, i)[..c], first, second);
+            moments::products(cpu, dy, x, &self.unit(table, i)[..c], first, second);
         });
         let width = self.width(partial);
         partial.chunks_exact_mut(width).for_each(|unit| moments::add_chunks(unit, 2 * c));
@@ -270,18 +363,18 @@ impl NormPass {
     fn gradient<T: Real>(
         &self,
         cpu: &Cpu,
-        [dy, x]: [&[T]; 2],
-        [table, slopes]: [&[T]; 2],
+        operands: [&[T]; 3],
+        slopes: &[T],
         scale: Option<&[T]>,
-        mode: GradMode,
-        dx: &mut [T],
+        behind: Option<&mut Behind<'_, T>>,
+        (dx, mode): (&mut [T], GradMode),
     ) {
-        self.cut.each(cpu, dx, self.cut.chunk, |i, dx| {
+        let [.., table] = operands;
+        self.each_chunk(cpu, operands, behind, (dx, self.cut.chunk), |i, dx, dy, x| {
             let (centre, rho) = self.unit(table, i).split_at(self.x.c);
             let (q, r) = self.unit(slopes, i).split_at(self.x.c);
             let p = |c: usize| rho[c] * self.of(scale, c, T::ONE);
-            let chunk = i * self.cut.chunk..i * self.cut.chunk + dx.len();
-            moments::gradient(cpu, &dy[chunk.clone()], &x[chunk], &Slope { centre, p: &p, q, r }, mode, dx);
+            moments::gradient(cpu, dy, x, &Slope { centre, p: &p, q, r }, mode, dx);
         });
     }
 }

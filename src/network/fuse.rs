@@ -1,0 +1,94 @@
+//! Layers that the pass of an earlier one does on the way of its results to memory: normalisation, ReLU and pooling in one
+//! sweep instead of three. The bits are those of the single passes.
+//!
+//! Only layers in a row, whose values nobody else sees: no second consumer, no output, none that the user keeps.
+
+use super::Network;
+use super::plan::Setup;
+use crate::layer::{Part, Planned};
+use crate::memory::Planner;
+use crate::memory::plan::Request;
+use crate::op::epilogue::Epilogue;
+
+/// For each node the one whose pass does its work: itself, or one before.
+pub(super) struct Owners(Vec<usize>);
+
+impl Owners {
+    /// Every node does its own work.
+    pub fn themselves(nodes: usize) -> Self {
+        Self((0..nodes).collect())
+    }
+
+    pub fn of(&self, node: usize) -> usize {
+        self.0[node]
+    }
+
+    /// Whether another node's pass does the work of this one.
+    pub fn absorbed(&self, node: usize) -> bool {
+        self.0[node] != node
+    }
+
+    /// The last node whose work `node` does.
+    pub fn last(&self, node: usize) -> usize {
+        self.0.iter().rposition(|&owner| owner == node).unwrap_or(node)
+    }
+
+    /// All nodes whose work `node` does, itself first.
+    pub fn row(&self, node: usize) -> Vec<usize> {
+        (node..self.0.len()).filter(|&i| self.0[i] == node).collect()
+    }
+}
+
+/// The row of nodes behind `head` that its pass can do, and what they come to.
+pub(super) fn followers(
+    net: &Network,
+    setup: Setup<'_>,
+    planned: &[Option<Planned>],
+    outputs: &[usize],
+    head: usize,
+) -> (Vec<usize>, Epilogue) {
+    let (mut row, mut epilogue) = (Vec::new(), Epilogue::NONE);
+    let Some(able) = planned[head].as_ref().and_then(Planned::as_head) else { return (row, epilogue) };
+    let mut at = head;
+    while !outputs.contains(&at) && !setup.kept.contains(&at) {
+        let mut consumers = (0..net.nodes.len()).filter(|&i| net.nodes[i].inputs.iter().any(|id| id.0 as usize == at));
+        let (Some(next), None) = (consumers.next(), consumers.next()) else { break };
+        let part = planned[next].as_ref().and_then(Planned::as_part).filter(|_| net.nodes[next].inputs.len() == 1);
+        let longer = match part {
+            Some(Part::Relu) if !epilogue.relu && epilogue.pool.is_none() => Epilogue { relu: true, ..epilogue },
+            Some(Part::MaxPool(g)) if epilogue.pool.is_none() && Epilogue::tiles(&g) => Epilogue { pool: Some(g), ..epilogue },
+            _ => break,
+        };
+        if !able.fits(&longer) {
+            break;
+        }
+        (epilogue, at) = (longer, next);
+        row.push(next);
+    }
+    (row, epilogue)
+}
+
+/// Lets every pass that can do so take over what follows it. `planner` plans on behalf of a node.
+pub(super) fn fuse(
+    net: &Network,
+    setup: Setup<'_>,
+    planned: &[Option<Planned>],
+    outputs: &[usize],
+    mut ask: impl FnMut(usize, &mut dyn FnMut(&mut Planner<'_>)),
+) -> Owners {
+    let mut owners = Owners::themselves(planned.len());
+    for head in 0..planned.len() {
+        let (row, epilogue) = followers(net, setup, planned, outputs, head);
+        let Some(able) = planned[head].as_ref().and_then(Planned::as_head).filter(|_| !row.is_empty()) else { continue };
+        ask(head, &mut |p| able.take(epilogue, p));
+        row.into_iter().for_each(|node| owners.0[node] = head);
+    }
+    owners
+}
+
+/// Takes back what absorbed nodes asked for.
+pub(super) fn release(owners: &Owners, requests: &mut [Request]) {
+    for r in requests.iter_mut().filter(|r| owners.absorbed(r.node as usize)) {
+        *r = r.none();
+    }
+}
