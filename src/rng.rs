@@ -157,10 +157,10 @@ impl Stream {
         if n < 2 {
             return 0;
         }
-        let zone = u64::MAX - (u64::MAX - n + 1) % n;
         loop {
             let x = (u64::from(self.word()) << 32) | u64::from(self.word());
-            if x <= zone {
+            // The last 2⁶⁴ mod n numbers are refused; how many these are is asked only where it could matter.
+            if x <= u64::MAX - n || x <= u64::MAX - (u64::MAX - n + 1) % n {
                 return (x % n) as usize;
             }
         }

@@ -2,6 +2,7 @@
 
 mod cross_entropy;
 mod cuda;
+mod direct;
 mod gaussian_nll;
 mod huber;
 mod logistic_bce;
@@ -9,6 +10,9 @@ mod mae;
 mod mse;
 mod softmax_cross_entropy;
 mod sweep;
+#[doc(hidden)]
+pub use direct::Direct;
+pub(crate) use direct::{Marks, Sides};
 pub(crate) use sweep::find_label;
 
 pub use cross_entropy::CrossEntropy;
@@ -105,6 +109,12 @@ pub trait LossPass: fmt::Debug + Send {
     /// # Errors
     /// Device failures only.
     fn predict(&self, s: &Step<'_>, y: Slot) -> Result<()>;
+
+    /// The same loss without a step, where it has that form.
+    #[doc(hidden)]
+    fn direct(&self) -> Option<Direct> {
+        None
+    }
 }
 
 /// The slots of one loss in one plan. All have the plan's element type, but an index target, which is u32.

@@ -3,6 +3,7 @@
 //! [`Mse::half`]: ℓ = ½·Σ (y − t)², ∂ℓ/∂y = y − t, the convention of textbooks on backpropagation.
 
 use super::cuda::{Gpu, PlainArgs};
+use super::direct::{Direct, Kind};
 use super::sweep::{Batch, Point, check_slices, mean, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
 use crate::device::{Device, per_isa};
@@ -101,10 +102,14 @@ impl LossPass for MsePass {
     fn predict(&self, _: &Step<'_>, _: Slot) -> Result<()> {
         Ok(())
     }
+
+    fn direct(&self) -> Option<Direct> {
+        Some(Direct(Kind::Square(self.factor)))
+    }
 }
 
 #[derive(Clone, Copy)]
-struct Square;
+pub(super) struct Square;
 
 impl<T: Real> Point<T> for Square {
     #[inline(always)]
@@ -115,7 +120,7 @@ impl<T: Real> Point<T> for Square {
 }
 
 per_isa! {
-    fn rows<T: Real>(cpu: &Cpu, b: Batch<'_, T, T>, factor: f64) {
+    pub(super) fn rows<T: Real>(cpu: &Cpu, b: Batch<'_, T, T>, factor: f64) {
         pointwise(b, factor, Square);
     }
 }

@@ -8,6 +8,7 @@
 //! Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens & Wojna 2016, "Rethinking the Inception architecture".
 
 use super::cuda::{Constants, Gpu, PredictArgs, RowsArgs, lanes as share, predictor};
+use super::direct::{Direct, Kind};
 use super::sweep::{Batch, check_labels, check_slices, check_weights, find_label, mean, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
 use crate::device::{Cpu, Device, Grid, Kernel, Ptr, per_isa};
@@ -17,6 +18,7 @@ use crate::op::activation::{self, Activation, centred_exp, lane_max, lanes};
 use crate::{Error, Extent, Real, Result, real};
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// Softmax and cross entropy in one: for a network that ends in logits (a layer without activation).
 ///
@@ -140,7 +142,7 @@ impl Loss for SoftmaxCrossEntropy {
         Ok(Box::new(CrossEntropyPass {
             positions: y.area(),
             indexed: matches!(target, Target::Index { .. }),
-            of,
+            of: Arc::new(of),
             gpu: Gpu::new(p, "softmax_cross_entropy", target, y.area(), share(y.c))?,
             weights: Constants::new(p, &self.weights)?,
             predict: predictor(p, "predict_softmax")?,
@@ -150,8 +152,8 @@ impl Loss for SoftmaxCrossEntropy {
 
 /// The constants of the sum over classes.
 #[derive(Debug)]
-struct Terms {
-    c: usize,
+pub(super) struct Terms {
+    pub c: usize,
     /// 1 − ε
     keep: f64,
     /// ε/c
@@ -166,7 +168,7 @@ struct Terms {
 struct CrossEntropyPass {
     positions: usize,
     indexed: bool,
-    of: Terms,
+    of: Arc<Terms>,
     gpu: Gpu<SoftmaxArgs>,
     weights: Constants,
     predict: Kernel<PredictArgs>,
@@ -189,7 +191,7 @@ impl LossPass for CrossEntropyPass {
         match s.device() {
             Device::Cpu(cpu) => real!(s.dtype(), T => self.run::<T>(cpu, s, io)),
             Device::Cuda(cuda) => {
-                let Terms { c, keep, spread, .. } = self.of;
+                let Terms { c, keep, spread, .. } = *self.of;
                 let (weights, keep, spread, lanes) = (self.weights.ptr(), keep as f32, spread as f32, share(c) as u32);
                 let args = |rows| SoftmaxArgs { rows, weights, keep, spread, c: c as u32, lanes };
                 self.gpu.run(cuda, s, io, 1.0 / self.positions as f64, args)
@@ -211,6 +213,10 @@ impl LossPass for CrossEntropyPass {
         }
         Ok(())
     }
+
+    fn direct(&self) -> Option<Direct> {
+        Some(Direct(Kind::Softmax { of: self.of.clone(), positions: self.positions }))
+    }
 }
 
 impl CrossEntropyPass {
@@ -225,7 +231,7 @@ impl CrossEntropyPass {
 }
 
 per_isa! {
-    fn index_rows<T: Real>(cpu: &Cpu, b: Batch<'_, T, u32>, of: &Terms) {
+    pub(super) fn index_rows<T: Real>(cpu: &Cpu, b: Batch<'_, T, u32>, of: &Terms) {
         rows(b, of, 1, |z, m, t, scale, grad| {
             let label = t[0] as usize;
             let weight = of.keep * of.weights[label];
@@ -248,7 +254,7 @@ per_isa! {
 }
 
 per_isa! {
-    fn value_rows<T: Real>(cpu: &Cpu, b: Batch<'_, T, T>, of: &Terms) {
+    pub(super) fn value_rows<T: Real>(cpu: &Cpu, b: Batch<'_, T, T>, of: &Terms) {
         let q = |t: T, v: f64| v * (of.keep * t.to_f64() + of.spread);
         rows(b, of, of.c, |z, m, t, scale, grad| {
             let (mut total, mut sum) = (0.0, 0.0);
@@ -271,6 +277,8 @@ per_isa! {
 
 /// Elements of which the exponentials are taken at once: few enough for the first-level cache.
 const BUFFER: usize = 1024;
+/// Of a batch for which less is cleared.
+const FEW: usize = 64;
 
 /// The sweep over positions that both kinds of target share, with `labels` targets for each. `position(y, m, t, 1/Z,
 /// (e^(y − m), g))` returns S and Σ v_k·q_k·(m − y_k), and makes the exponentials g·∂ℓ/∂y where they come with a g.
@@ -285,7 +293,8 @@ fn rows<T: Real, L>(
     let (c, wanted) = (of.c, dy.is_some());
     let positions = (y.len() / c / value.len().max(1)).max(1);
     // The exponentials lie in dy, or in a buffer where nobody wants dy; more classes than it holds are summed directly.
-    let mut buffer = [T::ZERO; BUFFER];
+    let (mut few, mut many) = ([T::ZERO; FEW], None);
+    let buffer: &mut [T] = if wanted || y.len() <= FEW { &mut few } else { many.insert([T::ZERO; BUFFER]) };
     let block = (BUFFER / c).max(1);
     let (mut row, mut inside, mut sum) = (0, 0, 0.0);
     for (y, (i, t)) in y.chunks(block * c).zip(t.chunks(block * labels).enumerate()) {

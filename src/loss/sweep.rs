@@ -167,6 +167,8 @@ pub(super) trait Point<T>: Copy {
 
 /// Partial sums of one row.
 const LANES: usize = 16;
+/// Rows shorter than this are taken term by term.
+const SHORT: usize = 8;
 /// Terms that are added in `T` before the sum continues in f64.
 const BLOCK: usize = 1 << 12;
 
@@ -191,6 +193,9 @@ pub(super) fn pointwise<T: Real, L: Label>(mut b: Batch<'_, T, L>, factor: f64, 
 
 #[inline(always)]
 fn block<T: Real, L: Label>(y: &[T], t: &[L], dy: Option<&mut [T]>, g: T, point: impl Point<T>) -> f64 {
+    if y.len() < SHORT {
+        return short(y, t, dy, g, point);
+    }
     let mut sums = [T::ZERO; LANES];
     // What no term is added to stays 0.
     let used = y.len().min(LANES);
@@ -209,6 +214,33 @@ fn block<T: Real, L: Label>(y: &[T], t: &[L], dy: Option<&mut [T]>, g: T, point:
         lanes(y_rest, t_rest, &mut unused, g, &mut sums, point);
     }
     sums[..used].iter().map(|sum| sum.to_f64()).sum()
+}
+
+/// The batch of online learning, where its row is short and counts: [`pointwise`] without what looks for rows in a batch.
+#[inline(always)]
+pub(super) fn one_short_row<T: Real, L: Label>(b: &mut Batch<'_, T, L>, factor: f64, point: impl Point<T>) -> bool {
+    let ([w], [value], true) = (b.w, &mut *b.value, b.y.len() < SHORT) else { return false };
+    if *w == T::ZERO {
+        return false;
+    }
+    let g = T::of(b.scale * w.to_f64() * factor);
+    let total = 0.0 + short(b.y, b.t, b.dy.as_deref_mut(), g, point);
+    *value = T::of(w.to_f64() * (factor * total));
+    true
+}
+
+/// The same for a row shorter than the lanes: one term in each.
+#[inline(always)]
+fn short<T: Real, L: Label>(y: &[T], t: &[L], mut dy: Option<&mut [T]>, g: T, point: impl Point<T>) -> f64 {
+    let mut total = 0.0;
+    for (i, (y, t)) in y.iter().zip(t).enumerate() {
+        let (l, slope) = point.at(*y, t.real());
+        total += (T::ZERO + l).to_f64();
+        if let Some(dy) = dy.as_deref_mut().and_then(|dy| dy.get_mut(i)) {
+            *dy = g * slope;
+        }
+    }
+    total
 }
 
 // A function, not a closure: a closure used twice may stay outside, and is then compiled without the wide vectors.

@@ -13,6 +13,7 @@ mod small;
 mod steer;
 mod update;
 mod view;
+mod whole;
 mod wiring;
 mod work;
 
@@ -24,6 +25,7 @@ pub use report::{NodeReport, PlanReport};
 pub use view::{Inputs, Seed, Targets, View};
 
 pub(crate) use run::one_hot;
+pub(crate) use whole::{Table, Whole};
 
 pub(crate) use model::MAX_WORDS;
 pub(crate) use plan::{LossPort, LossSpec, Plan};

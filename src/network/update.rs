@@ -69,17 +69,21 @@ impl Model {
         }
         let words: [Slot; MAX_WORDS] = std::array::from_fn(|i| Slot { space: Space::Word, index: i as u32 });
         let words = &words[..optimizer.words()];
-        let (w, dw) = (self.store.flat(Space::Weight), self.store.flat(Space::Grad));
         let s = self.step_view(&self.store.words, 0, Mode::Train, Grads::Skip, self.forwards);
         for run in &self.runs {
-            let RunSpec { range, lr_scale, decay } = run.clone();
-            let learning_rate = learning_rate * lr_scale;
-            let (clipped, step) = (self.clipped, self.updates);
-            let run = Run { w, dw, words, range, learning_rate, lr_scale, grad_scale, clipped, decay, step };
-            optimizer.update(&s, &run)?;
+            optimizer.update(&s, &self.run(run, learning_rate, grad_scale, words))?;
         }
         self.clipped = false;
         Ok(())
+    }
+
+    /// What a rule is told of a run of parameters.
+    #[inline]
+    pub(super) fn run<'a>(&self, of: &RunSpec, learning_rate: f64, grad_scale: f64, words: &'a [Slot]) -> Run<'a> {
+        let RunSpec { range, lr_scale, decay } = of.clone();
+        let (w, dw) = (self.store.flat(Space::Weight), self.store.flat(Space::Grad));
+        let (clipped, step) = (self.clipped, self.updates);
+        Run { w, dw, words, range, learning_rate: learning_rate * lr_scale, lr_scale, grad_scale, clipped, decay, step }
     }
 
     /// Moves the average of the weights towards them, after an update; begins it when there is none.

@@ -89,7 +89,7 @@ impl Small {
         let Places { n, act, y, .. } = self.at;
         // SAFETY: the instruction set is present; the places lie within this memory (`new`).
         let kernel = if rows == 1 { outputs::<T, true>(cpu.isa()) } else { outputs::<T, false>(cpu.isa()) };
-        unsafe { kernel(&self.at, rows, local.as_mut_ptr(), parameters.as_ptr()) };
+        unsafe { kernel(std::slice::from_ref(self), rows, local.as_mut_ptr(), parameters.as_ptr()) };
         if act == Activation::Softmax {
             // Not a matter of single elements.
             activation::forward_in_place(cpu, act, &mut local[y..y + rows * n], n);
@@ -116,12 +116,78 @@ impl Small {
         let db = self.at.b.filter(|_| self.at.trained.1);
         let simple = reduce::in_order(rows * n);
         let kernel = if rows == 1 { slopes_and_sums::<T, true>(cpu.isa()) } else { slopes_and_sums::<T, false>(cpu.isa()) };
-        let inside = db.filter(|_| simple);
+        let layers = std::slice::from_ref(self);
         // SAFETY: the instruction set is present; the places lie within this memory and do not overlap (`new`).
-        unsafe { kernel(&self.at, rows, grads, inside, local.as_mut_ptr(), parameters.as_ptr(), gradients.as_mut_ptr()) };
+        unsafe { kernel(layers, rows, grads, simple, local.as_mut_ptr(), parameters.as_ptr(), gradients.as_mut_ptr()) };
         if let (Some(b), Some(mode), false) = (db, grads, simple) {
             reduce::columns(cpu, &local[dy..dy + rows * n], n, &mut gradients[b..b + n], mode);
         }
+    }
+}
+
+/// Small layers one after the other, and the operands of the loss behind them.
+#[derive(Clone, Debug)]
+pub(crate) struct Chain {
+    forward: Vec<Small>,
+    /// Those with a backward pass, the last one first.
+    backward: Vec<Small>,
+    loss: [(usize, usize); 5],
+    capacity: usize,
+    lens: (usize, usize),
+}
+
+impl Chain {
+    /// Binds layers in order, and outputs, targets, weights, values and gradients of a loss: first element and elements of a row.
+    /// `None` where these overlap or lie outside, and for layers that take more than their kernels.
+    pub fn new(layers: &[(Small, bool)], loss: [(usize, usize); 5]) -> Option<Self> {
+        let &(Small { capacity, lens, .. }, _) = layers.first()?;
+        let simple = |s: &Small| {
+            let alike = s.capacity == capacity && s.lens == lens;
+            alike && s.at.act != Activation::Softmax && reduce::in_order(capacity * s.at.n)
+        };
+        let range =
+            |(at, row): (usize, usize)| Some((at, at.checked_add(row.checked_mul(capacity)?).filter(|&end| end <= lens.0)?));
+        let ranges = loss.iter().map(|&place| range(place)).collect::<Option<Vec<_>>>()?;
+        let free = |(i, a): (usize, &(usize, usize))| ranges[..i].iter().all(|b| a.0 >= b.1 || b.0 >= a.1);
+        if !(layers.iter().all(|(s, _)| simple(s)) && ranges.iter().enumerate().all(free)) {
+            return None;
+        }
+        let backward = layers.iter().rev().filter(|(s, back)| *back && s.at.dy.is_some()).map(|(s, _)| *s).collect();
+        Some(Self { forward: layers.iter().map(|(s, _)| *s).collect(), backward, loss, capacity, lens })
+    }
+
+    /// The most rows.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// All layers' outputs.
+    #[inline]
+    pub fn forward<T: Real>(&self, cpu: &Cpu, rows: usize, local: &mut [T], parameters: &[T]) {
+        assert!((1..=self.capacity).contains(&rows) && (local.len(), parameters.len()) == self.lens, "rows or lens");
+        let kernel = if rows == 1 { outputs::<T, true>(cpu.isa()) } else { outputs::<T, false>(cpu.isa()) };
+        // SAFETY: the instruction set is present; the places lie within this memory (`Small::new`, with these lens).
+        unsafe { kernel(&self.forward, rows, local.as_mut_ptr(), parameters.as_ptr()) };
+    }
+
+    /// All gradients from that of the last output.
+    #[inline]
+    pub fn backward<T: Real>(&self, cpu: &Cpu, rows: usize, local: &mut [T], parameters: &[T], gradients: &mut [T]) {
+        let same = (local.len(), parameters.len()) == self.lens && gradients.len() == parameters.len();
+        assert!((1..=self.capacity).contains(&rows) && same, "rows or lens");
+        let kernel = if rows == 1 { slopes_and_sums::<T, true>(cpu.isa()) } else { slopes_and_sums::<T, false>(cpu.isa()) };
+        let grads = Some(GradMode::Write);
+        // SAFETY: as in `forward`; operands of one layer do not overlap.
+        unsafe { kernel(&self.backward, rows, grads, true, local.as_mut_ptr(), parameters.as_ptr(), gradients.as_mut_ptr()) };
+    }
+
+    /// Outputs, targets, weights, values and gradients of the loss.
+    #[inline]
+    pub fn sides<'a, T: Real>(&self, rows: usize, local: &'a mut [T]) -> [&'a mut [T]; 5] {
+        assert!((1..=self.capacity).contains(&rows) && local.len() == self.lens.0, "rows or lens");
+        let start = local.as_mut_ptr();
+        // SAFETY: the five lie within this memory and do not overlap for any number of rows up to the capacity (`new`).
+        self.loss.map(|(at, row)| unsafe { std::slice::from_raw_parts_mut(start.add(at), rows * row) })
     }
 }
 
@@ -182,95 +248,124 @@ macro_rules! registers {
 }
 
 per_lanes! {
-    /// z = x·W + b and y = act(z), but for a softmax.
-    unsafe fn outputs<T, L, const ONE: bool>(s: &Places, m: usize, local: *mut T, parameters: *const T) {
-        let &Places { n, k, act, .. } = s;
-        let m = if ONE { 1 } else { m };
-        let (x, y, w) = (local.add(s.x).cast_const(), local.add(s.y), parameters.add(s.w));
-        registers!(L, n, |j, mask| {
-            let bias = if let Some(b) = s.b { L::load_masked(parameters.add(b + j), mask) } else { L::zero() };
-            let mut i = 0;
-            while i < m {
-                let mut v = L::add(chain::<L>(k, x.add(i * k), 1, w.add(j), n, mask), bias);
-                if let Some(z) = s.z {
-                    L::store_masked(local.add(z + i * n + j), mask, v);
-                }
-                if acts_alone(act) {
-                    v = curve::<L>(act, false, v);
-                }
-                L::store_masked(y.add(i * n + j), mask, v);
-                i += 1;
-            }
-        });
+    /// z = x·W + b and y = act(z), but for a softmax; layer after layer.
+    unsafe fn outputs<T, L, const ONE: bool>(layers: &[Small], m: usize, local: *mut T, parameters: *const T) {
+        for layer in layers {
+            outputs_of::<L, ONE>(&layer.at, m, local, parameters);
+        }
     }
 }
 
-per_lanes! {
-    /// See [`Small::backward`]; a softmax is done with already. Rows of db are added in order.
-    unsafe fn slopes_and_sums<T, L, const ONE: bool>(
-        s: &Places, m: usize, grads: Option<GradMode>, db: Option<usize>, local: *mut T, parameters: *const T, gradients: *mut T,
-    ) {
-        let &Places { n, k, act, .. } = s;
-        let m = if ONE { 1 } else { m };
-        let (x, w) = (local.add(s.x).cast_const(), parameters.add(s.w));
-        let Some(dz) = s.dy else { return };
-        let dz = local.add(dz);
-        if acts_alone(act) && let Some(saved) = s.saved() {
-            registers!(L, m * n, |j, mask| {
-                let slope = curve::<L>(act, true, L::load_masked(local.add(saved + j), mask));
-                L::store_masked(dz.add(j), mask, L::mul(L::load_masked(dz.add(j), mask), slope));
-            });
-        }
-        let dz = dz.cast_const();
-        if let Some(mode) = grads {
-            registers!(L, n, |j, mask| {
-                let dz = dz.add(j);
-                if let Some(b) = db {
-                    let (mut sum, mut i) = (L::zero(), 0);
-                    while i < m {
-                        sum = L::add(sum, L::load_masked(dz.add(i * n), mask));
-                        i += 1;
-                    }
-                    put::<L>(gradients.add(b + j), mode, mask, sum);
-                }
-                if s.trained.0 {
-                    let (first, mut p) = (L::load_masked(dz, mask), 0);
-                    let (mut x, mut to) = (x, gradients.add(s.w + j));
-                    while p < k {
-                        let (mut sum, mut i) = (L::fma(L::splat(*x), first, L::zero()), 1);
-                        while i < m {
-                            sum = L::fma(L::splat(*x.add(i * k)), L::load_masked(dz.add(i * n), mask), sum);
-                            i += 1;
-                        }
-                        // As an epilogue without bias does it: a sum of −0 becomes 0.
-                        put::<L>(to, mode, mask, L::add(sum, L::zero()));
-                        (x, to) = (x.add(1), to.add(n));
-                        p += 1;
-                    }
-                }
-            });
-        }
-        if let Some((dx, mode)) = s.dx {
-            let (mut to, mut row) = (local.add(dx), dz);
-            let (end, last) = (to.add(m * k), w.add(k * n));
-            while to < end {
-                // A row of W is not a register of dx: one by one.
-                let mut w = w;
-                while w < last {
-                    let (mut sum, mut j) = (T::ZERO, 0);
-                    while j < n {
-                        sum = L::fma_one(*row.add(j), *w.add(j), sum);
-                        j += 1;
-                    }
-                    sum += T::ZERO;
-                    *to = if let GradMode::Add = mode { *to + sum } else { sum };
-                    to = to.add(1);
-                    w = w.add(n);
-                }
-                row = row.add(n);
+#[inline(always)]
+unsafe fn outputs_of<L: Lanes, const ONE: bool>(s: &Places, m: usize, local: *mut L::T, parameters: *const L::T) {
+    let &Places { n, k, act, .. } = s;
+    let m = if ONE { 1 } else { m };
+    let (x, y, w) = (local.add(s.x).cast_const(), local.add(s.y), parameters.add(s.w));
+    registers!(L, n, |j, mask| {
+        let bias = if let Some(b) = s.b { L::load_masked(parameters.add(b + j), mask) } else { L::zero() };
+        let mut i = 0;
+        while i < m {
+            let mut v = L::add(chain::<L>(k, x.add(i * k), 1, w.add(j), n, mask), bias);
+            if let Some(z) = s.z {
+                L::store_masked(local.add(z + i * n + j), mask, v);
             }
+            if acts_alone(act) {
+                v = curve::<L>(act, false, v);
+            }
+            L::store_masked(y.add(i * n + j), mask, v);
+            i += 1;
+        }
+    });
+}
+
+per_lanes! {
+    /// See [`Small::backward`], layer after layer; a softmax is done with already. With `sums` rows of db are added, in order.
+    unsafe fn slopes_and_sums<T, L, const ONE: bool>(
+        layers: &[Small], m: usize, grads: Option<GradMode>, sums: bool, local: *mut T, parameters: *const T, gradients: *mut T,
+    ) {
+        for layer in layers {
+            sums_of::<L, ONE>(&layer.at, m, (grads, sums), local, parameters, gradients);
         }
     }
+}
+
+/// Elements of a register on a cache line of their own: a store across two is slow to read.
+#[repr(align(64))]
+struct Register<T>([T; WIDEST]);
+
+#[inline(always)]
+unsafe fn sums_of<L: Lanes, const ONE: bool>(
+    s: &Places,
+    m: usize,
+    (grads, sums): (Option<GradMode>, bool),
+    local: *mut L::T,
+    parameters: *const L::T,
+    gradients: *mut L::T,
+) {
+    let (Some(dz), &Places { n, k, act, .. }) = (s.dy, s) else { return };
+    let m = if ONE { 1 } else { m };
+    let (x, w, dz) = (local.add(s.x).cast_const(), parameters.add(s.w), local.add(dz));
+    // A row that fits in a register stays at hand: what was just stored behind a mask is slow to read.
+    let (mut held, mut is_held, mut spare) = (L::zero(), false, Register([L::T::ZERO; WIDEST]));
+    if acts_alone(act)
+        && let Some(saved) = s.saved()
+    {
+        registers!(L, m * n, |j, mask| {
+            let slope = curve::<L>(act, true, L::load_masked(local.add(saved + j), mask));
+            held = L::mul(L::load_masked(dz.add(j), mask), slope);
+            is_held = ONE && n <= L::N;
+            L::store_masked(dz.add(j), mask, held);
+        });
+    }
+    L::store(spare.0.as_mut_ptr(), held);
+    let dz = dz.cast_const();
+    // First, since the layer before waits for it.
+    if let Some((dx, mode)) = s.dx {
+        let (mut to, mut row) = (local.add(dx), if is_held { spare.0.as_ptr() } else { dz });
+        let (end, last) = (to.add(m * k), w.add(k * n));
+        while to < end {
+            // A row of W is not a register of dx: one by one.
+            let mut w = w;
+            while w < last {
+                let (mut sum, mut j) = (L::T::ZERO, 0);
+                while j < n {
+                    sum = L::fma_one(*row.add(j), *w.add(j), sum);
+                    j += 1;
+                }
+                sum += L::T::ZERO;
+                *to = if let GradMode::Add = mode { *to + sum } else { sum };
+                to = to.add(1);
+                w = w.add(n);
+            }
+            row = row.add(n);
+        }
+    }
+    let Some(mode) = grads else { return };
+    registers!(L, n, |j, mask| {
+        let dz = dz.add(j);
+        let first = if is_held { held } else { L::load_masked(dz, mask) };
+        if let Some(b) = s.b.filter(|_| sums && s.trained.1) {
+            let (mut sum, mut i) = (L::add(L::zero(), first), 1);
+            while i < m {
+                sum = L::add(sum, L::load_masked(dz.add(i * n), mask));
+                i += 1;
+            }
+            put::<L>(gradients.add(b + j), mode, mask, sum);
+        }
+        if s.trained.0 {
+            let (mut x, mut to, mut p) = (x, gradients.add(s.w + j), 0);
+            while p < k {
+                let (mut sum, mut i) = (L::fma(L::splat(*x), first, L::zero()), 1);
+                while i < m {
+                    sum = L::fma(L::splat(*x.add(i * k)), L::load_masked(dz.add(i * n), mask), sum);
+                    i += 1;
+                }
+                // As an epilogue without bias does it: a sum of −0 becomes 0.
+                put::<L>(to, mode, mask, L::add(sum, L::zero()));
+                (x, to, p) = (x.add(1), to.add(n), p + 1);
+            }
+        }
+    });
 }
 
 /// Whether there is an activation that acts element by element.

@@ -12,10 +12,11 @@
 //! and beyond".
 
 use super::cuda::Sweep;
-use super::{CHUNK, Optimizer, Run, cut, demand_epsilon, demand_rate, demand_share, view};
-use crate::device::{Cpu, Device, per_isa};
+use super::rule::{Kind, Rule};
+use super::{Optimizer, Run, demand_epsilon, demand_rate, demand_share};
+use crate::device::{Device, per_isa};
 use crate::layer::{Fields, fields};
-use crate::memory::{Element, Step};
+use crate::memory::Step;
 use crate::{Real, Result, real};
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
@@ -99,6 +100,10 @@ impl Optimizer for Adam {
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
         self.moments.update(s, run, self.weight_decay, false)
     }
+
+    fn rule(&self, run: &Run<'_>) -> Option<Rule> {
+        Some(self.moments.on_slices(run, self.weight_decay, false))
+    }
 }
 
 /// What Adam and AdamW share.
@@ -127,7 +132,7 @@ impl Moments {
     /// One sweep. Weight decay at this rate goes into the gradient or, `decoupled`, shrinks the weights first.
     pub fn update(&self, s: &Step<'_>, run: &Run<'_>, rate: f64, decoupled: bool) -> Result<()> {
         match s.device() {
-            Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep(cpu, s, run, self.factors::<T>(run, rate, decoupled))),
+            Device::Cpu(cpu) => real!(s.dtype(), T => self.on_slices(run, rate, decoupled).sweep::<T>(cpu, s, run)),
             Device::Cuda(cuda) => {
                 let args = AdamArgs {
                     run: run.on_device(s, self.words(), rate)?,
@@ -142,36 +147,23 @@ impl Moments {
         }
     }
 
-    fn factors<T: Real>(&self, run: &Run<'_>, rate: f64, decoupled: bool) -> Factors<T> {
+    /// The sweep's rule.
+    pub fn on_slices(&self, run: &Run<'_>, rate: f64, decoupled: bool) -> Rule {
         let decay = run.decay(rate);
         let (decay, shrink) = if decoupled { (0.0, 1.0 - run.learning_rate * decay) } else { (decay, 1.0) };
         let t = run.step as f64 + 1.0;
         let [bias1, bias2] = [self.beta1, self.beta2].map(|beta| 1.0 - libm::pow(beta, t));
-        Factors {
-            scale: T::of(run.grad_scale),
-            decay: T::of(decay),
-            shrink: T::of(shrink),
-            beta: [self.beta1, self.beta2].map(T::of),
-            rest: [self.beta1, self.beta2].map(|beta| T::of(1.0 - beta)),
-            rate: T::of(run.learning_rate / bias1),
-            root: T::of(1.0 / bias2.sqrt()),
-            eps: T::of(self.eps),
-        }
-    }
-
-    fn sweep<T: Real + Element>(&self, cpu: &Cpu, s: &Step<'_>, run: &Run<'_>, k: Factors<T>) -> Result<()> {
-        let (mut w, dw) = (s.write::<T>(run.w)?, s.read::<T>(run.dw)?);
-        let (mut m, mut v) = (run.word::<T>(s, 0)?, run.word::<T>(s, 1)?);
-        let (w, dw) = (cut(&mut w, &run.range)?, view(&dw, &run.range)?);
-        let (m, v) = (cut(&mut m, &run.range)?, cut(&mut v, &run.range)?);
-        if self.amsgrad {
-            let mut top = run.word::<T>(s, 2)?;
-            let top = cut(&mut top, &run.range)?;
-            cpu.split(CHUNK, (w, dw, m, v, top), |_, (w, dw, m, v, top)| amsgrad(cpu, k, w, dw, m, v, top));
-        } else {
-            cpu.split(CHUNK, (w, dw, m, v), |_, (w, dw, m, v)| adam(cpu, k, w, dw, m, v));
-        }
-        Ok(())
+        let k = Factors {
+            scale: run.grad_scale,
+            decay,
+            shrink,
+            beta: [self.beta1, self.beta2],
+            rest: [1.0 - self.beta1, 1.0 - self.beta2],
+            rate: run.learning_rate / bias1,
+            root: 1.0 / bias2.sqrt(),
+            eps: self.eps,
+        };
+        Rule(if self.amsgrad { Kind::Amsgrad(k) } else { Kind::Adam(k) })
     }
 }
 
@@ -186,8 +178,8 @@ struct AdamArgs {
     unused: u32,
 }
 
-#[derive(Clone, Copy)]
-struct Factors<T> {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Factors<T> {
     scale: T,
     decay: T,
     shrink: T,
@@ -199,6 +191,25 @@ struct Factors<T> {
     /// 1/√(1 − β₂ᵗ).
     root: T,
     eps: T,
+}
+
+impl Factors<f64> {
+    #[inline(always)]
+    pub fn cast<T: Real>(&self) -> Factors<T> {
+        let of = T::of;
+        let &Self { scale, decay, shrink, beta, rest, rate, root, eps } = self;
+        let (beta, rest) = (beta.map(of), rest.map(of));
+        Factors {
+            scale: of(scale),
+            decay: of(decay),
+            shrink: of(shrink),
+            beta,
+            rest,
+            rate: of(rate),
+            root: of(root),
+            eps: of(eps),
+        }
+    }
 }
 
 impl<T: Real> Factors<T> {
@@ -216,7 +227,7 @@ impl<T: Real> Factors<T> {
 }
 
 per_isa! {
-    fn adam<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T], m: &mut [T], v: &mut [T]) {
+    pub(super) fn adam<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T], m: &mut [T], v: &mut [T]) {
         for (((w, dw), m), v) in w.iter_mut().zip(dw).zip(m).zip(v) {
             (*w, *m, *v) = k.moments(*w, *dw, *m, *v);
             *w -= k.step(*m, *v);
@@ -225,7 +236,7 @@ per_isa! {
 }
 
 per_isa! {
-    fn amsgrad<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T], m: &mut [T], v: &mut [T], top: &mut [T]) {
+    pub(super) fn amsgrad<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T], m: &mut [T], v: &mut [T], top: &mut [T]) {
         for ((((w, dw), m), v), top) in w.iter_mut().zip(dw).zip(m).zip(v).zip(top) {
             (*w, *m, *v) = k.moments(*w, *dw, *m, *v);
             // Not `max`, which would drop a NaN.

@@ -6,7 +6,7 @@
 //! Loshchilov & Hutter 2019, "Decoupled weight decay regularization".
 
 use super::adam::Moments;
-use super::{Optimizer, Run, demand_rate};
+use super::{Optimizer, Rule, Run, demand_rate};
 use crate::Result;
 use crate::layer::{Fields, fields};
 use crate::memory::Step;
@@ -87,6 +87,10 @@ impl Optimizer for AdamW {
 
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
         self.moments.update(s, run, self.weight_decay, true)
+    }
+
+    fn rule(&self, run: &Run<'_>) -> Option<Rule> {
+        Some(self.moments.on_slices(run, self.weight_decay, true))
     }
 }
 

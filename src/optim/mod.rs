@@ -11,6 +11,7 @@ mod cuda;
 mod ema;
 mod plateau;
 mod rmsprop;
+mod rule;
 mod schedule;
 mod sgd;
 
@@ -22,6 +23,9 @@ pub use clip::{Clip, norm};
 pub use ema::Ema;
 pub use plateau::{EarlyStopping, EarlyStoppingState, Goal, PlateauState, ReduceOnPlateau, Verdict};
 pub use rmsprop::RmsProp;
+pub(crate) use rule::RULE_WORDS;
+#[doc(hidden)]
+pub use rule::Rule;
 pub use schedule::Schedule;
 pub use sgd::Sgd;
 
@@ -59,6 +63,13 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     /// # Errors
     /// Device failures only.
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()>;
+
+    /// The same update of one run on slices of host memory, where the rule has that form: the engine may then update weights as
+    /// soon as it has their gradients.
+    #[doc(hidden)]
+    fn rule(&self, _: &Run<'_>) -> Option<Rule> {
+        None
+    }
 }
 
 /// A rule that is chosen when the program runs.
@@ -85,6 +96,10 @@ impl Optimizer for Arc<dyn Optimizer> {
 
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
         (**self).update(s, run)
+    }
+
+    fn rule(&self, run: &Run<'_>) -> Option<Rule> {
+        (**self).rule(run)
     }
 }
 

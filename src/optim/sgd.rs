@@ -12,8 +12,9 @@
 //! Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013, "On the importance of initialization and momentum".
 
 use super::cuda::Sweep;
-use super::{CHUNK, Optimizer, Run, cut, demand, demand_rate, demand_share, view};
-use crate::device::{Cpu, Device, per_isa};
+use super::rule::{Kind, Rule};
+use super::{Optimizer, Run, demand, demand_rate, demand_share};
+use crate::device::{Device, per_isa};
 use crate::layer::{Fields, fields};
 use crate::memory::Step;
 use crate::{Real, Result, real};
@@ -104,7 +105,7 @@ impl Optimizer for Sgd {
 
     fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
         match s.device() {
-            Device::Cpu(cpu) => real!(s.dtype(), T => self.sweep::<T>(cpu, s, run)),
+            Device::Cpu(cpu) => real!(s.dtype(), T => self.on_slices(run).sweep::<T>(cpu, s, run)),
             Device::Cuda(cuda) => {
                 let args = SgdArgs {
                     run: run.on_device(s, self.words(), self.weight_decay)?,
@@ -116,30 +117,25 @@ impl Optimizer for Sgd {
             }
         }
     }
+
+    fn rule(&self, run: &Run<'_>) -> Option<Rule> {
+        Some(self.on_slices(run))
+    }
 }
 
 impl Sgd {
-    fn sweep<T: Real + crate::memory::Element>(&self, cpu: &Cpu, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
-        let (mut w, dw) = (s.write::<T>(run.w)?, s.read::<T>(run.dw)?);
-        let (w, dw) = (cut(&mut w, &run.range)?, view(&dw, &run.range)?);
+    fn on_slices(&self, run: &Run<'_>) -> Rule {
         let lr = run.learning_rate;
         let (inner, outer) = if self.velocity_form { (lr, 1.0) } else { (1.0, lr) };
         let (ahead, kept) = if self.nesterov { (1.0, self.momentum) } else { (0.0, 1.0) };
         let k = Factors {
-            scale: T::of(inner * run.grad_scale),
-            decay: T::of(inner * run.decay(self.weight_decay)),
-            momentum: T::of(self.momentum),
-            ahead: T::of(outer * ahead),
-            kept: T::of(outer * kept),
+            scale: inner * run.grad_scale,
+            decay: inner * run.decay(self.weight_decay),
+            momentum: self.momentum,
+            ahead: outer * ahead,
+            kept: outer * kept,
         };
-        if self.words() == 0 {
-            let k = Factors { ahead: T::of(outer), ..k };
-            cpu.split(CHUNK, (w, dw), |_, (w, dw)| plain(cpu, k, w, dw));
-        } else {
-            let mut v = run.word::<T>(s, 0)?;
-            cpu.split(CHUNK, (w, dw, cut(&mut v, &run.range)?), |_, (w, dw, v)| heavy(cpu, k, w, dw, v));
-        }
-        Ok(())
+        Rule(if self.words() == 0 { Kind::Plain(Factors { ahead: outer, ..k }) } else { Kind::Heavy(k) })
     }
 }
 
@@ -153,8 +149,8 @@ struct SgdArgs {
 }
 
 /// g = scale·dw + decay·w; v ← momentum·v + g; w ← w − (ahead·g + kept·v).
-#[derive(Clone, Copy)]
-struct Factors<T> {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Factors<T> {
     scale: T,
     decay: T,
     momentum: T,
@@ -162,8 +158,17 @@ struct Factors<T> {
     kept: T,
 }
 
+impl Factors<f64> {
+    #[inline(always)]
+    pub fn cast<T: Real>(&self) -> Factors<T> {
+        let of = T::of;
+        let &Self { scale, decay, momentum, ahead, kept } = self;
+        Factors { scale: of(scale), decay: of(decay), momentum: of(momentum), ahead: of(ahead), kept: of(kept) }
+    }
+}
+
 per_isa! {
-    fn plain<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T]) {
+    pub(super) fn plain<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T]) {
         for (w, dw) in w.iter_mut().zip(dw) {
             *w -= k.ahead * (k.scale * *dw + k.decay * *w);
         }
@@ -171,7 +176,7 @@ per_isa! {
 }
 
 per_isa! {
-    fn heavy<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T], v: &mut [T]) {
+    pub(super) fn heavy<T: Real>(cpu: &Cpu, k: Factors<T>, w: &mut [T], dw: &[T], v: &mut [T]) {
         for ((w, dw), v) in w.iter_mut().zip(dw).zip(v) {
             let g = k.scale * *dw + k.decay * *w;
             *v = k.momentum * *v + g;

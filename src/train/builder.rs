@@ -224,6 +224,7 @@ impl TrainerBuilder {
             state: State::default(),
             best: None,
             plan: None,
+            whole: None,
             notes: self.notes,
             stop: StopHandle::default(),
             replay: Replay::default(),

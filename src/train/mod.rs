@@ -7,6 +7,7 @@ mod fit;
 mod monte_carlo;
 mod replay;
 mod resident;
+mod whole;
 
 pub use builder::TrainerBuilder;
 pub use evaluate::Evaluation;
@@ -18,7 +19,7 @@ use crate::io::Checkpoint;
 use crate::layer::{Fields, fields};
 use crate::loss::{Loss, Target};
 use crate::memory::{Grads, Mode};
-use crate::network::{Model, Network, Profile, Seed};
+use crate::network::{Model, Network, Profile, Seed, Table, Whole};
 use crate::optim::{Clip, EarlyStopping, EarlyStoppingState, Ema, Optimizer, PlateauState, ReduceOnPlateau, Schedule};
 use crate::{Error, Extent, Precision, Result};
 use feed::Feed;
@@ -56,6 +57,8 @@ pub struct Trainer {
     best: Option<Checkpoint>,
     /// The plan of training batches, and how often plans had been dropped when it was made.
     plan: Option<(usize, u64)>,
+    /// Its steps in one piece, where the network is small enough, and the samples for them.
+    whole: Option<(Whole, Table)>,
     notes: Vec<(String, Fields)>,
     stop: StopHandle,
     /// On a GPU: recorded steps, and how far the host has read what they did.
@@ -256,6 +259,9 @@ impl Trainer {
     fn step_on_cpu(&mut self, plan: usize) -> Result<f64> {
         let start = self.state.cursor;
         let end = self.train.len().min(start + self.samples_per_step());
+        if self.whole.is_some() {
+            return self.step_whole(start..end);
+        }
         let scale = 1.0 / (end - start) as f64;
         let mut sum = 0.0;
         let mut from = start;
@@ -299,6 +305,7 @@ impl Trainer {
             _ => {
                 let plan = plan_of(&mut self.model, &self.train, Mode::Train, self.rules.batch.min(self.train.len()))?;
                 self.plan = Some((plan, self.model.generation()));
+                self.find_whole(plan);
                 Ok(plan)
             }
         }
