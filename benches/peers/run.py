@@ -97,8 +97,8 @@ def losses(o, commands, networks, wanted):
             if not extra.write_weights(commands, o.networks, w, spec["batches"][0], path):
                 break
             cell = measure.Cell(w, spec["batches"][0], "train", ["--networks", o.networks, "--optimizer", o.optimizer])
-            options = ["--loss-steps", "10", "--weights", path, "--lr", "0.002" if o.optimizer == "sgd" else "0.0001"]
-            rows = {p: measure.lines(commands[p], p, cell, max(o.threads), [v], options, timeout=60)[0] for p, v in variants.items() if p in commands}
+            options = ["--loss-steps", "10", "--weights", path, "--lr", "0.0005" if o.optimizer == "sgd" else "0.0001"]
+            rows = {p: measure.lines(commands[p], p, cell, max(o.threads), [v], options, timeout=100)[0] for p, v in variants.items() if p in commands}
             os.remove(path)
             out.append(loss_row(w, rows))
     return out
