@@ -70,7 +70,7 @@ def lines(command, peer, cell, threads, variants, options=(), timeout=60):
 
 
 def settle():
-    """Waits until others leave the machine alone: up to 20 s now, and 300 s in a whole run."""
+    """Waits until others leave the machine alone: up to 20 s."""
     global patience
     begun = time.time()
     while patience > 0 and time.time() - begun < 20:
@@ -83,12 +83,14 @@ def settle():
 
 
 def undisturbed(measured):
-    """The lines of `measured()`; once more if others used the machine, and then the less disturbed."""
+    """The lines of `measured()`; once more if others used the machine, and then the less disturbed. Not for ever: 300 s in a whole run."""
+    global patience
     first = measured()
-    if "error" in first[0] or not stats.disturbed(first[0]):
+    if "error" in first[0] or not stats.disturbed(first[0]) or patience <= 0:
         return first
     settle()
     again = measured()
+    patience -= again[0]["wall_s"]
     return again if "error" not in again[0] and again[0]["foreign"] + again[0]["steal"] < first[0]["foreign"] + first[0]["steal"] else first
 
 

@@ -180,7 +180,7 @@ def ran(done):
 
 
 def result(done):
-    return stats.result_line([c["ratio"] for c in done["cells"] if c["ratio"]], len(done["cells"]), ran(done))
+    return stats.result_line([c["ratio"] for c in done["cells"] if c["ratio"]], done["asked"], ran(done))
 
 
 def write(folder, done):
@@ -193,4 +193,4 @@ def write(folder, done):
         f.write(markdown(done, "kamacite and its peers"))
     with open(stem + ".svg", "w") as f:
         f.write(svg(done))
-    print("written: %s.json .md .svg" % os.path.normpath(stem), flush=True)
+    return os.path.normpath(stem)

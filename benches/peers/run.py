@@ -140,14 +140,17 @@ def main():
     say("%d cells; %s" % (len(wanted), "every program repeated" if o.full else
                           "a short pass over all peers and variants, then kamacite and the best two peers %d times each, interleaved" % o.rounds))
     done = dict(date=str(datetime.date.today()), machine=machine(), threads=o.threads, optimizer=o.optimizer, rounds=o.rounds, full=o.full,
-                missing=missing, fast=fast, cells=[one_cell(o, commands, c, networks[c.workload], fast, goals) for c in wanted])
+                missing=missing, fast=fast, asked=len(wanted), cells=[], losses=[])
+    for c in wanted:
+        done["cells"].append(one_cell(o, commands, c, networks[c.workload], fast, goals))
+        report.write(o.out, done)  # what is done is kept if somebody ends the run
     done["losses"] = [] if o.no_losses else losses(o, commands, networks, {c.workload for c in wanted})
     if o.to_loss:
         done["to_loss"] = extra.to_loss(o, commands, networks)
     if o.scaling:
         done["scaling"] = extra.scaling(o, commands, wanted)
     done["seconds"] = round(time.time() - begun)
-    report.write(o.out, done)
+    print("written: %s.json .md .svg" % report.write(o.out, done))
     print(report.quiet(done))
     print(report.result(done), flush=True)
 

@@ -27,7 +27,7 @@ def results(ours, theirs, **more):
     a, b, ratio = stats.compare(repeated[:1], repeated[1:])
     cell = dict(workload="W1", batch=8, mode="train", note="", kamacite=a, best=b, ratio=ratio, goal=1.5, repeated=repeated, screened=screened + repeated,
                 refused={})
-    return dict(dict(date="2026-01-01", machine=dict(cpu="X (R) 1", cores=2, system="s"), threads=[1, 2], optimizer="sgd", rounds=5, missing={},
+    return dict(dict(date="2026-01-01", machine=dict(cpu="X (R) 1", cores=2, system="s"), threads=[1, 2], optimizer="sgd", rounds=5, missing={}, asked=1,
                      cells=[cell], losses=[]), **more)
 
 
