@@ -14,9 +14,9 @@ const READ: usize = 64 << 20;
 const LONG: Duration = Duration::from_millis(2);
 
 per_lanes! {
-    /// C independent chains of multiply-adds that stay in registers; they tend to 1.
-    unsafe fn chains<T, L, const C: usize>(times: usize) -> T {
-        let (a, b) = (L::splat(T::of(0.875)), L::splat(T::of(0.125)));
+    /// C independent chains of multiply-adds that stay in registers; they tend to b/(1 − a).
+    unsafe fn chains<T, L, const C: usize>(times: usize, a: T, b: T) -> T {
+        let (a, b) = (L::splat(a), L::splat(b));
         let mut sums = [L::zero(); C];
         let mut i = 0;
         while i < times {
@@ -34,6 +34,52 @@ per_lanes! {
         }
         L::sum(all)
     }
+}
+
+/// The same for the portable kernels, with the registers that every x86-64 has: compilers leave plain loops of this kind in memory.
+#[cfg(target_arch = "x86_64")]
+mod baseline {
+    use std::arch::x86_64::*;
+
+    macro_rules! chains {
+        ($name:ident $t:ty, $splat:ident $mul:ident $add:ident $first:ident; $($s:ident)*) => {
+            pub fn $name(times: usize, a: $t, b: $t) -> $t {
+                // SAFETY: SSE2 is part of x86-64.
+                unsafe {
+                    let (a, b) = ($splat(a), $splat(b));
+                    $(let mut $s = b;)*
+                    for _ in 0..times {
+                        $($s = $add($mul($s, a), b);)*
+                    }
+                    let mut all = b;
+                    $(all = $add(all, $s);)*
+                    $first(all)
+                }
+            }
+        };
+    }
+    chains!(single f32, _mm_set1_ps _mm_mul_ps _mm_add_ps _mm_cvtss_f32; s0 s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11);
+    chains!(double f64, _mm_set1_pd _mm_mul_pd _mm_add_pd _mm_cvtsd_f64; s0 s1 s2 s3 s4 s5 s6 s7 s8 s9 s10 s11);
+}
+
+/// As many chains as cover the latency and leave registers for the factors.
+const CHAINS: usize = 12;
+
+/// `times` multiply-adds in each of [`CHAINS`] chains of `isa`'s registers.
+fn chain<T: Real>(isa: Isa, times: usize) {
+    // Unknown to the compiler.
+    let (a, b) = black_box((0.875, 0.125));
+    #[cfg(target_arch = "x86_64")]
+    if isa == Isa::Portable {
+        if size_of::<T>() == 4 {
+            black_box(baseline::single(times, a as f32, b as f32));
+        } else {
+            black_box(baseline::double(times, a, b));
+        }
+        return;
+    }
+    // SAFETY: a `Cpu` carries only instruction sets that this machine has.
+    black_box(unsafe { chains::<T, CHAINS>(isa)(times, T::of(a), T::of(b)) });
 }
 
 per_isa! {
@@ -56,15 +102,9 @@ per_isa! {
 pub fn flops<T: Real>(cpu: &Cpu) -> f64 {
     let isa = cpu.isa();
     let lanes = super::simd::lanes::<T>(isa);
-    // As many chains as cover the latency and leave registers for the factors.
-    let (kernel, count): (unsafe fn(usize) -> T, usize) =
-        if isa == Isa::Portable { (chains::<T, 6>(isa), 6) } else { (chains::<T, 12>(isa), 12) };
     let seconds = |times: usize| {
         let begun = Instant::now();
-        cpu.run(cpu.threads(), &|_| {
-            // SAFETY: a `Cpu` carries only instruction sets that this machine has.
-            black_box(unsafe { kernel(black_box(times)) });
-        });
+        cpu.run(cpu.threads(), &|_| chain::<T>(isa, black_box(times)));
         begun.elapsed()
     };
     let mut times = 1 << 12;
@@ -72,7 +112,7 @@ pub fn flops<T: Real>(cpu: &Cpu) -> f64 {
         times *= 2;
     }
     let least = (0..5).map(|_| seconds(times)).min().unwrap_or(LONG).as_secs_f64();
-    (2 * lanes * count * times * cpu.threads()) as f64 / least
+    (2 * lanes * CHAINS * times * cpu.threads()) as f64 / least
 }
 
 /// Bytes per second that all threads together read from 64 MiB of memory.
@@ -102,7 +142,7 @@ pub fn read_bandwidth(cpu: &Cpu) -> f64 {
 mod tests {
     use super::*;
 
-    /// A register of twice the lanes does about twice as much, a pool's memory is no faster than its arithmetic.
+    /// f32 has two lanes where f64 has one, more than a busy machine hides.
     #[test]
     fn peaks_are_in_proportion() -> crate::Result<()> {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
@@ -110,8 +150,8 @@ mod tests {
             let begun = Instant::now();
             let (single, double, read) = (flops::<f32>(&cpu), flops::<f64>(&cpu), read_bandwidth(&cpu));
             println!("{isa}: {single:.3e} {double:.3e} {read:.3e} in {:?}", begun.elapsed());
-            // f32 has two lanes where f64 has one; the machine may be busy with something else.
-            assert!(single > 1.2 * double && single < 4.0 * double, "{isa}: {single:e} {double:e}");
+            assert!(single > double && single < 8.0 * double, "{isa}: {single:e} {double:e}");
+            assert!(single > 1e8 && double > 1e8, "{isa}: {single:e} {double:e}");
             assert!(read > 1e8 && read < 1e13, "{isa}: {read:e}");
         }
         Ok(())
