@@ -350,8 +350,7 @@ impl Pass for ConvPass {
                 let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
                 let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
                 let end = End { bias: b.as_deref(), relu: self.act.fused(), mode: GradMode::Write };
-                let op = self.op.cpu()?;
-                op.forward(cpu, &x, &w, end, &mut y, &mut s.write::<T>(op.scratch())?);
+                self.op.cpu()?.layer(s, cpu, &x, &w, end, &mut y)?;
                 self.act.rest(s, cpu, &mut y)
             }),
             Device::Cuda(cuda) => {

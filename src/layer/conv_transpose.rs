@@ -241,10 +241,8 @@ impl Pass for ConvTransposePass {
             Device::Cpu(cpu) => real!(s.dtype(), T => {
                 let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
                 let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
-                let op = self.op.cpu()?;
-                let mut scratch = s.write::<T>(op.scratch())?;
                 let end = End { bias: b.as_deref(), relu: self.act.fused(), mode: GradMode::Write };
-                op.backward(cpu, &x, &w, end, &mut y, &mut scratch);
+                self.op.cpu()?.layer(s, cpu, &x, &w, end, &mut y)?;
                 self.act.rest(s, cpu, &mut y)
             }),
             Device::Cuda(cuda) => {

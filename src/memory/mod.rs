@@ -68,6 +68,8 @@ pub(crate) struct Arena {
     bytes: usize,
     pub regions: Vec<Region>,
     places: Vec<Place>,
+    /// How often host memory was handed out to be changed: whoever derives something from it asks whether that still holds.
+    changes: Cell<u64>,
 }
 
 /// What a borrow of a region looks at, side by side: tiny networks spend their time here.
@@ -132,12 +134,13 @@ impl Arena {
             Place { at, len: r.len, row: r.row.unwrap_or(0), dtype: r.dtype, borrows: Cell::new(0) }
         };
         let places = regions.iter().map(place).collect();
-        Ok(Self { memory, bytes, regions, places })
+        Ok(Self { memory, bytes, regions, places, changes: Cell::new(0) })
     }
 
     /// An arena without memory.
     pub fn empty() -> Self {
-        Self { memory: Memory::Host(NonNull::dangling()), bytes: NOTHING, regions: Vec::new(), places: Vec::new() }
+        let memory = Memory::Host(NonNull::dangling());
+        Self { memory, bytes: NOTHING, regions: Vec::new(), places: Vec::new(), changes: Cell::new(0) }
     }
 
     /// Borrows region `index` for reading; `rows` cuts a batch to its valid rows.
@@ -161,7 +164,18 @@ impl Arena {
             return Err(borrowed(index));
         }
         flag.set(-1);
+        self.changed();
         Ok(Write { ptr: place.start(), len: place.len(rows), flag, life: PhantomData })
+    }
+
+    /// How often host memory was handed out to be changed.
+    pub fn changes(&self) -> u64 {
+        self.changes.get()
+    }
+
+    #[inline(always)]
+    fn changed(&self) {
+        self.changes.set(self.changes.get() + 1);
     }
 
     #[inline(always)]
@@ -223,6 +237,7 @@ impl Arena {
     /// All of the host memory as elements of one type. Where regions lie in it, `regions` tells.
     #[inline(always)]
     pub fn whole<T: Element>(&mut self) -> Result<&mut [T]> {
+        self.changed();
         match &self.memory {
             // SAFETY: initialised memory that any Pod type can be read from; `&mut self` excludes all guards.
             Memory::Host(base) if self.bytes != NOTHING => {
@@ -232,8 +247,21 @@ impl Arena {
         }
     }
 
+    /// As [`Arena::whole`], for reading.
+    #[inline(always)]
+    pub fn all<T: Element>(&mut self) -> Result<&[T]> {
+        match &self.memory {
+            // SAFETY: as in `whole`.
+            Memory::Host(base) if self.bytes != NOTHING => {
+                Ok(unsafe { std::slice::from_raw_parts(base.cast::<T>().as_ptr(), self.bytes / size_of::<T>()) })
+            }
+            _ => Err(on_device(0)),
+        }
+    }
+
     /// All bytes of host memory, for canaries and poison between passes.
     pub fn raw(&mut self) -> Option<&mut [u8]> {
+        self.changed();
         debug_assert!(self.places.iter().all(|p| p.borrows.get() == 0));
         match &self.memory {
             // SAFETY: `&mut self` excludes all guards, and the allocation is initialised.

@@ -77,6 +77,9 @@ pub(crate) enum Size {
 /// When a request is alive; both ends included.
 pub(crate) type Span = (u32, u32);
 
+/// The life of what is kept from pass to pass.
+pub(crate) const ALWAYS: Span = (0, u32::MAX);
+
 /// One request for plan-local memory.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
@@ -233,6 +236,11 @@ impl Planner<'_> {
     /// `per_row` elements for each row of the batch within one pass; contents do not survive it.
     pub fn scratch_rows(&mut self, dtype: DType, per_row: usize) -> Slot {
         self.request(Size::PerRow(per_row), dtype, false)
+    }
+
+    /// `len` elements that keep their contents from pass to pass; arbitrary before the first.
+    pub(crate) fn lasting(&mut self, dtype: DType, len: usize) -> Slot {
+        push(self.requests, Request { size: Size::Fixed(len), dtype, spans: vec![ALWAYS], node: self.node })
     }
 
     fn request(&mut self, size: Size, dtype: DType, kept: bool) -> Slot {

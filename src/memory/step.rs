@@ -197,6 +197,12 @@ impl Step<'_> {
         self.arena(slot).host_write(slot.index as usize, self.rows, f)
     }
 
+    /// Changes with every access to the parameters of a CPU that may have changed one.
+    #[inline]
+    pub(crate) fn weight_changes(&self) -> u64 {
+        self.store.weights.changes()
+    }
+
     /// How to write the gradient of a parameter in this step; `None` when it is frozen or not wanted.
     #[inline]
     pub fn grad(&self, dw: Option<Slot>) -> Option<(Slot, GradMode)> {

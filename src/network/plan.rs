@@ -11,7 +11,7 @@ use super::{Network, NodeReport, PlanReport, What};
 use crate::device::{Cuda, Device, Ptr};
 use crate::layer::{Pass, Place, Planned};
 use crate::loss::{Loss, LossPass, Target};
-use crate::memory::plan::{Request, Size, Span, arena, pack, push};
+use crate::memory::plan::{ALWAYS, Request, Size, Span, arena, pack, push};
 use crate::memory::{ALIGN, Arena, GradMode, Planner, Slot, Store};
 use crate::op::dense_micro::{Small, SmallDense};
 use crate::shape::Axes;
@@ -156,7 +156,7 @@ impl Plan {
             return Ok(());
         }
         self.each_at(
-            |span| span.0 == time,
+            |span| span.0 == time && *span != ALWAYS,
             |memory| match memory {
                 Piece::Host(bytes, guard) => {
                     bytes.fill(POISON);

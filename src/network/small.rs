@@ -40,7 +40,7 @@ pub(super) fn run<T: Real + Element>(
     local: &mut Arena,
     store: &mut Store,
 ) -> Result<()> {
-    let (local, parameters) = (local.whole::<T>()?, store.weights.whole::<T>()?);
+    let (local, parameters) = (local.whole::<T>()?, store.weights.all::<T>()?);
     match backward {
         None => small.forward(cpu, rows, local, parameters),
         Some(grads) => small.backward(cpu, (rows, grads.mode()), local, parameters, store.grads.whole::<T>()?),

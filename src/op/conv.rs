@@ -3,12 +3,15 @@
 
 use super::conv_cpu as loops;
 pub(crate) use super::conv_cpu::End;
+use super::conv_neighbours::Neighbours;
 use super::conv_plan::Gather;
 pub use super::conv_slices::Slices;
 use super::simd::lanes;
 use crate::device::{Cpu, Isa};
-use crate::memory::{GradMode, Planner, Slot, Space};
+use crate::memory::{Element, GradMode, Planner, Slot, Space, Step};
 use crate::{Error, Extent, Real, Result, Window, real};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// The sizes of a convolution: input, output, window, groups.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,8 @@ impl Geometry {
 pub(crate) struct Conv {
     forward: Gather,
     backward: Gather,
+    /// How the gathers take neighbouring outputs at once, if they do.
+    together: [Option<Neighbours>; 2],
     /// Elements of a vector register.
     lanes: usize,
     /// Tasks that work at once; each has a unit's copy in the scratch.
@@ -87,6 +92,17 @@ pub(crate) struct Conv {
     /// Runs of units that sum up weight gradients on their own; depends on the shape alone.
     chunks: usize,
     scratch: Slot,
+    /// Whether the forward pass of the layer is the backward direction.
+    flip: bool,
+    kept: Option<Kept>,
+}
+
+/// The packed weights of a plan for inference, from pass to pass.
+#[derive(Debug)]
+struct Kept {
+    slot: Slot,
+    /// The count of changes of the parameters when they were packed.
+    at: AtomicU64,
 }
 
 /// Multiplications below which a pass stays on the calling thread: some 10 µs of work, several times a hand-off.
@@ -101,7 +117,13 @@ impl Conv {
     pub(super) fn plan(g: Geometry, flip: bool, (isa, threads): (Isa, usize), p: &mut Planner<'_>) -> Result<Self> {
         let lanes = real!(p.dtype(), T => lanes::<T>(isa));
         let (mut conv, all) = Self::new(g, p.capacity(), lanes, threads)?;
-        let len = if p.mode().differentiable() { all } else { conv.gather_len(flip).max(1) };
+        conv.flip = flip;
+        let mut len = all;
+        if !p.mode().differentiable() {
+            let packed = part(loops::packed_len(conv.direction(flip), lanes));
+            conv.kept = Some(Kept { slot: p.lasting(p.dtype(), packed.max(1)), at: AtomicU64::new(u64::MAX) });
+            len = (conv.gather_len(flip) - packed).max(1);
+        }
         conv.scratch = p.scratch(p.dtype(), len);
         Ok(conv)
     }
@@ -116,22 +138,42 @@ impl Conv {
 
     fn new(g: Geometry, capacity: usize, lanes: usize, threads: usize) -> Result<(Self, usize)> {
         let weights = g.weight_len()?;
-        let (forward, backward) = (Gather::plan(&g, false, capacity)?, Gather::plan(&g, true, capacity)?);
+        let plan = |flip: bool| {
+            let together = Neighbours::of(&g, flip, lanes);
+            let wide = together.as_ref().and_then(|n| Gather::plan(&n.wide, false, capacity).ok());
+            match wide {
+                Some(gather) => Ok((gather, together)),
+                None => Gather::plan(&g, flip, capacity).map(|gather| (gather, None)),
+            }
+        };
+        let ((forward, few), (backward, few_back)) = (plan(false)?, plan(true)?);
         let work = (g.y.area() as u128) * (weights as u128) * (capacity as u128);
         let tasks = if work < SERIAL as u128 { 1 } else { 2 * threads };
-        let chunks = (SUMS / weights).clamp(1, CHUNKS).min(forward.units(capacity));
+        let sum = few.as_ref().map_or(weights, Neighbours::len);
+        let chunks = (SUMS / sum).clamp(1, CHUNKS).min(forward.units(capacity));
         let scratch = Slot { space: Space::Local, index: 0 };
-        let conv = Self { forward, backward, lanes, tasks, chunks, scratch };
-        let sums = if chunks > 1 { chunks * weights } else { 0 };
-        let weights = part(tasks * conv.forward.copy_len()) + sums;
+        let conv = Self { forward, backward, together: [few, few_back], lanes, tasks, chunks, scratch, flip: false, kept: None };
+        let sums = if chunks > 1 { chunks * sum } else { 0 };
+        let weights = part(tasks * conv.forward.copy_len()) + conv.wide_len(false).0 + sums;
         let len = weights.max(conv.gather_len(false)).max(conv.gather_len(true)).max(1);
         Ok((conv, len))
     }
 
-    /// Scratch of the forward or (`flip`) backward pass.
+    fn direction(&self, flip: bool) -> &Gather {
+        if flip { &self.backward } else { &self.forward }
+    }
+
+    /// Scratch of the forward or (`flip`) backward pass: packed weights, then what [`Conv::packed`] takes.
     fn gather_len(&self, flip: bool) -> usize {
-        let g = if flip { &self.backward } else { &self.forward };
-        part(loops::packed_len(g, self.lanes)) + part(self.tasks * g.copy_len())
+        let g = self.direction(flip);
+        let (weights, bias) = self.wide_len(flip);
+        part(loops::packed_len(g, self.lanes)) + weights + bias + part(self.tasks * g.copy_len())
+    }
+
+    /// Scratch for the weights and the bias of neighbours taken together.
+    fn wide_len(&self, flip: bool) -> (usize, usize) {
+        let of = |n: &Neighbours| (part(n.len()), part(n.wide.y.c));
+        self.together[usize::from(flip)].as_ref().map_or((0, 0), of)
     }
 
     /// What the directions need as `scratch`.
@@ -151,9 +193,59 @@ impl Conv {
 
     #[allow(clippy::too_many_arguments)]
     fn gather<T: Real>(&self, cpu: &Cpu, flip: bool, x: &[T], w: &[T], end: End<'_, T>, y: &mut [T], scratch: &mut [T]) {
-        let g = if flip { &self.backward } else { &self.forward };
-        let (packed, copies) = scratch.split_at_mut(part(loops::packed_len(g, self.lanes)));
-        loops::pack(cpu, g, flip, self.lanes, w, packed);
+        let (packed, scratch) = scratch.split_at_mut(part(loops::packed_len(self.direction(flip), self.lanes)));
+        self.pack(cpu, flip, w, packed, scratch);
+        self.packed(cpu, flip, x, packed, end, y, scratch);
+    }
+
+    /// The forward pass of a layer. In a plan for inference weights are packed only after they may have changed.
+    pub fn layer<T: Real + Element>(
+        &self,
+        s: &Step<'_>,
+        cpu: &Cpu,
+        x: &[T],
+        w: &[T],
+        end: End<'_, T>,
+        y: &mut [T],
+    ) -> Result<()> {
+        let scratch = &mut s.write::<T>(self.scratch)?[..];
+        let Some(kept) = &self.kept else {
+            self.gather(cpu, self.flip, x, w, end, y, scratch);
+            return Ok(());
+        };
+        let (packed, now) = (&mut s.write::<T>(kept.slot)?[..], s.weight_changes());
+        if kept.at.load(Relaxed) != now {
+            self.pack(cpu, self.flip, w, packed, scratch);
+            kept.at.store(now, Relaxed);
+        }
+        self.packed(cpu, self.flip, x, packed, end, y, scratch);
+        Ok(())
+    }
+
+    /// Packs the weights of a direction.
+    fn pack<T: Real>(&self, cpu: &Cpu, flip: bool, w: &[T], packed: &mut [T], scratch: &mut [T]) {
+        let g = self.direction(flip);
+        if let Some(together) = &self.together[usize::from(flip)] {
+            let wide = &mut scratch[..together.len()];
+            together.widen(w, wide);
+            loops::pack(cpu, g, false, self.lanes, wide, packed);
+        } else {
+            loops::pack(cpu, g, flip, self.lanes, w, packed);
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn packed<T: Real>(&self, cpu: &Cpu, flip: bool, x: &[T], packed: &[T], end: End<'_, T>, y: &mut [T], scratch: &mut [T]) {
+        let g = self.direction(flip);
+        let (weights, biases) = self.wide_len(flip);
+        let (bias, copies) = scratch[weights..].split_at_mut(biases);
+        let mut end = end;
+        if let Some(together) = &self.together[usize::from(flip)] {
+            end.bias = end.bias.map(|b| {
+                together.repeat(b, &mut bias[..g.output.c]);
+                &bias[..g.output.c]
+            });
+        }
         if g.sparse && end.mode == GradMode::Write {
             start(y, g.output.c, end);
         }
@@ -162,8 +254,16 @@ impl Conv {
 
     /// dw from x and dy.
     pub fn weights<T: Real>(&self, cpu: &Cpu, x: &[T], dy: &[T], dw: &mut [T], mode: GradMode, scratch: &mut [T]) {
-        let scratch = scratch.split_at_mut(part(self.tasks * self.forward.copy_len()));
-        loops::weights(cpu, &self.forward, self.lanes, (self.tasks, self.chunks), x, dy, dw, mode, scratch);
+        let (copies, scratch) = scratch.split_at_mut(part(self.tasks * self.forward.copy_len()));
+        let (wide, sums) = scratch.split_at_mut(self.wide_len(false).0);
+        let (g, split) = (&self.forward, (self.tasks, self.chunks));
+        if let Some(together) = &self.together[0] {
+            let wide = &mut wide[..together.len()];
+            loops::weights(cpu, g, self.lanes, split, x, dy, wide, GradMode::Write, (copies, sums));
+            together.sum(wide, mode, dw);
+        } else {
+            loops::weights(cpu, g, self.lanes, split, x, dy, dw, mode, (copies, sums));
+        }
     }
 }
 
@@ -302,6 +402,7 @@ pub(super) mod tests {
             with("depthwise, two filters each", Extent::image(40, 33, 19), 38, plane(3, 2, 1), 19, 2),
             with("window of the whole image", Extent::image(30, 30, 20), 33, plane(30, 1, 0), 1, 3),
             with("one filter", Extent::image(50, 50, 16), 1, plane(1, 1, 0), 1, 3),
+            with("few filters", Extent::image(33, 36, 3), 4, plane(5, 1, 2), 1, 9),
         ]
     }
 
@@ -409,6 +510,8 @@ pub(super) mod tests {
         assert!(any(&|g| g.parts.iter().any(|p| p.together < p.runs.len())));
         assert!(plans.iter().any(|c| c.chunks > 1) && plans.iter().any(|c| c.chunks == 1));
         assert!(plans.iter().any(|c| c.tasks > 1));
+        assert!((0..2).all(|i| plans.iter().any(|c| c.together[i].is_some())));
+        assert!(plans.iter().any(|c| c.together[0].is_some() && c.chunks > 1));
     }
 
     /// Random small geometries of 1, 2 and 3 dimensions with every feature of a window.

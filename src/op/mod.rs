@@ -19,6 +19,7 @@ mod conv_cpu;
 pub(crate) mod conv_cuda;
 pub(crate) mod conv_engine;
 mod conv_micro;
+mod conv_neighbours;
 mod conv_plan;
 mod conv_slices;
 pub(crate) mod dense_micro;

@@ -91,3 +91,65 @@ fn saved_form_reads_back() {
     let layer = Conv::new(8, [3, 5]).stride(2).pad_sides(1, [0, 2]).gap(1).groups(2).act(Activation::Relu).no_bias();
     assert_eq!(serde_json::from_value::<Conv>(layer.save()).unwrap(), layer);
 }
+
+/// Plans for inference keep packed weights; whatever changes the weights, they compute what a new model with them does.
+#[test]
+fn packed_weights_follow_every_change_of_the_weights() {
+    let x = Extent::image(6, 6, 2);
+    let data: Vec<f32> = (0..2 * x.len()).map(|i| (i as f32 * 0.7).sin()).collect();
+    let input = || View::new(x, &data).unwrap();
+    let build = |precision| {
+        let mut net = Network::new(x);
+        net.push(Conv::new(20, 3).pad(1).act(Activation::Relu));
+        net.push(crate::layer::ConvTranspose::new(3, 2).stride(2));
+        net.push(crate::layer::Flatten::new());
+        net.push(crate::layer::Dense::new(2));
+        let builder = Model::builder(net).precision(precision).device(Device::cpu_threads(2).unwrap());
+        builder.loss("output", crate::loss::Mse, 1.0).build().unwrap()
+    };
+    let predict = |m: &mut Model| m.forward(Mode::Infer, input()).unwrap().as_f64().unwrap().to_vec();
+    for precision in [Precision::FP32, Precision::FP64] {
+        let mut m = build(precision);
+        let first = m.checkpoint().unwrap();
+        let mut seen = vec![predict(&mut m)];
+        let mut check = |m: &mut Model, what: &str| {
+            let y = predict(m);
+            let mut fresh = build(precision);
+            fresh.restore(&m.checkpoint().unwrap()).unwrap();
+            assert!(y == predict(&mut fresh), "after {what}");
+            assert!(y == predict(m), "again after {what}");
+            seen.push(y);
+        };
+        let sgd = crate::optim::Sgd::new(0.05);
+        let train = |m: &mut Model| {
+            let targets = vec![0.5_f32; 4];
+            m.forward(Mode::Train, input()).unwrap();
+            m.loss(&[View::new(Extent::flat(2), &targets).unwrap().into()]).unwrap();
+            m.backward_parameters(crate::Seed::Loss, crate::Grads::Write).unwrap();
+            m.step(&sgd).unwrap();
+        };
+        train(&mut m);
+        check(&mut m, "a step");
+        for name in ["conv1.weight", "conv_transpose1.weight"] {
+            let w: Vec<f64> = m.array(name).unwrap().iter().map(|w| 1.5 * w).collect();
+            m.set_array(name, &w).unwrap();
+            check(&mut m, name);
+        }
+        m.average(&crate::optim::Ema::new(0.5)).unwrap();
+        train(&mut m);
+        m.average(&crate::optim::Ema::new(0.5)).unwrap();
+        check(&mut m, "the last step");
+        let trained = predict(&mut m);
+        m.swap_average().unwrap();
+        assert!(trained != predict(&mut m), "the average is the weights");
+        m.swap_average().unwrap();
+        assert!(trained == predict(&mut m), "there and back");
+        m.restore_some(&first, |name| name == "conv1.weight").unwrap();
+        check(&mut m, "restoring one array");
+        m.restore(&first).unwrap();
+        check(&mut m, "restoring");
+        assert!(seen[0] == seen[seen.len() - 1]);
+        let distinct = (1..seen.len() - 1).all(|i| seen[i] != seen[i - 1]);
+        assert!(distinct, "a change that changes nothing tests nothing");
+    }
+}
