@@ -42,6 +42,35 @@ impl DType {
     }
 }
 
+/// How sums may be rearranged on the CPU. Neither is exact to the last bit; both give the same bits for any number of threads.
+///
+/// [`Math::Fast`] computes convolutions of 3×3 with stride 1, where that is faster, as Winograd's F(4×4, 3×3):
+/// Y = Aᵀ[Σ (G g Gᵀ) ⊙ (Bᵀ d B)]A over the channels, with a quarter of the multiplications, both forward and for the gradient
+/// wrt the input. Its rounding errors are larger: |Ŷ − Y| ≤ (C + 24)·ε·19²·10²·max|d|·Σ|g| for C channels, inputs d and weights
+/// g; with normal operands the largest is 4 to 18 times that of the sum itself, below 10⁻⁴ of the results' root mean square in f32.
+/// Transformed weights take four times the memory. On a GPU it changes nothing.
+///
+/// # Source
+/// Lavin & Gray 2016, "Fast algorithms for convolutional neural networks".
+///
+/// # Examples
+/// ```
+/// use kamacite::*;
+/// let mut net = Network::new(Extent::image(32, 32, 16));
+/// net.push(Conv::new(32, 3).pad(1));
+/// let model = Model::builder(net).math(Math::Fast).build()?;
+/// assert_eq!(model.math(), Math::Fast);
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Math {
+    /// Sums as they are written.
+    #[default]
+    Exact,
+    /// Fewer multiplications, larger rounding errors.
+    Fast,
+}
+
 /// What a network computes in. Accumulators, statistics, losses and master weights are never narrower than f32.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]

@@ -54,7 +54,7 @@ pub mod train;
 
 pub use data::{Dataset, Pick};
 pub use device::{Cpu, Cuda, Device, doctor};
-pub use dtype::{DType, Precision, Real};
+pub use dtype::{DType, Math, Precision, Real};
 pub use error::{Error, ErrorKind, Result};
 pub use io::Checkpoint;
 pub use layer::{

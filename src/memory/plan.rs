@@ -11,7 +11,7 @@ use super::{ALIGN, Arena, Region, Slot, Space, Store};
 use crate::device::{Device, Kernel, Source};
 use crate::rng::{Init, hash};
 use crate::shape::Axes;
-use crate::{DType, Mode, Precision, Result};
+use crate::{DType, Math, Mode, Precision, Result};
 use std::cell::RefCell;
 
 /// What a parameter is, for weight decay and freezing.
@@ -139,6 +139,11 @@ impl Planner<'_> {
     /// The precision the plan computes in.
     pub fn precision(&self) -> Precision {
         self.precision
+    }
+
+    /// How sums may be rearranged.
+    pub fn math(&self) -> Math {
+        self.store.math
     }
 
     /// The type of activations and their gradients.

@@ -6,7 +6,7 @@ use crate::device::Device;
 use crate::device::control::Control;
 use crate::optim::NORM_WORDS;
 use crate::rng::Init;
-use crate::{DType, Error, Result, real};
+use crate::{DType, Error, Math, Result, real};
 use std::collections::HashMap;
 
 /// One named array of the store.
@@ -48,6 +48,8 @@ pub(crate) struct Store {
     pub norm: Arena,
     /// Factor on loss gradients at the start; 1 but for f16.
     pub loss_scale: f32,
+    /// How plans may rearrange sums.
+    pub math: Math,
     device: Device,
     sealed: bool,
 }
@@ -68,6 +70,7 @@ impl Store {
             control: Arena::empty(),
             norm: Arena::empty(),
             loss_scale: 1.0,
+            math: Math::Exact,
             sealed: false,
         }
     }

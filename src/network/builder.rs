@@ -5,7 +5,7 @@ use super::{Model, Network};
 use crate::device::Device;
 use crate::loss::Loss;
 use crate::memory::{Mode, Store};
-use crate::{Error, Extent, Precision, Result};
+use crate::{Error, Extent, Math, Precision, Result};
 use std::sync::Arc;
 
 /// Options of a [`Model`].
@@ -14,6 +14,7 @@ pub struct ModelBuilder {
     net: Network,
     device: Option<Device>,
     precision: Precision,
+    math: Math,
     seed: u64,
     losses: Vec<(String, Arc<dyn Loss>, f64)>,
     spare_biases: bool,
@@ -26,6 +27,7 @@ impl ModelBuilder {
             net,
             device: None,
             precision: Precision::default(),
+            math: Math::default(),
             seed: 0,
             losses: Vec::new(),
             spare_biases: false,
@@ -44,6 +46,13 @@ impl ModelBuilder {
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
+        self
+    }
+
+    /// How sums may be rearranged; [`Math::Exact`] by default. Not part of checkpoints.
+    #[must_use]
+    pub fn math(mut self, math: Math) -> Self {
+        self.math = math;
         self
     }
 
@@ -101,6 +110,7 @@ impl ModelBuilder {
             .device
             .unwrap_or_else(|| Some(Device::auto()).filter(|d| d.supports(self.precision).is_ok()).unwrap_or_else(Device::cpu));
         let mut store = Store::new(&device, self.precision.master());
+        store.math = self.math;
         if self.precision == Precision::FP16 {
             // As large as gradients of order 1 allow in f16; halved whenever one overflows.
             store.loss_scale = 65_536.0;

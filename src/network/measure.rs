@@ -95,7 +95,7 @@ impl Model {
 
     /// A model of the same network, losses and device with weights as the seed draws them.
     fn twin(&self) -> Result<Self> {
-        let builder = Self::builder(self.net.clone()).device(self.device.clone()).precision(self.precision);
+        let builder = Self::builder(self.net.clone()).device(self.device.clone()).precision(self.precision).math(self.math());
         let mut twin = builder.seed(self.seed).input_gradients(false).build()?;
         twin.losses = self.losses.clone();
         twin.spare_biases = self.spare_biases;

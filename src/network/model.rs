@@ -8,7 +8,7 @@ use crate::device::Device;
 use crate::loss::Target;
 use crate::memory::{Arena, Grads, Mode, ParamKind, Store};
 use crate::optim::Optimizer;
-use crate::{Error, Extent, Precision, Real, Result, real};
+use crate::{Error, Extent, Math, Precision, Real, Result, real};
 use std::ops::Range;
 
 /// A network with weights on a device. Plans for each mode, batch capacity and image size are made when first needed,
@@ -104,6 +104,11 @@ impl Model {
     /// The device.
     pub fn device(&self) -> &Device {
         &self.device
+    }
+
+    /// How sums may be rearranged.
+    pub fn math(&self) -> Math {
+        self.store.math
     }
 
     /// The precision.

@@ -6,10 +6,11 @@ pub(crate) use super::conv_cpu::End;
 use super::conv_neighbours::Neighbours;
 use super::conv_plan::Gather;
 pub use super::conv_slices::Slices;
+use super::conv_winograd::{self as winograd, Winograd};
 use super::simd::lanes;
 use crate::device::{Cpu, Isa};
 use crate::memory::{Element, GradMode, Planner, Slot, Space, Step};
-use crate::{Error, Extent, Real, Result, Window, real};
+use crate::{Error, Extent, Math, Real, Result, Window, real};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -85,6 +86,8 @@ pub(crate) struct Conv {
     backward: Gather,
     /// How the gathers take neighbouring outputs at once, if they do.
     together: [Option<Neighbours>; 2],
+    /// How they are computed in tiles, if they are.
+    tiled: [Option<Winograd>; 2],
     /// Elements of a vector register.
     lanes: usize,
     /// Tasks that work at once; each has a unit's copy in the scratch.
@@ -116,11 +119,11 @@ impl Conv {
     /// Plans all three directions, or only the one that inference takes: forward, or (`flip`) backward.
     pub(super) fn plan(g: Geometry, flip: bool, (isa, threads): (Isa, usize), p: &mut Planner<'_>) -> Result<Self> {
         let lanes = real!(p.dtype(), T => lanes::<T>(isa));
-        let (mut conv, all) = Self::new(g, p.capacity(), lanes, threads)?;
+        let (mut conv, all) = Self::new(g, p.capacity(), lanes, threads, p.math())?;
         conv.flip = flip;
         let mut len = all;
         if !p.mode().differentiable() {
-            let packed = part(loops::packed_len(conv.direction(flip), lanes));
+            let packed = part(conv.packed_len(flip));
             conv.kept = Some(Kept { slot: p.lasting(p.dtype(), packed.max(1)), at: AtomicU64::new(u64::MAX) });
             len = (conv.gather_len(flip) - packed).max(1);
         }
@@ -132,11 +135,17 @@ impl Conv {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for sizes that do not fit in memory.
+    #[cfg(test)]
     pub fn on_cpu<T: Real>(g: Geometry, capacity: usize, cpu: &Cpu) -> Result<(Self, usize)> {
-        Self::new(g, capacity, lanes::<T>(cpu.isa()), cpu.threads())
+        Self::with_math::<T>(g, capacity, cpu, Math::Exact)
     }
 
-    fn new(g: Geometry, capacity: usize, lanes: usize, threads: usize) -> Result<(Self, usize)> {
+    /// As [`Conv::on_cpu`].
+    pub fn with_math<T: Real>(g: Geometry, capacity: usize, cpu: &Cpu, math: Math) -> Result<(Self, usize)> {
+        Self::new(g, capacity, lanes::<T>(cpu.isa()), cpu.threads(), math)
+    }
+
+    fn new(g: Geometry, capacity: usize, lanes: usize, threads: usize, math: Math) -> Result<(Self, usize)> {
         let weights = g.weight_len()?;
         let plan = |flip: bool| {
             let together = Neighbours::of(&g, flip, lanes);
@@ -147,16 +156,27 @@ impl Conv {
             }
         };
         let ((forward, few), (backward, few_back)) = (plan(false)?, plan(true)?);
+        let tiled = |gather: &Gather, together: &Option<Neighbours>| {
+            if math == Math::Exact || together.is_some() { None } else { Winograd::of(&g, gather, capacity) }
+        };
+        let tiled = [tiled(&forward, &few), tiled(&backward, &few_back)];
         let work = (g.y.area() as u128) * (weights as u128) * (capacity as u128);
         let tasks = if work < SERIAL as u128 { 1 } else { 2 * threads };
         let sum = few.as_ref().map_or(weights, Neighbours::len);
         let chunks = (SUMS / sum).clamp(1, CHUNKS).min(forward.units(capacity));
         let scratch = Slot { space: Space::Local, index: 0 };
-        let conv = Self { forward, backward, together: [few, few_back], lanes, tasks, chunks, scratch, flip: false, kept: None };
+        let together = [few, few_back];
+        let conv = Self { forward, backward, together, tiled, lanes, tasks, chunks, scratch, flip: false, kept: None };
         let sums = if chunks > 1 { chunks * sum } else { 0 };
         let weights = part(tasks * conv.forward.copy_len()) + conv.wide_len(false).0 + sums;
         let len = weights.max(conv.gather_len(false)).max(conv.gather_len(true)).max(1);
         Ok((conv, len))
+    }
+
+    /// Which directions are computed in Winograd's tiles.
+    #[cfg(test)]
+    pub fn tiled(&self) -> [bool; 2] {
+        self.tiled.each_ref().map(Option::is_some)
     }
 
     fn direction(&self, flip: bool) -> &Gather {
@@ -166,8 +186,20 @@ impl Conv {
     /// Scratch of the forward or (`flip`) backward pass: packed weights, then what [`Conv::packed`] takes.
     fn gather_len(&self, flip: bool) -> usize {
         let g = self.direction(flip);
+        let packed = part(self.packed_len(flip));
+        if let Some(tiled) = &self.tiled[usize::from(flip)] {
+            let (each, all) = tiled.work_len();
+            return packed + part(loops::packed_len(g, self.lanes)).max(self.tasks * each + all);
+        }
         let (weights, bias) = self.wide_len(flip);
-        part(loops::packed_len(g, self.lanes)) + weights + bias + part(self.tasks * g.copy_len())
+        packed + weights + bias + part(self.tasks * g.copy_len())
+    }
+
+    /// Elements of the packed weights of a direction.
+    fn packed_len(&self, flip: bool) -> usize {
+        let g = self.direction(flip);
+        let direct = || loops::packed_len(g, self.lanes);
+        self.tiled[usize::from(flip)].as_ref().map_or_else(direct, |tiled| tiled.packed_len(g, self.lanes))
     }
 
     /// Scratch for the weights and the bias of neighbours taken together.
@@ -193,7 +225,7 @@ impl Conv {
 
     #[allow(clippy::too_many_arguments)]
     fn gather<T: Real>(&self, cpu: &Cpu, flip: bool, x: &[T], w: &[T], end: End<'_, T>, y: &mut [T], scratch: &mut [T]) {
-        let (packed, scratch) = scratch.split_at_mut(part(loops::packed_len(self.direction(flip), self.lanes)));
+        let (packed, scratch) = scratch.split_at_mut(part(self.packed_len(flip)));
         self.pack(cpu, flip, w, packed, scratch);
         self.packed(cpu, flip, x, packed, end, y, scratch);
     }
@@ -225,7 +257,9 @@ impl Conv {
     /// Packs the weights of a direction.
     fn pack<T: Real>(&self, cpu: &Cpu, flip: bool, w: &[T], packed: &mut [T], scratch: &mut [T]) {
         let g = self.direction(flip);
-        if let Some(together) = &self.together[usize::from(flip)] {
+        if self.tiled[usize::from(flip)].is_some() {
+            winograd::transform(cpu, g, flip, self.lanes, w, &mut scratch[..loops::packed_len(g, self.lanes)], packed);
+        } else if let Some(together) = &self.together[usize::from(flip)] {
             let wide = &mut scratch[..together.len()];
             together.widen(w, wide);
             loops::pack(cpu, g, false, self.lanes, wide, packed);
@@ -237,6 +271,9 @@ impl Conv {
     #[allow(clippy::too_many_arguments)]
     fn packed<T: Real>(&self, cpu: &Cpu, flip: bool, x: &[T], packed: &[T], end: End<'_, T>, y: &mut [T], scratch: &mut [T]) {
         let g = self.direction(flip);
+        if let Some(tiled) = &self.tiled[usize::from(flip)] {
+            return tiled.run(cpu, g, self.lanes, self.tasks, x, packed, end, y, scratch);
+        }
         let (weights, biases) = self.wide_len(flip);
         let (bias, copies) = scratch[weights..].split_at_mut(biases);
         let mut end = end;

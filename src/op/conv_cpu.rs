@@ -29,13 +29,13 @@ impl<T> End<'_, T> {
 
 /// A pointer that tasks share; each writes elements of its own.
 #[derive(Clone, Copy)]
-struct Shared<T>(*mut T);
+pub(super) struct Shared<T>(pub *mut T);
 // SAFETY: the tasks of one `run` touch disjoint elements (each function below says which).
 unsafe impl<T: Send> Sync for Shared<T> {}
 
 impl<T> Shared<T> {
     /// By method, so that closures capture the wrapper.
-    fn at(&self, offset: usize) -> *mut T {
+    pub fn at(&self, offset: usize) -> *mut T {
         // SAFETY: callers pass offsets within the array.
         unsafe { self.0.add(offset) }
     }

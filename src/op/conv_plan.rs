@@ -350,7 +350,7 @@ impl Gather {
 
 /// The distance of pixels: rows of a tile whose distance is a multiple of 2 KiB would fall into the same few sets of the
 /// first-level cache (64 sets of 64 bytes), so such pixels get 16 elements more.
-fn pitch(c: usize) -> usize {
+pub(super) fn pitch(c: usize) -> usize {
     if c >= 512 && c.is_multiple_of(512) { c + 16 } else { c }
 }
 

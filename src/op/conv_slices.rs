@@ -4,7 +4,7 @@ use super::blas::with_work;
 use super::conv::{Conv, End, Geometry};
 use super::reduce;
 use crate::memory::GradMode;
-use crate::{Cpu, Error, Real, Result};
+use crate::{Cpu, Error, Math, Real, Result};
 
 /// A convolution y = conv(x, w) + b, its gradients, planned for batches of up to so many samples.
 ///
@@ -43,6 +43,14 @@ impl<T: Real> Slices<T> {
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for a geometry that contradicts itself or does not fit in memory, and for no rows.
     pub fn new(cpu: &Cpu, g: Geometry, rows: usize) -> Result<Self> {
+        Self::with_math(cpu, g, rows, Math::Exact)
+    }
+
+    /// As [`Slices::new`], with sums rearranged as [`Math`] tells.
+    ///
+    /// # Errors
+    /// As [`Slices::new`].
+    pub fn with_math(cpu: &Cpu, g: Geometry, rows: usize, math: Math) -> Result<Self> {
         // Its fields are open to change, and the loops trust it. Along an axis of one output the stride was forgotten.
         let most = Geometry::new(g.x, g.y.c, g.window, g.groups)?.y.check()?;
         if (0..3).any(|i| g.y.space()[i] != most.space()[i] && g.y.space()[i] != 1) {
@@ -51,7 +59,7 @@ impl<T: Real> Slices<T> {
         if rows == 0 || g.x.len().max(g.y.len()).checked_mul(rows).is_none_or(|n| n > 1 << 48) {
             return Err(Error::shape(PLACE, "samples in a batch").expected("1 to as many as memory holds").got(rows));
         }
-        let (conv, scratch) = Conv::on_cpu::<T>(g, rows, cpu)?;
+        let (conv, scratch) = Conv::with_math::<T>(g, rows, cpu, math)?;
         Ok(Self { cpu: cpu.clone(), g, rows, conv, scratch, _type: std::marker::PhantomData })
     }
 

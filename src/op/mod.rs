@@ -22,6 +22,7 @@ mod conv_micro;
 mod conv_neighbours;
 mod conv_plan;
 mod conv_slices;
+mod conv_winograd;
 pub(crate) mod dense_micro;
 pub mod elementwise;
 pub(crate) mod epilogue;

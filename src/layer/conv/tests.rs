@@ -107,7 +107,7 @@ fn packed_weights_follow_every_change_of_the_weights() {
         let builder = Model::builder(net).precision(precision).device(Device::cpu_threads(2).unwrap());
         builder.loss("output", crate::loss::Mse, 1.0).build().unwrap()
     };
-    let predict = |m: &mut Model| m.forward(Mode::Infer, input()).unwrap().as_f64().unwrap().to_vec();
+    let predict = |m: &mut Model| m.forward(Mode::Infer, input()).unwrap().to_vec();
     for precision in [Precision::FP32, Precision::FP64] {
         let mut m = build(precision);
         let first = m.checkpoint().unwrap();
