@@ -112,6 +112,9 @@ fn main() -> Result<()> {
         }
     };
     merge(&mut line, result);
+    if o.variant == "fast" {
+        merge(&mut line, json!({"error": deviation(&o, &mut model)?}));
+    }
     let planned = model.plans().map(|p| p.local_bytes).sum::<usize>() + model.plans().map(|p| p.store_bytes).max().unwrap_or(0);
     merge(&mut line, json!({"planned_bytes": planned, "peak_rss_mb": round(clock::peak_rss(), 1)}));
     println!("{line}");
@@ -136,6 +139,21 @@ fn model(o: &Options) -> Result<Model> {
         return Err(Error::shape(&o.workload, "output").expected(format!("{expected:?}")).got(output));
     }
     Ok(model)
+}
+
+/// How far the outputs of this model are from those of `Math::Exact` with equal weights: the largest difference in units of the
+/// root mean square.
+fn deviation(o: &Options, model: &mut Model) -> Result<f64> {
+    let exact = Options { variant: "exact".into(), ..options()? };
+    let mut exact = self::model(&exact)?;
+    exact.restore(&model.checkpoint()?)?;
+    let [input, _] = extents(model)?;
+    let mut r = Stream::new(2, Purpose::User, 0);
+    let x: Vec<f32> = (0..o.batch * input.len()).map(|_| r.normal() as f32).collect();
+    let outputs = |model: &mut Model| -> Result<Vec<f32>> { Ok(model.forward(Mode::Infer, View::new(input, &x)?)?.to_vec()) };
+    let (fast, exact) = (outputs(model)?, outputs(&mut exact)?);
+    let rms = (exact.iter().map(|y| f64::from(*y).powi(2)).sum::<f64>() / exact.len() as f64).sqrt();
+    Ok(fast.iter().zip(&exact).map(|(a, b)| f64::from(a - b).abs()).fold(0.0, f64::max) / rms)
 }
 
 /// Of the input and the output.
