@@ -268,7 +268,9 @@ mod tests {
         let shapes =
             [[200, 300, 70], [90, 1100, 40], [61, 67, 900], [17, 33, 4099], [3, 5, 9000], [130, 120, 130], [1, 300, 4000]];
         let turned = [[9, 60, 25], [16, 100, 40], [40, 500, 90], [64, 470, 400]];
-        let often: Vec<_> = shapes.into_iter().chain(turned).flat_map(|shape| [shape; 4]).collect();
+        // Few rows and long sums, and more of B than any cache is taken to hold.
+        let few = [[1, 70, 250], [3, 130, 129], [7, 67, 300], [5, 900, 1200], [9, 4200, 1050]];
+        let often: Vec<_> = shapes.into_iter().chain(turned).chain(few).flat_map(|shape| [shape; 4]).collect();
         check::<f32>(&often);
         check::<f64>(&often);
     }

@@ -4,7 +4,7 @@
 //! how the product is cut along m and n has no influence on its bits.
 #![allow(unsafe_code, unsafe_op_in_unsafe_fn)]
 
-use super::simd::{Lanes, per_lanes, prefetch, registers};
+use super::simd::{Lanes, per_lanes, prefetch, prefetch_far, registers};
 use crate::Real;
 use crate::device::Isa;
 
@@ -21,6 +21,8 @@ pub(super) struct Tile<T> {
     /// Element (p, j) lies at p·ldb + j.
     pub b: *const T,
     pub ldb: usize,
+    /// How far behind each row of B lies what is wanted next and is not in a cache; 0: nothing.
+    pub ahead: usize,
     pub c: *mut T,
     pub ldc: usize,
     pub n: usize,
@@ -95,12 +97,19 @@ macro_rules! rank_one {
 }
 
 macro_rules! accumulate {
-    ($L:ident, $t:ident, $acc:ident, $MASKED:expr, $mask:ident) => {
+    ($L:ident, $t:ident, $acc:ident, $MASKED:expr, $mask:ident, $AHEAD:expr) => {
         let mut b = $t.b;
         let mut a = $t.a;
         let mut p = 0;
         // Not unrolled: the broadcasts of several steps would be hoisted, and the registers spilled.
         while p < $t.k {
+            if $AHEAD {
+                across!(NV, v, {
+                    if const { v * $L::N * size_of::<T>() % 64 == 0 } {
+                        prefetch_far(b.wrapping_add($t.ahead + v * $L::N));
+                    }
+                });
+            }
             rank_one!($L, $acc, b, $MASKED, $mask, |i| *a.add(if const { BY_ROWS } { i * $t.stride } else { i }));
             a = a.add(if const { BY_ROWS } { 1 } else { $t.stride });
             b = b.add($t.ldb);
@@ -156,11 +165,21 @@ per_lanes! {
                 });
             }
             let mask = L::mask(t.n - (NV - 1) * L::N);
+            // The shapes of tiles that stream through B.
+            let ahead = const { ROWS >= 6 && NV == 2 } && t.ahead > 0;
             if const { !L::FREE_MASKS } && t.n == NV * L::N {
-                accumulate!(L, t, acc, false, mask);
+                if ahead {
+                    accumulate!(L, t, acc, false, mask, true);
+                } else {
+                    accumulate!(L, t, acc, false, mask, false);
+                }
                 finish!(L, t, acc, false, mask);
             } else {
-                accumulate!(L, t, acc, true, mask);
+                if ahead {
+                    accumulate!(L, t, acc, true, mask, true);
+                } else {
+                    accumulate!(L, t, acc, true, mask, false);
+                }
                 finish!(L, t, acc, true, mask);
             }
         }
@@ -317,6 +336,70 @@ per_lanes! {
             j += L::N;
         }
     }
+}
+
+/// Columns of C whose sums run side by side.
+pub(super) const SIDE_BY_SIDE: usize = 4;
+
+per_lanes! {
+    /// m rows and n columns of C = alpha·A·Bᵀ + beta·C + bias where rows of both operands lie in one piece and there are few of A: every
+    /// element is a sum of products of registers, then over their lanes.
+    unsafe fn dots<T, L>(m: usize, n: usize, t: &Tile<T>) {
+        let mut j = 0;
+        while j < n {
+            let columns = if n - j < SIDE_BY_SIDE { n - j } else { SIDE_BY_SIDE };
+            let mut i = 0;
+            while i < m {
+                let (a, b) = (t.a.add(i * t.stride), t.b.add(j * t.ldb));
+                // Two sums for each column: four of one operation in flight are not enough.
+                let mut acc = [[L::zero(); 4]; 2];
+                let mut p = 0;
+                while p + 2 * L::N <= t.k {
+                    let (a0, a1) = (L::load(a.add(p)), L::load(a.add(p + L::N)));
+                    across!(SIDE_BY_SIDE, v, {
+                        // Beyond the last column the last one is computed again.
+                        let b = b.add((if v < columns { v } else { columns - 1 }) * t.ldb + p);
+                        acc[0][v] = L::fma(a0, L::load(b), acc[0][v]);
+                        acc[1][v] = L::fma(a1, L::load(b.add(L::N)), acc[1][v]);
+                    });
+                    p += 2 * L::N;
+                }
+                let mut h = 0;
+                while p < t.k {
+                    let mask = L::mask(if t.k - p < L::N { t.k - p } else { L::N });
+                    let a = L::load_masked(a.add(p), mask);
+                    across!(SIDE_BY_SIDE, v, {
+                        let b = b.add((if v < columns { v } else { columns - 1 }) * t.ldb + p);
+                        acc[h][v] = L::fma(a, L::load_masked(b, mask), acc[h][v]);
+                    });
+                    (p, h) = (p + L::N, 1);
+                }
+                across!(SIDE_BY_SIDE, v, {
+                    if v < columns {
+                        let c = t.c.add(i * t.ldc + j + v);
+                        let mut y = t.alpha * L::sum(L::add(acc[0][v], acc[1][v]));
+                        if !t.bias.is_null() {
+                            y += *t.bias.add(j + v);
+                        }
+                        if t.beta != T::ZERO {
+                            y += t.beta * *c;
+                        }
+                        *c = y;
+                    }
+                });
+                i += 1;
+            }
+            j += SIDE_BY_SIDE;
+        }
+    }
+}
+
+/// The rows of A and columns of C that `first`, whose rows of B are those of Bᵀ, begins; all sums over k at once.
+///
+/// # Safety
+/// All elements are valid, and the instruction set is present.
+pub(super) unsafe fn dot_products<T: Real>(isa: Isa, [m, n]: [usize; 2], first: &Tile<T>) {
+    dots::<T>(isa)(m, n, first);
 }
 
 /// c_ij = x_ji + bias_j + beta·c_ij for m rows and n columns of c; x has rows of m elements.

@@ -458,6 +458,18 @@ pub(crate) fn prefetch<T>(p: *const T) {
     let _ = p;
 }
 
+/// As [`prefetch`], into the second-level cache: for what is wanted only after more than the first one holds.
+#[inline(always)]
+pub(crate) fn prefetch_far<T>(p: *const T) {
+    // SAFETY: a hint; SSE is part of the target.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// Defines a micro-kernel over [`Lanes`] and a selector: `name::<T, CONSTS>(isa)` is the function for that instruction
 /// set, to be chosen when planning. It may be called where the instruction set is present.
 ///

@@ -198,6 +198,5 @@ mod tests {
         assert!(!build(&|b| b, true));
         assert!(!build(&|b| b.accumulate(2), false));
         assert!(!build(&|b| b.clip(Clip::Norm(1.0)), false));
-        assert!(!build(&|b| b.batch(64), false) || build(&|b| b, false));
     }
 }
