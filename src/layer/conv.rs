@@ -7,6 +7,8 @@
 //! LeCun, Bottou, Bengio & Haffner 1998, "Gradient-based learning applied to document recognition"; dilation: Yu & Koltun
 //! 2016; the gap is the "internal padding" of CIANNA.
 
+mod end;
+
 use super::{Fields, Layer, Pass, Planned, fields, one};
 use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{Element, GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
@@ -17,7 +19,9 @@ use crate::op::conv_cuda::CudaEnd;
 use crate::op::conv_engine::Engine;
 use crate::op::reduce::{self, ColumnSums};
 use crate::{Cpu, Error, Extent, Init, Padding, Real, Result, Sizes, Window, real};
+use end::ConvEnd;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A convolution over 1, 2 or 3 axes with bias and activation.
 ///
@@ -245,7 +249,13 @@ impl Layer for Conv {
         let db = bias_sum(b, g.y, p)?;
         let act = Activated::plan(self.act, g.y, p)?;
         let reads_y = act.reads_y();
-        let planned = Planned::new(g.y, ConvPass { op, w, b, db, act }).reads_x().products(g.products());
+        let plain = act.act == Activation::Linear || act.fused();
+        let end = match &op {
+            Engine::Cpu(op) if plain => Arc::new(ConvEnd::new(op, f)),
+            _ => Arc::default(),
+        };
+        let pass = ConvPass { op, w, b, db, act, end: end.clone() };
+        let planned = Planned::new(g.y, pass).reads_x().products(g.products()).head(end);
         Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }
@@ -341,6 +351,8 @@ struct ConvPass {
     /// The sum for the bias gradient on a GPU.
     db: Option<ColumnSums>,
     act: Activated,
+    /// What else it does.
+    end: Arc<ConvEnd>,
 }
 
 impl Pass for ConvPass {
@@ -350,7 +362,10 @@ impl Pass for ConvPass {
                 let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
                 let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
                 let end = End { bias: b.as_deref(), relu: self.act.fused(), mode: GradMode::Write };
-                self.op.cpu()?.layer(s, cpu, &x, &w, end, &mut y)?;
+                match self.end.taken() {
+                    Some(taken) => taken.run::<T>(s, cpu, (self.op.cpu()?, self.act.c), (&x, &w), end, &mut y)?,
+                    None => self.op.cpu()?.layer(s, cpu, &x, &w, (end, None), &mut y)?,
+                }
                 self.act.rest(s, cpu, &mut y)
             }),
             Device::Cuda(cuda) => {

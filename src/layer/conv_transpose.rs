@@ -242,7 +242,7 @@ impl Pass for ConvTransposePass {
                 let (x, w, mut y) = (s.read::<T>(io.x[0])?, s.read::<T>(self.w.w)?, s.write::<T>(io.y)?);
                 let b = self.b.map(|b| s.read::<T>(b.w)).transpose()?;
                 let end = End { bias: b.as_deref(), relu: self.act.fused(), mode: GradMode::Write };
-                self.op.cpu()?.layer(s, cpu, &x, &w, end, &mut y)?;
+                self.op.cpu()?.layer(s, cpu, &x, &w, (end, None), &mut y)?;
                 self.act.rest(s, cpu, &mut y)
             }),
             Device::Cuda(cuda) => {

@@ -31,7 +31,7 @@ pub use upsample::Upsample;
 
 use crate::memory::{Io, Planner, Step};
 use crate::op::dense_micro::SmallDense;
-use crate::op::epilogue::Epilogue;
+use crate::op::epilogue::{Constants, Epilogue};
 use crate::op::pool::Geometry;
 use crate::{Error, Extent, Result};
 use std::fmt;
@@ -103,6 +103,8 @@ pub struct Planned {
 /// A layer that the one before can do on the way of its results to memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
+    /// With statistics that are constants.
+    Norm(Constants),
     Relu,
     MaxPool(Geometry),
 }

@@ -15,8 +15,9 @@ mod cuda;
 mod end;
 mod pass;
 
-use super::{Fields, Layer, Planned, fields, one};
+use super::{Fields, Layer, Part, Planned, fields, one};
 use crate::memory::{ParamSpec, Planner};
+use crate::op::epilogue::Constants;
 use crate::{DType, Error, Extent, Mode, Result};
 use cuda::Gpu;
 use end::NormEnd;
@@ -229,7 +230,19 @@ impl Layer for Norm {
             table: if batch { p.saved_fixed(dtype, table) } else { p.saved(dtype, table) },
             gpu,
         };
-        Ok(Planned::new(x, pass).reads_x().head(end))
+        // Statistics that are constants, and no gradients: the layer before can do it on its way to memory.
+        let constants = running.filter(|_| !p.mode().differentiable() && !on_gpu).map(|[mean, variance]| Constants {
+            mean,
+            variance,
+            scale: scale.map(|p| p.w),
+            shift: shift.map(|p| p.w),
+            eps: self.eps,
+        });
+        let planned = Planned::new(x, pass).reads_x().head(end);
+        Ok(match constants {
+            Some(k) => planned.part(Part::Norm(k)),
+            None => planned,
+        })
     }
 }
 

@@ -55,6 +55,7 @@ pub(super) fn followers(
         let (Some(next), None) = (consumers.next(), consumers.next()) else { break };
         let part = planned[next].as_ref().and_then(Planned::as_part).filter(|_| net.nodes[next].inputs.len() == 1);
         let longer = match part {
+            Some(Part::Norm(k)) if row.is_empty() => Epilogue { norm: Some(k), ..epilogue },
             Some(Part::Relu) if !epilogue.relu && epilogue.pool.is_none() => Epilogue { relu: true, ..epilogue },
             Some(Part::MaxPool(g)) if epilogue.pool.is_none() && Epilogue::tiles(&g) => Epilogue { pool: Some(g), ..epilogue },
             _ => break,
@@ -78,6 +79,9 @@ pub(super) fn fuse(
 ) -> Owners {
     let mut owners = Owners::themselves(planned.len());
     for head in 0..planned.len() {
+        if owners.absorbed(head) {
+            continue;
+        }
         let (row, epilogue) = followers(net, setup, planned, outputs, head);
         let Some(able) = planned[head].as_ref().and_then(Planned::as_head).filter(|_| !row.is_empty()) else { continue };
         ask(head, &mut |p| able.take(epilogue, p));

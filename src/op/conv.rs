@@ -2,7 +2,7 @@
 //! output p (see [`im2col`](super::im2col)) and the channels i of f's group; its gradients wrt x and w.
 
 use super::conv_cpu as loops;
-pub(crate) use super::conv_cpu::End;
+pub(crate) use super::conv_cpu::{After, End};
 use super::conv_neighbours::Neighbours;
 use super::conv_plan::Gather;
 pub use super::conv_slices::Slices;
@@ -227,7 +227,19 @@ impl Conv {
     fn gather<T: Real>(&self, cpu: &Cpu, flip: bool, x: &[T], w: &[T], end: End<'_, T>, y: &mut [T], scratch: &mut [T]) {
         let (packed, scratch) = scratch.split_at_mut(part(self.packed_len(flip)));
         self.pack(cpu, flip, w, packed, scratch);
-        self.packed(cpu, flip, x, packed, end, y, scratch);
+        self.packed(cpu, flip, x, packed, (end, None), y, scratch);
+    }
+
+    /// Values of a unit's outputs, where something can follow on them: in a plan for inference.
+    pub fn unit(&self) -> Option<usize> {
+        let g = &self.forward;
+        let fits = self.kept.is_some() && self.tiled[0].is_none() && !self.flip && g.whole() && (g.groups == 1 || g.each);
+        fits.then(|| g.unit_len())
+    }
+
+    /// Units that are computed at once.
+    pub fn tasks(&self) -> usize {
+        self.tasks
     }
 
     /// The forward pass of a layer. In a plan for inference weights are packed only after they may have changed.
@@ -237,11 +249,12 @@ impl Conv {
         cpu: &Cpu,
         x: &[T],
         w: &[T],
-        end: End<'_, T>,
+        (end, after): (End<'_, T>, Option<After<'_, T>>),
         y: &mut [T],
     ) -> Result<()> {
         let scratch = &mut s.write::<T>(self.scratch)?[..];
         let Some(kept) = &self.kept else {
+            debug_assert!(after.is_none());
             self.gather(cpu, self.flip, x, w, end, y, scratch);
             return Ok(());
         };
@@ -250,7 +263,7 @@ impl Conv {
             self.pack(cpu, self.flip, w, packed, scratch);
             kept.at.store(now, Relaxed);
         }
-        self.packed(cpu, self.flip, x, packed, end, y, scratch);
+        self.packed(cpu, self.flip, x, packed, (end, after), y, scratch);
         Ok(())
     }
 
@@ -269,14 +282,15 @@ impl Conv {
     }
 
     #[allow(clippy::too_many_arguments)]
-    fn packed<T: Real>(&self, cpu: &Cpu, flip: bool, x: &[T], packed: &[T], end: End<'_, T>, y: &mut [T], scratch: &mut [T]) {
+    fn packed<T: Real>(&self, cpu: &Cpu, flip: bool, x: &[T], packed: &[T], ends: Ends<'_, T>, y: &mut [T], scratch: &mut [T]) {
         let g = self.direction(flip);
+        let (mut end, after) = ends;
         if let Some(tiled) = &self.tiled[usize::from(flip)] {
+            debug_assert!(after.is_none());
             return tiled.run(cpu, g, self.lanes, self.tasks, x, packed, end, y, scratch);
         }
         let (weights, biases) = self.wide_len(flip);
         let (bias, copies) = scratch[weights..].split_at_mut(biases);
-        let mut end = end;
         if let Some(together) = &self.together[usize::from(flip)] {
             end.bias = end.bias.map(|b| {
                 together.repeat(b, &mut bias[..g.output.c]);
@@ -286,7 +300,7 @@ impl Conv {
         if g.sparse && end.mode == GradMode::Write {
             start(y, g.output.c, end);
         }
-        loops::gather(cpu, g, self.lanes, self.tasks, x, packed, end, y, copies);
+        loops::gather(cpu, g, self.lanes, self.tasks, x, packed, end, after, y, copies);
     }
 
     /// dw from x and dy.
@@ -303,6 +317,9 @@ impl Conv {
         }
     }
 }
+
+/// The end of a pass and what comes after it.
+type Ends<'a, T> = (End<'a, T>, Option<After<'a, T>>);
 
 /// A part of the scratch, rounded up to whole cache lines.
 fn part(len: usize) -> usize {

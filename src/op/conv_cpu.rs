@@ -5,6 +5,7 @@
 
 use super::conv_micro::{EACH, Kernels, LINES, RUNS, Tile};
 use super::conv_plan::{Gather, Part, Place};
+use super::epilogue::{Affine, Epilogue};
 use crate::Real;
 use crate::device::{Cpu, Isa, per_isa};
 use crate::memory::GradMode;
@@ -25,6 +26,17 @@ impl<T> End<'_, T> {
     pub const fn plain(mode: GradMode) -> Self {
         Self { bias: None, relu: false, mode }
     }
+}
+
+/// What follows a convolution, done for a unit's outputs while they are in the cache.
+#[derive(Debug)]
+pub(crate) struct After<'a, T> {
+    pub epilogue: &'a Epilogue,
+    /// Channels of the output, and their map.
+    pub c: usize,
+    pub affine: Option<Affine<'a, T>>,
+    /// The outputs of a unit, for each task.
+    pub units: &'a mut [T],
 }
 
 /// A pointer that tasks share; each writes elements of its own.
@@ -191,7 +203,7 @@ fn operand<T: Real>(g: &Gather, x: &[T], start: [usize; 4], rows: usize, copy: &
     copy.as_ptr()
 }
 
-/// y = gather(x, packed) with an end; `copies` holds a unit for each of `tasks` tasks.
+/// y = gather(x, packed) with an end and what comes after it; `copies` holds a unit for each of `tasks` tasks.
 #[allow(clippy::too_many_arguments)]
 pub(super) fn gather<T: Real>(
     cpu: &Cpu,
@@ -201,10 +213,12 @@ pub(super) fn gather<T: Real>(
     x: &[T],
     packed: &[T],
     end: End<'_, T>,
+    after: Option<After<'_, T>>,
     y: &mut [T],
     copies: &mut [T],
 ) {
-    let rows = y.len() / g.output.len();
+    let pooled = after.as_ref().map_or(1, |after| after.epilogue.share());
+    let rows = y.len() * pooled / g.output.len();
     let (units, panels) = (g.units(rows), g.columns().1.div_ceil(2 * lanes));
     // Few units and many filters: several tasks share a unit.
     let shares = (2 * tasks).div_ceil(units).min(panels);
@@ -212,6 +226,8 @@ pub(super) fn gather<T: Real>(
     let tasks = tasks.min(items);
     let copy_len = g.copy_len();
     let (out, copies) = (Shared(y.as_mut_ptr()), Shared(copies.as_mut_ptr()));
+    let mut after = after;
+    let rest = Shared(after.as_mut().map_or(std::ptr::null_mut(), |after| after.units.as_mut_ptr()));
     let task = |task: usize| {
         // SAFETY: each task has its own part of `copies`, which holds `tasks` of them.
         let copy = unsafe { std::slice::from_raw_parts_mut(copies.at(task * copy_len), copy_len) };
@@ -227,9 +243,22 @@ pub(super) fn gather<T: Real>(
             for part in &g.parts {
                 let valid = g.valid(part, start, rows);
                 let places = &part.pixels[..valid.iter().product()];
-                let c = out.at(g.output_base(start));
-                // SAFETY: the tables were made for these arrays; items write disjoint outputs and columns.
+                let base = g.output_base(start);
+                let c = if after.is_some() { rest.at(task * g.unit_len()) } else { out.at(base) };
+                // SAFETY: the tables were made for these arrays; items write disjoint outputs and columns. With something to
+                // follow, the outputs of a unit are one piece (`Gather::whole`), and lie in the task's own part of `units`.
                 unsafe { part_of_unit(cpu.isa(), g, part, lanes, a, places, packed, end, range.clone(), c) };
+                if let Some(After { epilogue, c: channels, affine, .. }) = &after {
+                    let (len, columns) = (places.len() * g.output.c, 2 * lanes);
+                    // Panels are ranges of channels, unless all are in one.
+                    let some =
+                        if shares == 1 { 0..*channels } else { range.start * columns..(range.end * columns).min(*channels) };
+                    // SAFETY: as above; bands of a unit become rows of y that belong to it alone, these channels of them to this item.
+                    unsafe {
+                        let z = std::slice::from_raw_parts(c, len);
+                        epilogue.forward_at(cpu, (*channels, affine.as_ref()), some, z, out.at(base / pooled));
+                    }
+                }
             }
         }
     };

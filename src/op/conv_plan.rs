@@ -319,6 +319,16 @@ impl Gather {
         if self.direct { 0 } else { self.span.iter().product::<usize>() * self.pitch * self.block[0] }
     }
 
+    /// Outputs of a full unit.
+    pub fn unit_len(&self) -> usize {
+        self.block.iter().product::<usize>() * self.output.c
+    }
+
+    /// Whether the outputs of a unit are one piece of the output, in order.
+    pub fn whole(&self) -> bool {
+        self.parts.len() == 1 && self.step == [1; 3] && !self.sparse
+    }
+
     /// The unit's first output of each phase along n, d, h, w.
     pub fn start(&self, unit: usize) -> [usize; 4] {
         let blocks: [usize; 3] = std::array::from_fn(|i| self.most[i].div_ceil(self.block[i + 1]));
@@ -371,8 +381,10 @@ fn block(capacity: usize, phases: &[Phases; 3], pitch: usize) -> [usize; 4] {
     let spare = (unit / inner(axis + 1)).saturating_sub(phases[axis].span(1));
     let steps = (spare / phases[axis].stride + 1).min(most[axis]);
     let mut block = [1; 4];
-    // As even as the number of blocks allows.
-    block[axis + 1] = most[axis].div_ceil(most[axis].div_ceil(steps));
+    // As even as the number of blocks allows, but whole windows of a pooling that may follow.
+    let even = most[axis].div_ceil(most[axis].div_ceil(steps));
+    let rounded = if even.next_multiple_of(4) <= steps { even.next_multiple_of(4) } else { even / 4 * 4 };
+    block[axis + 1] = if even < 8 { even } else { rounded };
     block[axis + 2..].copy_from_slice(&most[axis + 1..]);
     block
 }

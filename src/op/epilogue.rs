@@ -10,19 +10,22 @@
 
 use super::pool::Geometry;
 use super::simd::per_lanes;
-use crate::{Cpu, Real};
+use crate::memory::{Element, Slot, Step};
+use crate::{Cpu, Real, Result};
+use std::ops::Range;
 
-/// ReLU, pooling, or both.
+/// Some of a normalisation by constants, ReLU and pooling, in this order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Epilogue {
+    pub norm: Option<Constants>,
     pub relu: bool,
     /// Windows that neither overlap nor leave cells out.
     pub pool: Option<Geometry>,
 }
 
 impl Epilogue {
-    /// Neither of both.
-    pub const NONE: Self = Self { relu: false, pool: None };
+    /// None of them.
+    pub const NONE: Self = Self { norm: None, relu: false, pool: None };
 
     /// Whether the windows of `g` are small and tile the input, so that whole bands of it become whole rows of the output.
     pub fn tiles(g: &Geometry) -> bool {
@@ -44,6 +47,42 @@ impl Epilogue {
     /// Positions of the output for each of the input.
     pub fn share(&self) -> usize {
         self.pool.map_or(1, |g| g.window.taps())
+    }
+}
+
+/// A normalisation whose statistics are constants, channel by channel: centre μ, scale γ/√(v + ε), shift β.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Constants {
+    pub mean: Slot,
+    pub variance: Slot,
+    pub scale: Option<Slot>,
+    pub shift: Option<Slot>,
+    pub eps: f64,
+}
+
+impl Constants {
+    /// ρ = 1/√(v + ε)
+    pub fn rho<T: Real>(variance: f64, eps: f64) -> T {
+        T::of(1.0 / (variance + eps).sqrt())
+    }
+
+    /// The map in `room`, three numbers for each channel.
+    pub fn affine<'a, T: Real + Element>(&self, s: &Step<'_>, room: &'a mut [T]) -> Result<Affine<'a, T>> {
+        let c = room.len() / 3;
+        let (centre, rest) = room.split_at_mut(c);
+        let (scale, shift) = rest.split_at_mut(c);
+        centre.copy_from_slice(&s.read::<T>(self.mean)?);
+        for (scale, v) in scale.iter_mut().zip(s.read::<T>(self.variance)?.iter()) {
+            *scale = Self::rho(v.to_f64(), self.eps);
+        }
+        if let Some(gamma) = self.scale {
+            scale.iter_mut().zip(s.read::<T>(gamma)?.iter()).for_each(|(scale, gamma)| *scale *= *gamma);
+        }
+        match self.shift {
+            Some(beta) => shift.copy_from_slice(&s.read::<T>(beta)?),
+            None => shift.fill(T::ZERO),
+        }
+        Ok(Affine { centre, scale, shift })
     }
 }
 
@@ -108,7 +147,11 @@ struct Row<T> {
     taps: usize,
     step: usize,
     windows: usize,
+    /// All channels, and those that are computed.
     c: usize,
+    first: usize,
+    end: usize,
+    /// Null: no map.
     centre: *const T,
     scale: *const T,
     shift: *const T,
@@ -118,21 +161,28 @@ struct Row<T> {
 
 per_lanes! {
     /// One row of windows: results, or (`BACK`) the gradients of the cells. TAPS is the number of cells, 0 for any.
-    unsafe fn row<T, L, const TAPS: usize, const BACK: bool>(t: &Row<T>) {
+    unsafe fn row<T, L, const TAPS: usize, const MAPPED: bool, const BACK: bool>(t: &Row<T>) {
         let taps = if const { TAPS > 0 } { TAPS } else { t.taps };
         let floor = L::splat(if t.relu { <T as Real>::ZERO } else { <T as Real>::LOWEST });
-        let mut from = 0;
-        while from < t.c {
-            let m = L::mask(if t.c - from < L::N { t.c - from } else { L::N });
-            let (centre, scale) = (L::load_masked(t.centre.add(from), m), L::load_masked(t.scale.add(from), m));
-            let shift = L::load_masked(t.shift.add(from), m);
+        let mut from = t.first;
+        while from < t.end {
+            let m = L::mask(if t.end - from < L::N { t.end - from } else { L::N });
+            let (mut centre, mut scale, mut shift) = (L::zero(), L::zero(), L::zero());
+            if const { MAPPED } {
+                centre = L::load_masked(t.centre.add(from), m);
+                scale = L::load_masked(t.scale.add(from), m);
+                shift = L::load_masked(t.shift.add(from), m);
+            }
             let mut i = 0;
             while i < t.windows {
                 let x = t.x.add(i * t.step + from);
                 let (mut best, mut at) = (L::splat(<T as Real>::LOWEST), L::zero());
                 let mut k = 0;
                 while k < taps {
-                    let v = L::add(L::mul(L::sub(L::load_masked(x.add(*t.cells.add(k)), m), centre), scale), shift);
+                    let mut v = L::load_masked(x.add(*t.cells.add(k)), m);
+                    if const { MAPPED } {
+                        v = L::add(L::mul(L::sub(v, centre), scale), shift);
+                    }
                     let v = L::pick(L::above(floor, v), floor, v);
                     let wins = L::beats(v, best);
                     best = L::pick(wins, v, best);
@@ -167,38 +217,66 @@ per_lanes! {
 }
 
 /// The kernel for windows of so many cells.
-fn kernel<T: Real, const BACK: bool>(cpu: &Cpu, taps: usize) -> unsafe fn(&Row<T>) {
+fn kernel<T: Real, const MAPPED: bool, const BACK: bool>(cpu: &Cpu, taps: usize) -> unsafe fn(&Row<T>) {
     match taps {
-        1 => row::<T, 1, BACK>(cpu.isa()),
-        2 => row::<T, 2, BACK>(cpu.isa()),
-        4 => row::<T, 4, BACK>(cpu.isa()),
-        _ => row::<T, 0, BACK>(cpu.isa()),
+        1 => row::<T, 1, MAPPED, BACK>(cpu.isa()),
+        2 => row::<T, 2, MAPPED, BACK>(cpu.isa()),
+        4 => row::<T, 4, MAPPED, BACK>(cpu.isa()),
+        _ => row::<T, 0, MAPPED, BACK>(cpu.isa()),
     }
 }
 
 impl Epilogue {
-    fn row<T>(&self, w: &Windows, a: &Affine<'_, T>, x: &[T]) -> Row<T> {
-        let (centre, scale, shift) = (a.centre.as_ptr(), a.scale.as_ptr(), a.shift.as_ptr());
+    fn row<T>(&self, w: &Windows, (c, affine): (usize, Option<&Affine<'_, T>>), channels: Range<usize>, x: &[T]) -> Row<T> {
+        assert!(channels.end <= c && affine.is_none_or(|a| [a.centre, a.scale, a.shift].iter().all(|a| a.len() == c)));
+        let part = |f: fn(&Affine<'_, T>) -> *const T| affine.map_or(std::ptr::null(), f);
+        let (centre, scale, shift) = (part(|a| a.centre.as_ptr()), part(|a| a.scale.as_ptr()), part(|a| a.shift.as_ptr()));
         let (cells, taps, none) = (w.cells.as_ptr(), w.taps, std::ptr::null_mut());
-        let (step, windows, c) = (w.steps[0], w.across, a.centre.len());
-        let (relu, pooled) = (self.relu, self.pool.is_some());
-        Row { x: x.as_ptr(), y: none, dy: none, g: none, cells, taps, step, windows, c, centre, scale, shift, relu, pooled }
+        let (step, windows, first, end) = (w.steps[0], w.across, channels.start, channels.end);
+        let (x, relu, pooled) = (x.as_ptr(), self.relu, self.pool.is_some());
+        Row { x, y: none, dy: none, g: none, cells, taps, step, windows, c, first, end, centre, scale, shift, relu, pooled }
     }
 
-    /// y from x, both whole bands.
-    pub fn forward<T: Real>(&self, cpu: &Cpu, affine: &Affine<'_, T>, x: &[T], y: &mut [T]) {
-        let (c, w) = (affine.centre.len(), Windows::new(self, affine.centre.len(), x.len()));
-        assert!(affine.scale.len() == c && affine.shift.len() == c && x.len() == y.len() * w.taps);
-        let (t, kernel) = (self.row(&w, affine, x), kernel::<T, false>(cpu, w.taps));
-        // SAFETY: whole bands (`Windows`), so that every cell of every window lies in x and every result in y.
-        w.rows(c, x.len(), |from, to| unsafe { kernel(&Row { x: t.x.add(from), y: y.as_mut_ptr().add(to), ..t }) });
+    /// Some channels of y from x, both whole bands of c channels, with a map or without.
+    pub fn forward<T: Real>(
+        &self,
+        cpu: &Cpu,
+        (c, affine): (usize, Option<&Affine<'_, T>>),
+        channels: Range<usize>,
+        x: &[T],
+        y: &mut [T],
+    ) {
+        assert!(x.len() == y.len() * self.share());
+        // SAFETY: y has a value for each window of x.
+        unsafe { self.forward_at(cpu, (c, affine), channels, x, y.as_mut_ptr()) }
+    }
+
+    /// As [`Epilogue::forward`].
+    ///
+    /// # Safety
+    /// From `y` on there is a value for each window of x, and nobody else reads or writes those channels.
+    pub unsafe fn forward_at<T: Real>(
+        &self,
+        cpu: &Cpu,
+        (c, affine): (usize, Option<&Affine<'_, T>>),
+        channels: Range<usize>,
+        x: &[T],
+        y: *mut T,
+    ) {
+        let w = Windows::new(self, c, x.len());
+        let t = self.row(&w, (c, affine), channels, x);
+        let kernel =
+            if affine.is_some() { kernel::<T, true, false>(cpu, w.taps) } else { kernel::<T, false, false>(cpu, w.taps) };
+        // SAFETY: whole bands (`Windows`), so that every cell of every window lies in x; the results, by the caller's promise, in y.
+        w.rows(c, x.len(), |from, to| unsafe { kernel(&Row { x: t.x.add(from), y: y.add(to), ..t }) });
     }
 
     /// The gradient g wrt what the affine map gives, from x and dy; all whole bands.
     pub fn backward<T: Real>(&self, cpu: &Cpu, affine: &Affine<'_, T>, x: &[T], dy: &[T], g: &mut [T]) {
-        let (c, w) = (affine.centre.len(), Windows::new(self, affine.centre.len(), x.len()));
-        assert!(affine.scale.len() == c && affine.shift.len() == c && x.len() == dy.len() * w.taps && g.len() == x.len());
-        let (t, kernel) = (self.row(&w, affine, x), kernel::<T, true>(cpu, w.taps));
+        let c = affine.centre.len();
+        let w = Windows::new(self, c, x.len());
+        assert!(x.len() == dy.len() * w.taps && g.len() == x.len());
+        let (t, kernel) = (self.row(&w, (c, Some(affine)), 0..c, x), kernel::<T, true, true>(cpu, w.taps));
         w.rows(c, x.len(), |from, to| {
             // SAFETY: as in `forward`; g is as long as x.
             unsafe { kernel(&Row { x: t.x.add(from), dy: dy.as_ptr().add(to), g: g.as_mut_ptr().add(from), ..t }) }

@@ -40,7 +40,7 @@ impl NormEnd {
 
 impl Head for NormEnd {
     fn fits(&self, epilogue: &Epilogue) -> bool {
-        self.able && (self.chunk / self.c).is_multiple_of(epilogue.band())
+        self.able && epilogue.norm.is_none() && (self.chunk / self.c).is_multiple_of(epilogue.band())
     }
 
     fn take(&self, epilogue: Epilogue, p: &mut Planner<'_>) {

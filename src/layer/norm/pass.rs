@@ -6,7 +6,7 @@ use super::end::{NormEnd, Taken};
 use crate::device::{Cpu, Device};
 use crate::layer::Pass;
 use crate::memory::{Element, GradMode, Io, Param, Read, Slot, Step, Write};
-use crate::op::epilogue::Affine;
+use crate::op::epilogue::{Affine, Constants};
 use crate::op::moments::{self, Slope, combine};
 use crate::{Extent, Mode, Real, Result, real};
 use std::sync::Arc;
@@ -221,7 +221,8 @@ impl NormPass {
         let share = end.epilogue.share();
         self.cut.each(cpu, y, self.cut.chunk / share, |i, y| {
             let x = &x[i * self.cut.chunk..][..y.len() * share];
-            end.epilogue.forward(cpu, &self.map(table, maps, i), x, y);
+            let (c, affine) = (self.x.c, self.map(table, maps, i));
+            end.epilogue.forward(cpu, (c, Some(&affine)), 0..c, x, y);
         });
     }
 
@@ -233,7 +234,7 @@ impl NormPass {
     }
 
     fn rho<T: Real>(&self, variance: f64) -> T {
-        T::of(1.0 / (variance + self.eps).sqrt())
+        Constants::rho(variance, self.eps)
     }
 
     /// μ and ρ from the values, and the running statistics.
