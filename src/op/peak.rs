@@ -148,7 +148,10 @@ mod tests {
         for isa in Isa::ALL.into_iter().filter(|isa| isa.present()) {
             let cpu = Cpu::with_isa(1, isa)?;
             let begun = Instant::now();
-            let (single, double, read) = (flops::<f32>(&cpu), flops::<f64>(&cpu), read_bandwidth(&cpu));
+            // The best of some: another program may take the core for a while.
+            let best = |f: &dyn Fn() -> f64| (0..6).map(|_| f()).fold(0.0, f64::max);
+            let (single, double) = (best(&|| flops::<f32>(&cpu)), best(&|| flops::<f64>(&cpu)));
+            let read = read_bandwidth(&cpu);
             println!("{isa}: {single:.3e} {double:.3e} {read:.3e} in {:?}", begun.elapsed());
             assert!(single > double && single < 8.0 * double, "{isa}: {single:e} {double:e}");
             assert!(single > 1e8 && double > 1e8, "{isa}: {single:e} {double:e}");
