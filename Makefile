@@ -9,7 +9,7 @@ demo:
 test:
 	sh tests/all.sh
 
-# Ten networks beside PyTorch, TensorFlow, JAX, burn, candle and CIANNA: docs/benchmarks.md. About 25 minutes, after what it installs.
+# Ten networks beside PyTorch, TensorFlow, JAX, burn, candle and CIANNA: docs/benchmarks.md. About 40 minutes, after what it installs.
 # Options: make bench ARGS="--cells W4:train --peers torch". BENCH_ENV=/a/venv takes an environment that is there.
 bench:
 	python3 benches/peers/run.py $(ARGS)

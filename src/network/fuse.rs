@@ -14,11 +14,6 @@ use crate::op::epilogue::Epilogue;
 pub(super) struct Owners(Vec<usize>);
 
 impl Owners {
-    /// Every node does its own work.
-    pub fn themselves(nodes: usize) -> Self {
-        Self((0..nodes).collect())
-    }
-
     pub fn of(&self, node: usize) -> usize {
         self.0[node]
     }
@@ -28,19 +23,14 @@ impl Owners {
         self.0[node] != node
     }
 
-    /// The last node whose work `node` does.
-    pub fn last(&self, node: usize) -> usize {
-        self.0.iter().rposition(|&owner| owner == node).unwrap_or(node)
-    }
-
-    /// All nodes whose work `node` does, itself first.
+    /// All nodes whose work `node` does, itself first; none where it is absorbed.
     pub fn row(&self, node: usize) -> Vec<usize> {
         (node..self.0.len()).filter(|&i| self.0[i] == node).collect()
     }
 }
 
 /// The row of nodes behind `head` that its pass can do, and what they come to.
-pub(super) fn followers(
+fn followers(
     net: &Network,
     setup: Setup<'_>,
     planned: &[Option<Planned>],
@@ -69,7 +59,7 @@ pub(super) fn followers(
     (row, epilogue)
 }
 
-/// Lets every pass that can do so take over what follows it. `planner` plans on behalf of a node.
+/// Lets every pass that can do so take over what follows it; `ask` hands out the planner of a node.
 pub(super) fn fuse(
     net: &Network,
     setup: Setup<'_>,
@@ -77,7 +67,7 @@ pub(super) fn fuse(
     outputs: &[usize],
     mut ask: impl FnMut(usize, &mut dyn FnMut(&mut Planner<'_>)),
 ) -> Owners {
-    let mut owners = Owners::themselves(planned.len());
+    let mut owners = Owners((0..planned.len()).collect());
     for head in 0..planned.len() {
         if owners.absorbed(head) {
             continue;

@@ -21,6 +21,7 @@ impl Model {
     /// A copy of the model, as its seed begins it, takes steps on batches of random numbers, at a learning rate of 0; nothing of this model
     /// changes. Nodes are timed by the functions that every step calls, each as often as a second or so allows; the time of a clock
     /// is subtracted. On a GPU each node is waited for, so that short kernels show the time of their launch.
+    /// A trainer's tiny network, whose step runs in one piece, is timed node by node all the same.
     /// Peaks are those of the device's threads in the model's precision: [`op::peak`](crate::op::peak).
     ///
     /// # Errors

@@ -111,6 +111,14 @@ impl Model {
         self.store.math
     }
 
+    /// Changes how sums may be rearranged, for a model out of a checkpoint, say. Every plan is made anew when it is next needed.
+    pub fn set_math(&mut self, math: Math) {
+        if self.store.math != math {
+            self.store.math = math;
+            self.forget_plans();
+        }
+    }
+
     /// The precision.
     pub fn precision(&self) -> Precision {
         self.precision

@@ -160,7 +160,9 @@ impl<'a> Wiring<'a> {
     pub fn slots(&self, setup: Setup<'_>, extents: &[Extent], requests: &mut Vec<Request>) -> Slots {
         let dtype = setup.precision.storage();
         let mut request = |i: usize, span: Span| {
-            let size = Size::PerRow(extents[self.owners.last(i)].len());
+            // What leaves a row of nodes is what its last one yields.
+            let last = self.owners.row(i).last().copied().unwrap_or(i);
+            let size = Size::PerRow(extents[last].len());
             push(requests, Request { size, dtype, spans: vec![span], node: i as u32 })
         };
         let mut y: Vec<Slot> = Vec::with_capacity(self.n);

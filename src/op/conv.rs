@@ -135,13 +135,7 @@ impl Conv {
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for sizes that do not fit in memory.
-    #[cfg(test)]
-    pub fn on_cpu<T: Real>(g: Geometry, capacity: usize, cpu: &Cpu) -> Result<(Self, usize)> {
-        Self::with_math::<T>(g, capacity, cpu, Math::Exact)
-    }
-
-    /// As [`Conv::on_cpu`].
-    pub fn with_math<T: Real>(g: Geometry, capacity: usize, cpu: &Cpu, math: Math) -> Result<(Self, usize)> {
+    pub fn on_cpu<T: Real>(g: Geometry, capacity: usize, cpu: &Cpu, math: Math) -> Result<(Self, usize)> {
         Self::new(g, capacity, lanes::<T>(cpu.isa()), cpu.threads(), math)
     }
 

@@ -59,7 +59,7 @@ impl<T: Real> Slices<T> {
         if rows == 0 || g.x.len().max(g.y.len()).checked_mul(rows).is_none_or(|n| n > 1 << 48) {
             return Err(Error::shape(PLACE, "samples in a batch").expected("1 to as many as memory holds").got(rows));
         }
-        let (conv, scratch) = Conv::with_math::<T>(g, rows, cpu, math)?;
+        let (conv, scratch) = Conv::on_cpu::<T>(g, rows, cpu, math)?;
         Ok(Self { cpu: cpu.clone(), g, rows, conv, scratch, _type: std::marker::PhantomData })
     }
 

@@ -8,7 +8,7 @@ use crate::layer::fields;
 use crate::loss::{Loss, Target};
 use crate::network::{Model, Network, Registry};
 use crate::optim::{Clip, EarlyStopping, Ema, Optimizer, ReduceOnPlateau, Schedule};
-use crate::{Error, Precision, Result};
+use crate::{Error, Math, Precision, Result};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,6 +20,7 @@ pub struct TrainerBuilder {
     optimizer: Arc<dyn Optimizer>,
     device: Option<Device>,
     precision: Precision,
+    math: Math,
     spare_biases: bool,
     rules: Rules,
     train: Option<Data>,
@@ -59,6 +60,7 @@ impl TrainerBuilder {
             optimizer: Arc::new(optimizer),
             device: None,
             precision: Precision::default(),
+            math: Math::default(),
             spare_biases: false,
             rules: Rules::default(),
             train: None,
@@ -111,6 +113,13 @@ impl TrainerBuilder {
     #[must_use]
     pub fn precision(mut self, precision: Precision) -> Self {
         self.precision = precision;
+        self
+    }
+
+    /// How sums may be rearranged; [`Math::Exact`] by default. Not part of checkpoints.
+    #[must_use]
+    pub fn math(mut self, math: Math) -> Self {
+        self.math = math;
         self
     }
 
@@ -192,7 +201,7 @@ impl TrainerBuilder {
     pub fn build(self) -> Result<Trainer> {
         self.rules.check()?;
         self.optimizer.check()?;
-        let mut builder = Model::builder(self.net).precision(self.precision).seed(self.rules.seed);
+        let mut builder = Model::builder(self.net).precision(self.precision).math(self.math).seed(self.rules.seed);
         if let Some(device) = self.device {
             builder = builder.device(device);
         }

@@ -153,3 +153,30 @@ fn packed_weights_follow_every_change_of_the_weights() {
         assert!(distinct, "a change that changes nothing tests nothing");
     }
 }
+
+/// A model may change how it sums, and then computes what one does that was built so; a trainer takes it as an option.
+#[test]
+fn fast_sums_reach_models_and_trainers() {
+    use crate::{Math, Trainer, optim::Sgd};
+    let x = Extent::image(24, 24, 32);
+    let data: Vec<f32> = (0..2 * x.len()).map(|i| (i as f32 * 0.7).sin()).collect();
+    let net = || {
+        let mut net = Network::new(x);
+        net.push(Conv::new(32, 3).pad(1));
+        net
+    };
+    let build = |math| Model::builder(net()).math(math).device(Device::cpu_threads(2).unwrap()).build().unwrap();
+    let predict = |m: &mut Model| m.forward(Mode::Infer, View::new(x, &data).unwrap()).unwrap().to_vec();
+    let (exact, fast) = (predict(&mut build(Math::Exact)), predict(&mut build(Math::Fast)));
+    assert!(exact != fast, "32 channels are enough for Winograd");
+    let mut m = build(Math::Exact);
+    for (math, expected) in [(Math::Exact, &exact), (Math::Fast, &fast), (Math::Exact, &exact)] {
+        m.set_math(math);
+        assert!(predict(&mut m) == *expected && m.math() == math, "{math:?}");
+    }
+    let set = crate::data::Samples::new(x, data.clone()).unwrap();
+    let set = set.with_values(x, vec![0.0; 2 * x.len()]).unwrap();
+    let b = Trainer::builder(net(), crate::loss::Mse, Sgd::new(0.1)).math(Math::Fast).data(set, None::<crate::data::Samples>);
+    let trainer = b.device(Device::cpu_threads(2).unwrap()).build().unwrap();
+    assert_eq!(trainer.model().math(), Math::Fast);
+}

@@ -45,7 +45,7 @@ fn check(cpu: &Cpu) {
         let w = draw(g.weight_len().unwrap());
         let (y0, dx0, dw0) = (draw(dy.len()), draw(x.len()), draw(w.len()));
         let products = products(&g);
-        let (conv, len) = Conv::on_cpu::<f64>(g, 4, cpu).unwrap();
+        let (conv, len) = Conv::on_cpu::<f64>(g, 4, cpu, Math::Exact).unwrap();
         let mut scratch = vec![f64::NAN; len];
         for mode in [GradMode::Write, GradMode::Add] {
             let keep = if mode == GradMode::Add { 1.0 } else { 0.0 };
@@ -123,7 +123,7 @@ fn normal<T: Real>(n: usize, index: u64) -> Vec<T> {
 /// Runs all directions: y, dx, dw.
 fn run<T: Real>(cpu: &Cpu, g: Geometry, data: [&[T]; 3], rows: usize) -> [Vec<T>; 3] {
     let [x, dy, w] = data;
-    let (conv, len) = Conv::on_cpu::<T>(g, rows + 1, cpu).unwrap();
+    let (conv, len) = Conv::on_cpu::<T>(g, rows + 1, cpu, Math::Exact).unwrap();
     let mut scratch = vec![T::of(f64::NAN); len];
     let mut out = [dy, x, w].map(|like| vec![T::of(f64::NAN); like.len()]);
     let [y, dx, dw] = &mut out;
@@ -192,7 +192,7 @@ fn extreme_windows_are_planned_or_refused_at_once() {
     let cpu = Cpu::new(2).unwrap();
     let plan = |input: usize, window: Window| {
         let g = Geometry::new(Extent::line(input, 2), 3, window, 1)?;
-        Conv::on_cpu::<f32>(g, 2, &cpu).map(|(conv, _)| conv)
+        Conv::on_cpu::<f32>(g, 2, &cpu, Math::Exact).map(|(conv, _)| conv)
     };
     let window = Window::new([1, 1, 3]);
     let conv = plan(28, Window { gap: [0, 0, 1 << 30], ..window }).unwrap();
@@ -206,8 +206,10 @@ fn extreme_windows_are_planned_or_refused_at_once() {
 /// Each path was taken that the large shapes are there for.
 #[test]
 fn large_shapes_take_every_path() {
-    let plans: Vec<_> =
-        large().into_iter().map(|(_, g, rows)| Conv::on_cpu::<f32>(g, rows, &Cpu::new(2).unwrap()).unwrap().0).collect();
+    let plans: Vec<_> = large()
+        .into_iter()
+        .map(|(_, g, rows)| Conv::on_cpu::<f32>(g, rows, &Cpu::new(2).unwrap(), Math::Exact).unwrap().0)
+        .collect();
     let any = |test: &dyn Fn(&Gather) -> bool| plans.iter().any(|c| test(&c.forward) || test(&c.backward));
     assert!(any(&|g| g.block[0] > 1) && any(&|g| (1..4).any(|i| g.block[i] < g.most[i - 1] && g.block[i] > 1)));
     for axis in 0..3 {

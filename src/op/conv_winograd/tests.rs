@@ -31,7 +31,7 @@ fn run<T: Real>(cpu: &Cpu, g: Geometry, rows: usize, math: Math, mode: GradMode)
     let (x, dy) = (draw::<T>(rows * g.x.len(), 1), draw::<T>(rows * g.y.len(), 2));
     let (w, b, bx) = (draw::<T>(g.weight_len().unwrap(), 3), draw::<T>(g.y.c, 4), draw::<T>(g.x.c, 5));
     // Planned for more rows than come.
-    let (conv, len) = Conv::with_math::<T>(g, rows + 1, cpu, math).unwrap();
+    let (conv, len) = Conv::on_cpu::<T>(g, rows + 1, cpu, math).unwrap();
     assert_eq!(conv.tiled(), [math == Math::Fast; 2], "{g:?}");
     let mut scratch = vec![T::of(f64::NAN); len];
     let (mut y, mut dx) = (draw::<T>(dy.len(), 6), draw::<T>(x.len(), 7));
@@ -84,7 +84,7 @@ fn only_windows_that_gain_are_computed_in_tiles() {
     let cpu = Cpu::new(1).unwrap();
     let tiled = |x: Extent, f: usize, window: Window, groups: usize| {
         let g = Geometry::new(x, f, window, groups).unwrap();
-        Conv::with_math::<f32>(g, 4, &cpu, Math::Fast).unwrap().0.tiled()
+        Conv::on_cpu::<f32>(g, 4, &cpu, Math::Fast).unwrap().0.tiled()
     };
     let (x, window) = (Extent::image(16, 16, 32), Window::new([1, 3, 3]));
     assert_eq!(tiled(x, 32, window, 1), [true; 2]);
