@@ -31,8 +31,13 @@ pub struct Options {
 
 impl Options {
     /// Reads the command line; `epochs` in a full and in a smoke run where nothing is said.
-    pub fn parse((epochs, smoke_epochs): (u64, u64)) -> Result<Self> {
-        let mut args = pico_args::Arguments::from_env();
+    pub fn parse(epochs: (u64, u64)) -> Result<Self> {
+        Self::of(std::env::args_os().skip(1).collect(), epochs)
+    }
+
+    /// The same from these arguments.
+    pub fn of(arguments: Vec<std::ffi::OsString>, (epochs, smoke_epochs): (u64, u64)) -> Result<Self> {
+        let mut args = pico_args::Arguments::from_vec(arguments);
         if args.contains(["-h", "--help"]) {
             println!(
                 "options: --data PATH --epochs N --seed N --seeds N --device auto|cpu|cuda:N\n         --threads N --precision fp32|tf32|fp32x3|bf16|fp16|fp64 --out DIR --resume auto --profile --smoke"

@@ -1,0 +1,55 @@
+//! Generated skies: what the systems learn from where the user has no files.
+//!
+//! Sample i is a function of the seed and of i: the same for every number of samples and of threads.
+
+use kamacite::data::{Dataset, Samples, npy};
+use kamacite::rng::{Purpose, Stream};
+use kamacite::{Error, Extent, Result};
+use rayon::prelude::*;
+use std::ffi::OsString;
+use std::path::Path;
+
+/// A sky by name, for [`write()`]: `n` samples of a seed.
+type Make = fn(usize, u64) -> Result<Samples>;
+
+/// What `gallery data` can write.
+const SKIES: &[(&str, Make)] = &[];
+
+/// `NAME NUMBER SEED FOLDER`: writes a sky as `NAME-x.npy` (samples, channels last; further inputs as `NAME-x1.npy` …) and `NAME-t.npy` (classes or
+/// values), for other programs.
+///
+/// # Errors
+/// Other arguments; files that cannot be written.
+pub fn write(arguments: &[OsString]) -> Result<()> {
+    let names = SKIES.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("|");
+    let usage = || Error::value("gallery data", "arguments").expected(format!("{names} NUMBER SEED FOLDER"));
+    let text: Vec<_> = arguments.iter().map(|a| a.to_string_lossy().into_owned()).collect();
+    let [name, count, seed, folder] = &text[..] else { return Err(usage()) };
+    let (n, seed) = (count.parse().map_err(|_| usage())?, seed.parse().map_err(|_| usage())?);
+    let (_, make) = SKIES.iter().find(|(known, _)| known == name).ok_or_else(usage)?;
+    let samples = make(n, seed)?;
+    let file = |what: &str| Path::new(folder).join(format!("{name}-{what}.npy"));
+    for (k, e) in samples.inputs().iter().enumerate() {
+        let which = if k == 0 { "x".to_string() } else { format!("x{k}") };
+        npy::write(file(&which), &[n, e.d, e.h, e.w, e.c], samples.x(k))?;
+    }
+    match (samples.labels(0), samples.t(0)) {
+        (Some(t), _) => npy::write(file("t"), &[n, t.len() / n], t)?,
+        (_, Some(t)) => npy::write(file("t"), &[n, t.len() / n], t)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `n` samples side by side, each from its own stream; what `draw` returns is the sample's target.
+pub fn generate<T: Send>(
+    n: usize,
+    extent: Extent,
+    seed: u64,
+    draw: impl Fn(usize, &mut Stream, &mut [f32]) -> T + Sync,
+) -> (Vec<f32>, Vec<T>) {
+    let mut x = vec![0.0; n * extent.len()];
+    let each = x.par_chunks_exact_mut(extent.len().max(1)).enumerate();
+    let t = each.map(|(i, x)| draw(i, &mut Stream::new(seed, Purpose::User, i as u64), x)).collect();
+    (x, t)
+}

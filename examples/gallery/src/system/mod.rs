@@ -1,0 +1,26 @@
+//! The systems, one file each.
+
+mod random_labels;
+
+use crate::options::Options;
+use kamacite::Result;
+
+/// A program of the gallery.
+pub struct System {
+    /// What it is called by.
+    pub name: &'static str,
+    /// What it does, in a line.
+    pub what: &'static str,
+    /// Epochs of a full and of a smoke run where nothing is said.
+    pub epochs: (u64, u64),
+    /// Runs it; the last line it prints is `RESULT key=value …`, the same in every run with the same options.
+    pub run: fn(&Options) -> Result<()>,
+}
+
+/// All of them.
+pub const SYSTEMS: &[System] = &[System {
+    name: "random_labels",
+    what: "B10: labels without meaning, a test for leaks",
+    epochs: (20, 6),
+    run: random_labels::run,
+}];
