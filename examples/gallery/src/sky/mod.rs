@@ -2,7 +2,11 @@
 //!
 //! Sample i is a function of the seed and of i: the same for every number of samples and of threads.
 
-use kamacite::data::{Dataset, Samples, npy};
+mod stars;
+
+pub use stars::stars;
+
+use kamacite::data::{Dataset, Samples, npy, synth};
 use kamacite::rng::{Purpose, Stream};
 use kamacite::{Error, Extent, Result};
 use rayon::prelude::*;
@@ -13,7 +17,11 @@ use std::path::Path;
 type Make = fn(usize, u64) -> Result<Samples>;
 
 /// What `gallery data` can write.
-const SKIES: &[(&str, Make)] = &[];
+const SKIES: &[(&str, Make)] = &[
+    ("clusters2d", |n, seed| synth::clusters(n, 2, seed)),
+    ("clusters3d", |n, seed| synth::clusters(n, 3, seed)),
+    ("stars", stars),
+];
 
 /// `NAME NUMBER SEED FOLDER`: writes a sky as `NAME-x.npy` (samples, channels last; further inputs as `NAME-x1.npy` …) and `NAME-t.npy` (classes or
 /// values), for other programs.

@@ -1,5 +1,6 @@
 //! The systems, one file each.
 
+mod classical;
 mod random_labels;
 
 use crate::options::Options;
@@ -18,9 +19,17 @@ pub struct System {
 }
 
 /// All of them.
-pub const SYSTEMS: &[System] = &[System {
-    name: "random_labels",
-    what: "B10: labels without meaning, a test for leaks",
-    epochs: (20, 6),
-    run: random_labels::run,
-}];
+pub const SYSTEMS: &[System] = &[
+    System {
+        name: "classical",
+        what: "A1-A3, F2: k-means, nearest neighbours, support vector machines; what unscaled inputs do to them",
+        epochs: (1, 1),
+        run: classical::run,
+    },
+    System {
+        name: "random_labels",
+        what: "B10: labels without meaning, a test for leaks",
+        epochs: (20, 6),
+        run: random_labels::run,
+    },
+];
