@@ -86,6 +86,20 @@ for file in examples/*.rs; do
   case "$last" in RESULT\ *) ;; *) echo "example $name did not end with a RESULT line" >&2; exit 1 ;; esac
 done
 
+say "every system of the gallery in miniature, with one thread and with two"
+cargo build --quiet -p kamacite-gallery
+gallery=$target/debug/gallery
+"$gallery" list >"$target/systems"
+while read -r name _; do
+  "$gallery" "$name" --smoke --threads 2 --out "$target/gallery/two" </dev/null | tail -n 1 >"$target/gallery.two" &
+  other=$!
+  one=$("$gallery" "$name" --smoke --threads 1 --out "$target/gallery/one" </dev/null | tail -n 1)
+  wait $other
+  printf '%-16s %s\n' "$name" "$one"
+  case "$one" in RESULT\ *) ;; *) echo "$name did not end with a RESULT line" >&2; exit 1 ;; esac
+  [ "$one" = "$(cat "$target/gallery.two")" ] || { echo "two threads: $(cat "$target/gallery.two")" >&2; exit 1; }
+done <"$target/systems"
+
 say "the C interface, installed: every function, misuse, random calls, sanitizers, valgrind"
 sh bindings/install/install.sh "$target/installed" >/dev/null
 # And what `cargo test` built: with debug assertions and overflow checks.
