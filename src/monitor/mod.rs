@@ -17,8 +17,6 @@ pub use lines::Lines;
 pub use lines::Lines as Progress;
 #[cfg(feature = "plot")]
 pub use plot::Plot;
-#[cfg(feature = "plot")]
-pub(crate) use plot::{GRID, INK, failed, tick};
 #[cfg(feature = "progress")]
 pub use progress::Progress;
 pub use tee::Tee;
