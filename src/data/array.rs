@@ -127,12 +127,20 @@ impl Array {
         self.decode(|x| x as f32)
     }
 
+    /// The elements in C order, in double precision: exact but for 64-bit integers beyond 2⁵³.
+    ///
+    /// # Errors
+    /// [`ErrorKind::OutOfMemory`](crate::ErrorKind::OutOfMemory).
+    pub fn to_f64(&self) -> Result<Vec<f64>> {
+        self.decode(|x| x)
+    }
+
     /// The elements as class indices.
     ///
     /// # Errors
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) for an element that is negative, fractional or too large.
     pub fn to_labels(&self) -> Result<Vec<u32>> {
-        let values = self.decode(|x| x)?;
+        let values = self.to_f64()?;
         let label = |(i, x): (usize, f64)| {
             if x >= 0.0 && x <= f64::from(u32::MAX) && x.fract() == 0.0 {
                 return Ok(x as u32);

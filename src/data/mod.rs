@@ -1,7 +1,7 @@
 //! Data sets: in memory, by a trait, split, normalised, augmented, loaded from files, generated.
 //!
 //! [`Samples`] holds plain arrays; [`Subset`], [`Balanced`], [`Normalized`] and [`Augmented`] are views over any [`Dataset`].
-//! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`] and [`cifar`]. Every reader has a form for a path
+//! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`], [`cifar`] and, with the feature, `fits`. Every reader has a form for a path
 //! and one for bytes, checks sizes against the length of the file before it asks for memory, and never panics.
 
 pub mod array;
@@ -9,6 +9,8 @@ pub mod augment;
 pub mod cifar;
 pub mod classes;
 mod file;
+#[cfg(feature = "fits")]
+pub mod fits;
 pub mod idx;
 pub mod layout;
 pub mod memory;

@@ -15,6 +15,8 @@ mod cuda;
 mod cuda_training;
 mod data;
 mod determinism;
+#[cfg(feature = "fits")]
+mod fits;
 mod forced;
 mod fusion;
 mod golden_cianna;
