@@ -88,7 +88,22 @@ pub(crate) fn quantile(x: &mut [f32], q: f64) -> Option<f32> {
     let (_, &mut low, above) = x.select_nth_unstable_by(below, f32::total_cmp);
     let high = above.iter().copied().min_by(f32::total_cmp).unwrap_or(low);
     let t = position - below as f64;
-    Some((f64::from(low) * (1.0 - t) + f64::from(high) * t) as f32)
+    Some(between(low, high, t))
+}
+
+/// The values at two fractions, low <= high, as [`quantile`]: the second is looked for above the first only.
+pub(crate) fn quantiles(x: &mut [f32], low: f64, high: f64) -> Option<(f32, f32)> {
+    let first = quantile(x, low)?;
+    let below = ((low.clamp(0.0, 1.0) * (x.len() - 1) as f64) as usize).min(x.len() - 1);
+    let position = high.clamp(0.0, 1.0) * (x.len() - 1) as f64;
+    let at = (position as usize).min(x.len() - 1).max(below);
+    let (_, &mut a, above) = x[below..].select_nth_unstable_by(at - below, f32::total_cmp);
+    let b = above.iter().copied().min_by(f32::total_cmp).unwrap_or(a);
+    Some((first, between(a, b, position - at as f64)))
+}
+
+fn between(low: f32, high: f32, t: f64) -> f32 {
+    (f64::from(low) * (1.0 - t) + f64::from(high) * t) as f32
 }
 
 #[cfg(test)]

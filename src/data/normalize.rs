@@ -326,6 +326,11 @@ impl Normalizer {
         self.extent
     }
 
+    /// Whether it says itself what becomes of values that are missing.
+    pub(crate) fn treats_missing(&self) -> bool {
+        matches!(self.steps.first().map(|s| s.rule), Some(Rule::Missing(policy, _)) if policy != Missing::Error)
+    }
+
     /// Normalises samples in place.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod fits;
 mod forced;
 mod fusion;
 mod golden_cianna;
+mod golden_scipy;
 mod golden_torch;
 mod gradient;
 mod kill;
