@@ -401,6 +401,15 @@ impl Dataset for Augmented {
     fn varies(&self) -> bool {
         true
     }
+    fn waits(&self) -> bool {
+        self.data.waits()
+    }
+    fn is_skipped(&self, pick: Pick) -> bool {
+        self.data.is_skipped(pick)
+    }
+    fn skipped(&self) -> Vec<String> {
+        self.data.skipped()
+    }
     fn class_names(&self) -> &[String] {
         self.data.class_names()
     }

@@ -2,6 +2,10 @@
 //!
 //! [`Samples`] holds plain arrays; [`Subset`], [`Balanced`], [`Normalized`] and [`Augmented`] are views over any [`Dataset`].
 //! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`], [`cifar`] and, with the feature, `fits`. Every reader has a form for a path
+//! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`], [`cifar`] and, with the feature, `fits`. Every reader has a form for a path
+//! [`Files`] reads samples out of folders as they are needed, [`Prepare`] makes of each what the network sees, [`Shards`] are such
+//! sets packed into a few large files; a trainer reads ahead what [waits](Dataset::waits) for a disk.
+//! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`] and [`cifar`]. Every reader has a form for a path
 //! and one for bytes, checks sizes against the length of the file before it asks for memory, and never panics.
 
 pub mod array;
@@ -97,6 +101,22 @@ pub trait Dataset: Send + Sync {
     /// be sent to a GPU once and for all.
     fn varies(&self) -> bool {
         true
+    }
+
+    /// Whether reading waits for something slower than memory, a disk. A trainer then reads batches ahead of time, on threads of its own, and
+    /// holds no such set in the memory of a GPU.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// Whether this sample could not be read and counts for nothing; asked after [`Dataset::input`], which then has written zeros.
+    fn is_skipped(&self, _: Pick) -> bool {
+        false
+    }
+
+    /// What could not be read so far: for each file that was left out a sentence that names it and says why.
+    fn skipped(&self) -> Vec<String> {
+        Vec::new()
     }
 
     /// The names of the classes; none, or as many as there are.

@@ -430,6 +430,15 @@ impl Dataset for Normalized {
     fn varies(&self) -> bool {
         self.data.varies()
     }
+    fn waits(&self) -> bool {
+        self.data.waits()
+    }
+    fn is_skipped(&self, pick: Pick) -> bool {
+        self.data.is_skipped(pick)
+    }
+    fn skipped(&self) -> Vec<String> {
+        self.data.skipped()
+    }
     fn class_names(&self) -> &[String] {
         self.data.class_names()
     }

@@ -144,6 +144,15 @@ macro_rules! redirected {
             fn varies(&self) -> bool {
                 $varies(self)
             }
+            fn waits(&self) -> bool {
+                self.data.waits()
+            }
+            fn is_skipped(&self, pick: Pick) -> bool {
+                self.inner(pick).is_ok_and(|pick| self.data.is_skipped(pick))
+            }
+            fn skipped(&self) -> Vec<String> {
+                self.data.skipped()
+            }
             fn class_names(&self) -> &[String] {
                 self.data.class_names()
             }

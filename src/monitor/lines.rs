@@ -2,11 +2,18 @@
 
 use super::{Batch, Control, End, Epoch, Monitor, Start};
 use crate::{Error, Result};
+use std::collections::HashSet;
 use std::fmt;
 use std::io::{self, Write};
 
 /// Classes up to which the table of a confusion matrix fits on a page.
 const TABLE: usize = 20;
+
+/// Files left out in one epoch that are told one by one.
+const MOST_TOLD: usize = 10;
+
+/// The share of the time that steps may wait for data without a word.
+const QUICK: f64 = 0.02;
 
 /// Writes one line per epoch, and the confusion matrix at the end.
 ///
@@ -19,12 +26,14 @@ const TABLE: usize = 20;
 /// ```
 pub struct Lines {
     out: Box<dyn Write>,
+    /// The files left out that were told of.
+    told: HashSet<String>,
 }
 
 impl Lines {
     /// Writes to `out`, and flushes it after each epoch.
     pub fn to(out: impl Write + 'static) -> Self {
-        Self { out: Box::new(out) }
+        Self { out: Box::new(out), told: HashSet::new() }
     }
 
     fn write(&mut self, text: &str) -> Result<()> {
@@ -57,7 +66,14 @@ impl Monitor for Lines {
     }
 
     fn epoch(&mut self, epoch: &Epoch<'_>) -> Result<Control> {
-        self.write(&line(epoch))?;
+        let mut text = line(epoch);
+        let new: Vec<&String> = epoch.skipped.iter().filter(|reason| !self.told.contains(*reason)).collect();
+        new.iter().take(MOST_TOLD).for_each(|reason| text += &format!("  left out: {reason}\n"));
+        if new.len() > MOST_TOLD {
+            text += &format!("  left out: {} more\n", new.len() - MOST_TOLD);
+        }
+        self.told.extend(epoch.skipped.iter().cloned());
+        self.write(&text)?;
         Ok(Control::Continue)
     }
 
@@ -77,7 +93,7 @@ impl Monitor for Lines {
 
 /// `epoch  3/20  loss 0.1234  valid 0.1456  accuracy 95.20%  lr 0.004  61.2k samples/s  1.3 s  best`
 fn line(epoch: &Epoch<'_>) -> String {
-    let Epoch { record, epochs, evaluation, best, rate, seconds } = epoch;
+    let Epoch { record, epochs, evaluation, best, rate, seconds, waited, .. } = epoch;
     let width = epochs.to_string().len();
     let mut text = format!("epoch {:>width$}/{epochs}  loss {}", record.epoch, number(record.loss));
     if let Some(loss) = record.valid_loss {
@@ -89,6 +105,9 @@ fn line(epoch: &Epoch<'_>) -> String {
         e.r2.iter().for_each(|r| text += &format!("  r2 {}", number(*r)));
     }
     text += &format!("  lr {}  {} samples/s  {}", number(record.learning_rate), count(*rate), duration(*seconds));
+    if *waited > QUICK * seconds {
+        text += &format!("  waited {:.0}%", 100.0 * waited / seconds);
+    }
     text + if *best { "  best\n" } else { "\n" }
 }
 

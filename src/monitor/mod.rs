@@ -77,6 +77,10 @@ pub struct Epoch<'a> {
     pub rate: f64,
     /// Seconds of training, without validation.
     pub seconds: f64,
+    /// Seconds of these that steps waited for data still being read.
+    pub waited: f64,
+    /// What could not be read so far and was left out, one sentence for each file.
+    pub skipped: &'a [String],
 }
 
 /// What a run ends with.

@@ -67,7 +67,9 @@ pub fn run(monitor: &mut dyn Monitor, done: u64, epochs: u64) -> Result<u64> {
         history.push(record(epoch));
         let record = &history[history.len() - 1];
         let (evaluation, best) = (Some(&evaluation), epoch.is_multiple_of(2));
-        if monitor.epoch(&Epoch { record, epochs, evaluation, best, rate: 1000.0, seconds: 0.1 })? == Control::Stop {
+        let (waited, skipped) = (0.0, &[]);
+        let epoch = Epoch { record, epochs, evaluation, best, rate: 1000.0, seconds: 0.1, waited, skipped };
+        if monitor.epoch(&epoch)? == Control::Stop {
             stopped = true;
             break;
         }

@@ -36,7 +36,7 @@ impl Table {
     pub fn read(data: &dyn Dataset, wanted: Target) -> Option<Self> {
         let ([x], [offered]) = (data.inputs(), data.targets()) else { return None };
         let (n, inputs, targets) = (data.len(), x.len(), wanted.len());
-        if data.varies() || n.checked_mul(inputs + targets + 1)? > MOST {
+        if data.varies() || data.waits() || n.checked_mul(inputs + targets + 1)? > MOST {
             return None;
         }
         let mut table = Self { x: vec![0.0; n * inputs], inputs, numbers: vec![], labels: vec![], targets, weights: vec![] };

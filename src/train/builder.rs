@@ -1,5 +1,6 @@
 //! Options of a trainer, and their checks.
 
+use super::ahead::{After, Load};
 use super::{Feed, Replay, Rules, State, StopHandle, Trainer};
 use crate::data::Dataset;
 use crate::device::Device;
@@ -30,6 +31,7 @@ pub struct TrainerBuilder {
     resume: Option<PathBuf>,
     registry: Registry,
     notes: Vec<(String, crate::layer::Fields)>,
+    load: Load,
 }
 
 struct Data(Arc<dyn Dataset>);
@@ -70,6 +72,7 @@ impl TrainerBuilder {
             resume: None,
             registry: Registry::standard(),
             notes: Vec::new(),
+            load: Load::default(),
         }
     }
 
@@ -128,6 +131,21 @@ impl TrainerBuilder {
     pub fn data(mut self, train: impl Into<Arc<dyn Dataset>>, valid: Option<impl Into<Arc<dyn Dataset>>>) -> Self {
         self.train = Some(Data(train.into()));
         self.valid = valid.map(|v| Data(v.into()));
+        self
+    }
+
+    /// Threads that read ahead where the data [wait](Dataset::waits) for a disk; as many as there are cores by default, at most 8.
+    /// Results do not depend on it.
+    #[must_use]
+    pub fn load_threads(mut self, threads: usize) -> Self {
+        self.load.threads = threads;
+        self
+    }
+
+    /// Batches that are read ahead, at most, where the data wait for a disk; 3 by default. With 0 each is read when its step needs it.
+    #[must_use]
+    pub fn load_ahead(mut self, batches: usize) -> Self {
+        self.load.depth = batches;
         self
     }
 
@@ -200,6 +218,10 @@ impl TrainerBuilder {
     /// Options outside their domain, data that do not fit the network, and what planning and reading may meet.
     pub fn build(self) -> Result<Trainer> {
         self.rules.check()?;
+        if self.load.threads == 0 || self.load.threads > crate::device::cpu::MAX_THREADS {
+            let expected = format!("1 to {}", crate::device::cpu::MAX_THREADS);
+            return Err(Error::value("trainer", "load_threads").expected(expected).got(self.load.threads));
+        }
         self.optimizer.check()?;
         let mut builder = Model::builder(self.net).precision(self.precision).math(self.math).seed(self.rules.seed);
         if let Some(device) = self.device {
@@ -222,8 +244,10 @@ impl TrainerBuilder {
         let Some(Data(train)) = self.train else {
             return Err(Error::plan("trainer", "no training data").hint("call .data(train, valid)"));
         };
-        let train = Feed::new(train, model.network(), losses, self.rules.shuffle, "training data")?;
-        let valid = self.valid.map(|Data(v)| Feed::new(v, model.network(), losses, false, "validation data")).transpose()?;
+        let mut train = Feed::new(train, model.network(), losses, self.rules.shuffle, "training data")?;
+        let mut valid = self.valid.map(|Data(v)| Feed::new(v, model.network(), losses, false, "validation data")).transpose()?;
+        train.read_ahead(self.rules.batch, self.load, After::Next);
+        valid.iter_mut().for_each(|valid| valid.read_ahead(self.rules.batch, self.load, After::Again));
         let mut trainer = Trainer {
             model,
             optimizer: self.optimizer,

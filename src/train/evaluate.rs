@@ -1,12 +1,13 @@
 //! Evaluation and prediction over whole data sets.
 
+use super::ahead::{After, Load};
 use super::{Feed, Trainer, plan_of};
-use crate::data::{Dataset, Pick};
+use crate::data::Dataset;
 use crate::loss::Target;
 use crate::memory::Mode;
 use crate::metrics::{Confusion, argmax};
 use crate::network::Model;
-use crate::{Real, Result, real};
+use crate::{Error, Real, Result, real};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Evaluation {
-    /// Samples seen.
+    /// Samples seen; those that could not be read and were left out are none of them.
     pub samples: usize,
     /// Mean loss: Σ factor·Σᵢ wᵢℓᵢ / samples.
     pub loss: f64,
@@ -57,21 +58,25 @@ impl Model {
     /// Data that do not fit the network; what the data set may meet.
     pub fn evaluate(&mut self, data: impl Into<Arc<dyn Dataset>>, batch: usize) -> Result<Evaluation> {
         let mut feed = Feed::new(data.into(), self.network(), self.losses.len(), false, "evaluation data")?;
+        feed.read_ahead(batch, Load::default(), After::End);
         evaluate(self, &mut feed, batch)
     }
 
     /// The predictions of the first output for every sample of a data set, row after row, in batches of `batch`. With
-    /// [`Mode::MonteCarlo`] each call draws other dropout masks.
+    /// [`Mode::MonteCarlo`] each call draws other dropout masks. Samples that could not be read and were left out have NaN for a prediction.
     ///
     /// # Errors
     /// As [`Model::evaluate`].
     pub fn predict_data(&mut self, data: impl Into<Arc<dyn Dataset>>, batch: usize, mode: Mode) -> Result<Vec<f32>> {
         let mut feed = Feed::new(data.into(), self.network(), self.losses.len(), false, "data")?;
         let plan = plan_of(self, &feed, mode, batch.min(feed.len()).max(1))?;
+        feed.read_ahead(batch, Load::default(), After::End);
         let mut all = Vec::new();
-        for_batches(self, &mut feed, plan, batch, &mut |model, _, _| {
+        for_batches(self, &mut feed, plan, batch, &mut |model, feed, from, rows| {
             model.run_predict()?;
+            let before = all.len();
             all.extend(model.output(0)?.to_vec());
+            leave_out(feed, from, rows, &mut all[before..]);
             Ok(())
         })?;
         Ok(all)
@@ -108,8 +113,10 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
     let mut confusion = classes.map(|(_, c, _)| named(c, feed.data.class_names())).transpose()?;
     let (mut sums, mut squares, mut total) = (vec![0.0; targets.len()], Squares::default(), 0.0);
     let mut labels = vec![0_u32; classes.map_or(0, |(_, _, positions)| positions)];
-    let data = Arc::clone(&feed.data);
-    for_batches(model, feed, plan, batch, &mut |model, from, rows| {
+    let mut seen = 0;
+    for_batches(model, feed, plan, batch, &mut |model, feed, from, rows| {
+        let counts = |row: &usize| !feed.is_skipped(from, *row);
+        seen += (0..rows).filter(counts).count();
         model.run_losses(1.0)?;
         total += model.loss_total()?;
         for (k, sum) in sums.iter_mut().enumerate() {
@@ -122,8 +129,8 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
                 let port = planned.outputs[planned.losses[k].output];
                 if port.extent.c == classes {
                     s.host_read::<T, _>(port.y, |y| -> Result<()> {
-                        for row in 0..rows {
-                            data.classes(Pick { index: from + row, epoch: 0, seed: 0 }, k, &mut labels)?;
+                        for row in (0..rows).filter(counts) {
+                            feed.classes(from, row, k, &mut labels)?;
                             for (y, &truth) in y[row * port.extent.len()..].chunks_exact(classes).zip(&labels) {
                                 confusion.count(argmax(y)? as u32, truth)?;
                             }
@@ -136,8 +143,13 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
                 let loss = &planned.losses[k];
                 s.host_read::<T, _>(planned.outputs[loss.output].y, |y| {
                     s.host_read::<T, _>(loss.used().target, |t| {
-                        if y.len() == t.len() {
-                            y.iter().zip(t).for_each(|(y, t)| squares.add(y.to_f64(), t.to_f64()));
+                        let len = y.len() / rows;
+                        if y.len() != t.len() || len == 0 {
+                            return;
+                        }
+                        for row in (0..rows).filter(counts) {
+                            let pairs = y[row * len..][..len].iter().zip(&t[row * len..]);
+                            pairs.for_each(|(y, t)| squares.add(y.to_f64(), t.to_f64()));
                         }
                     })
                 })??;
@@ -145,11 +157,16 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
         });
         Ok(())
     })?;
-    let n = data.len() as f64;
+    if seen == 0 {
+        let reasons = feed.data.skipped();
+        return Err(Error::value("evaluation", format!("none of the {} samples could be read", feed.len()))
+            .got(reasons.first().map_or("no reason", String::as_str)));
+    }
+    let n = seen as f64;
     let confusion = confusion.filter(|c| c.total() > 0);
     let scored = squares.n > 0.0;
     Ok(Evaluation {
-        samples: data.len(),
+        samples: seen,
         loss: total / n,
         losses: sums.iter().map(|s| s / n).collect(),
         accuracy: confusion.as_ref().and_then(Confusion::accuracy),
@@ -159,21 +176,29 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
     })
 }
 
-/// Stages and runs batch after batch; `each` gets the first sample and the number of rows.
+/// Stages and runs batch after batch; `each` gets the data, the first sample and the number of rows.
 fn for_batches(
     model: &mut Model,
     feed: &mut Feed,
     plan: usize,
     batch: usize,
-    each: &mut dyn FnMut(&mut Model, usize, usize) -> Result<()>,
+    each: &mut dyn FnMut(&mut Model, &Feed, usize, usize) -> Result<()>,
 ) -> Result<()> {
     let n = feed.len();
     for from in (0..n).step_by(batch.max(1)) {
         let to = n.min(from + batch.max(1));
         forward(model, feed, plan, from..to)?;
-        each(model, from, to - from)?;
+        each(model, feed, from, to - from)?;
     }
     Ok(())
+}
+
+/// Puts NaN into the predictions for rows that count for nothing: zeros went in.
+pub(super) fn leave_out(feed: &Feed, from: usize, rows: usize, y: &mut [f32]) {
+    let len = y.len() / rows;
+    for row in (0..rows).filter(|&row| feed.is_skipped(from, row)) {
+        y[row * len..][..len].fill(f32::NAN);
+    }
 }
 
 /// Stages and runs one batch.

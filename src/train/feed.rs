@@ -1,14 +1,15 @@
 //! From a data set to the staging slots of a plan.
 
+use super::ahead::{After, Ahead, Batch, Course, Key, Load, shuffled, weight};
 use super::resident::Resident;
 use crate::data::{Dataset, Pick};
 use crate::loss::{Target, find_label};
 use crate::memory::Step;
 use crate::network::{LossPort, Network, Plan, one_hot};
-use crate::rng::{Purpose, Stream};
 use crate::{DType, Device, Error, Extent, Real, Result};
 use rayon::prelude::*;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Rows are read by all threads once a batch has this many values.
 const PARALLEL: usize = 1 << 15;
@@ -25,6 +26,60 @@ pub(crate) struct Feed {
     labels: Vec<u32>,
     /// The data on a GPU, where they fit.
     resident: Option<Resident>,
+    /// Batches on their way, where the data wait for a disk.
+    ahead: Option<Ahead>,
+}
+
+/// Where the rows of a batch come from.
+enum Rows<'a> {
+    Set { data: &'a dyn Dataset, samples: &'a [u32], epoch: u64, seed: u64 },
+    Batch(&'a Batch),
+}
+
+impl Rows<'_> {
+    fn input(&self, row: usize, k: usize, x: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Set { data, .. } => data.input(self.pick(row), k, x),
+            Self::Batch(batch) => {
+                batch.input(row, k, x);
+                Ok(())
+            }
+        }
+    }
+
+    fn values(&self, row: usize, k: usize, t: &mut [f32]) -> Result<()> {
+        match self {
+            Self::Set { data, .. } => data.values(self.pick(row), k, t),
+            Self::Batch(batch) => {
+                batch.values(row, k, t);
+                Ok(())
+            }
+        }
+    }
+
+    fn classes(&self, row: usize, k: usize, t: &mut [u32]) -> Result<()> {
+        match self {
+            Self::Set { data, .. } => data.classes(self.pick(row), k, t),
+            Self::Batch(batch) => {
+                batch.classes(row, k, t);
+                Ok(())
+            }
+        }
+    }
+
+    fn weight(&self, row: usize) -> f32 {
+        match self {
+            Self::Set { data, .. } => weight(*data, self.pick(row)),
+            Self::Batch(batch) => batch.weight(row),
+        }
+    }
+
+    fn pick(&self, row: usize) -> Pick {
+        match self {
+            Self::Set { samples, epoch, seed, .. } => Pick { index: samples[row] as usize, epoch: *epoch, seed: *seed },
+            Self::Batch(_) => Pick { index: row, epoch: 0, seed: 0 },
+        }
+    }
 }
 
 impl std::fmt::Debug for Feed {
@@ -52,7 +107,7 @@ impl Feed {
             }
         }
         let order = (0..n as u32).collect();
-        Ok(Self { order, data, made_for: None, shuffle, numbers: Vec::new(), labels: Vec::new(), resident: None })
+        Ok(Self { order, data, made_for: None, shuffle, numbers: Vec::new(), labels: Vec::new(), resident: None, ahead: None })
     }
 
     pub fn len(&self) -> usize {
@@ -69,6 +124,38 @@ impl Feed {
         Ok(())
     }
 
+    /// Reads batches of this size ahead, if the data wait for a disk.
+    pub fn read_ahead(&mut self, batch: usize, load: Load, after: After) {
+        if self.data.waits() && load.depth > 0 {
+            let course = Course { samples: self.len(), batch: batch.max(1), shuffle: self.shuffle, after };
+            self.ahead = Some(Ahead::new(Arc::clone(&self.data), course, load));
+        }
+    }
+
+    /// How long batches were waited for that should have been read ahead.
+    pub fn waited(&self) -> Duration {
+        self.ahead.as_ref().map_or(Duration::ZERO, Ahead::waited)
+    }
+
+    /// Whether a row of the batch that was staged last counts for nothing; the batch began at sample `from` of a set in its own order.
+    pub fn is_skipped(&self, from: usize, row: usize) -> bool {
+        match &self.ahead {
+            Some(ahead) => ahead.current().is_skipped(row),
+            None => self.data.is_skipped(Pick { index: from + row, epoch: 0, seed: 0 }),
+        }
+    }
+
+    /// The classes of a row of that batch.
+    pub fn classes(&self, from: usize, row: usize, k: usize, t: &mut [u32]) -> Result<()> {
+        match &self.ahead {
+            Some(ahead) => {
+                ahead.current().classes(row, k, t);
+                Ok(())
+            }
+            None => self.data.classes(Pick { index: from + row, epoch: 0, seed: 0 }, k, t),
+        }
+    }
+
     /// The data on a GPU.
     pub fn resident(&self) -> Option<&Resident> {
         self.resident.as_ref()
@@ -80,8 +167,7 @@ impl Feed {
             return Ok(());
         }
         if self.shuffle {
-            self.order.iter_mut().enumerate().for_each(|(i, o)| *o = i as u32);
-            Stream::new(seed, Purpose::Shuffle, epoch).shuffle(&mut self.order);
+            shuffled(&mut self.order, epoch, seed);
         }
         if let Some(resident) = self.resident.as_ref().filter(|r| self.shuffle || r.moves()) {
             resident.set_order(&self.order, (epoch, seed))?;
@@ -100,41 +186,43 @@ impl Feed {
         if let Some(resident) = &self.resident {
             return resident.gather(s, plan, range.start);
         }
-        let order = &self.order[range];
         let data = &*self.data;
-        let pick = |row: usize| Pick { index: order[row] as usize, epoch, seed };
+        let from = match &mut self.ahead {
+            Some(ahead) => Rows::Batch(ahead.get(Key { epoch, seed, from: range.start, to: range.end })?),
+            None => Rows::Set { data, samples: &self.order[range], epoch, seed },
+        };
         for (k, port) in plan.inputs.iter().enumerate() {
-            let read = |row: usize, x: &mut [f32]| data.input(pick(row), k, x);
+            let read = |row: usize, x: &mut [f32]| from.input(row, k, x);
             numbers(s, port.y, port.extent.len(), &mut self.numbers, read)?;
         }
         for (k, (port, offered)) in plan.losses.iter().map(LossPort::used).zip(data.targets()).enumerate() {
             match (offered, port.kind) {
                 (Target::Values(_), _) => {
-                    let read = |row: usize, t: &mut [f32]| data.values(pick(row), k, t);
+                    let read = |row: usize, t: &mut [f32]| from.values(row, k, t);
                     numbers(s, port.target, port.kind.len(), &mut self.numbers, read)?;
                 }
                 (Target::Index { classes, positions }, Target::Index { .. }) => {
-                    let read = |row: usize, t: &mut [u32]| data.classes(pick(row), k, t);
+                    let read = |row: usize, t: &mut [u32]| from.classes(row, k, t);
                     s.host_write::<u32>(port.target, |t| {
                         rows(s, t, *positions, read)?;
                         if !s.device().is_cuda() {
                             return Ok(());
                         }
                         // Losses on a GPU cannot say so any more.
-                        let weights: Vec<f32> = order.iter().map(|&i| data.weight(i as usize)).collect();
+                        let weights: Vec<f32> = (0..s.rows()).map(|row| from.weight(row)).collect();
                         find_label(t, &weights, *classes, *positions)
                     })?;
                 }
                 (Target::Index { positions, .. }, Target::Values(extent)) => {
                     self.labels.resize(s.rows() * positions, 0);
-                    rows(s, &mut self.labels, *positions, |row: usize, t: &mut [u32]| data.classes(pick(row), k, t))?;
+                    rows(s, &mut self.labels, *positions, |row: usize, t: &mut [u32]| from.classes(row, k, t))?;
                     crate::real!(s.master(), T => s.host_write::<T>(port.target, |t| one_hot(&self.labels, extent.c, t)))?;
                 }
             }
         }
         if let Some(weight) = plan.weight {
             crate::real!(s.master(), T => s.host_write::<T>(weight, |w| {
-                w.iter_mut().zip(order).for_each(|(w, &i)| *w = T::of(f64::from(data.weight(i as usize))));
+                w.iter_mut().enumerate().for_each(|(row, w)| *w = T::of(f64::from(from.weight(row))));
                 Ok(())
             }))?;
         }

@@ -27,6 +27,10 @@ pub struct Report {
     pub ended: Ended,
     /// The checkpoint last written.
     pub checkpoint: Option<PathBuf>,
+    /// Seconds that steps waited in this call for data still being read: see [`Trainer::waited`].
+    pub waited: f64,
+    /// What could not be read and was left out, since the data set was made: see [`Trainer::skipped`].
+    pub skipped: Vec<String>,
 }
 
 /// Why a call of [`Trainer::fit`] ended.
@@ -40,13 +44,20 @@ pub enum Ended {
     Stopped,
 }
 
+/// How an epoch went.
+struct Pace {
+    rate: f64,
+    seconds: f64,
+    waited: f64,
+}
+
 impl Trainer {
     /// Trains until `epochs` epochs are done in all: a resumed run does those that are left.
     ///
     /// # Errors
     /// As [`Trainer::step`]; what writing checkpoints and the monitor may meet.
     pub fn fit(&mut self, epochs: u64, monitor: &mut dyn Monitor) -> Result<Report> {
-        let begun = Instant::now();
+        let (begun, waited) = (Instant::now(), self.waited());
         monitor.start(&Start {
             epoch: self.state.epoch,
             epochs,
@@ -63,7 +74,7 @@ impl Trainer {
                 ended = Ended::EarlyStopping;
                 break;
             }
-            let epoch_begun = Instant::now();
+            let (epoch_begun, epoch_waited) = (Instant::now(), self.waited());
             let first = self.state.cursor;
             while self.state.cursor < self.train.len() && !self.stop.is_stopped() {
                 let rate = self.learning_rate();
@@ -85,8 +96,12 @@ impl Trainer {
                 ended = Ended::Stopped;
                 break;
             }
-            let (evaluation, control) =
-                self.end_epoch(epochs, (self.state.cursor - first) as f64 / seconds.max(1e-9), seconds, monitor)?;
+            let pace = Pace {
+                rate: (self.state.cursor - first) as f64 / seconds.max(1e-9),
+                seconds,
+                waited: (self.waited() - epoch_waited).as_secs_f64(),
+            };
+            let (evaluation, control) = self.end_epoch(epochs, pace, monitor)?;
             valid = evaluation.or(valid);
             ended = match control {
                 _ if self.state.stopped => Ended::EarlyStopping,
@@ -112,6 +127,8 @@ impl Trainer {
             rate: trained as f64 / f64::max(busy, 1e-9),
             ended,
             checkpoint: checkpoint.or_else(|| self.rules.checkpoint.clone().filter(|_| trained > 0)),
+            waited: (self.waited() - waited).as_secs_f64(),
+            skipped: self.skipped(),
         };
         monitor.end(&End {
             history: &self.state.history,
@@ -124,13 +141,7 @@ impl Trainer {
     }
 
     /// Validation, plateau, early stopping, history and files at the end of an epoch.
-    fn end_epoch(
-        &mut self,
-        epochs: u64,
-        rate: f64,
-        seconds: f64,
-        monitor: &mut dyn Monitor,
-    ) -> Result<(Option<Evaluation>, Control)> {
+    fn end_epoch(&mut self, epochs: u64, pace: Pace, monitor: &mut dyn Monitor) -> Result<(Option<Evaluation>, Control)> {
         self.settle()?;
         let learning_rate = self.learning_rate_at(self.model.updates.saturating_sub(1));
         let number = self.state.epoch + 1;
@@ -157,7 +168,10 @@ impl Trainer {
             self.save(path)?;
         }
         let record = &self.state.history[self.state.history.len() - 1];
-        let control = monitor.epoch(&Epoch { record, epochs, evaluation: evaluation.as_ref(), best, rate, seconds })?;
+        let Pace { rate, seconds, waited } = pace;
+        let skipped = self.skipped();
+        let epoch = Epoch { record, epochs, evaluation: evaluation.as_ref(), best, rate, seconds, waited, skipped: &skipped };
+        let control = monitor.epoch(&epoch)?;
         Ok((evaluation, control))
     }
 

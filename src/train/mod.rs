@@ -1,5 +1,6 @@
 //! Training: the loop over epochs, with validation, early stopping, checkpoints and a stop handle.
 
+mod ahead;
 mod builder;
 mod evaluate;
 mod feed;
@@ -21,7 +22,7 @@ use crate::loss::{Loss, Target};
 use crate::memory::{Grads, Mode};
 use crate::network::{Model, Network, Profile, Seed, Table, Whole};
 use crate::optim::{Clip, EarlyStopping, EarlyStoppingState, Ema, Optimizer, PlateauState, ReduceOnPlateau, Schedule};
-use crate::{Error, Extent, Precision, Result};
+use crate::{Error, ErrorKind, Extent, Precision, Result};
 use feed::Feed;
 use replay::Replay;
 use serde::{Deserialize, Serialize};
@@ -191,6 +192,21 @@ impl Trainer {
         &self.state.history
     }
 
+    /// How long steps have waited so far for batches that were still being read: next to nothing where reading keeps up. Counted for data
+    /// that [wait](crate::data::Dataset::waits) for a disk; others are read within the step.
+    pub fn waited(&self) -> std::time::Duration {
+        self.train.waited()
+    }
+
+    /// What could not be read so far and was left out: one sentence for each file, of the training data and then of the validation data.
+    pub fn skipped(&self) -> Vec<String> {
+        let mut all = self.train.data.skipped();
+        // Parts of one set tell of the same files.
+        let more = self.valid.iter().flat_map(|valid| valid.data.skipped()).filter(|s| !all.contains(s)).collect::<Vec<_>>();
+        all.extend(more);
+        all
+    }
+
     /// Where the time of a training step goes, at this batch size and with this optimizer: [`Model::profile`]. Reading the data is not part
     /// of it, nor are clipping and averages. Nothing of the run changes.
     ///
@@ -249,11 +265,18 @@ impl Trainer {
         }
         let plan = self.training_plan()?;
         self.train.arrange(self.state.epoch, self.rules.seed)?;
-        if let Device::Cuda(cuda) = self.model.device() {
+        let forwards = self.model.forwards;
+        let done = if let Device::Cuda(cuda) = self.model.device() {
             let cuda = cuda.clone();
-            return self.step_on_gpu(&cuda, plan).map(|()| None);
+            self.step_on_gpu(&cuda, plan).map(|()| None)
+        } else {
+            self.step_on_cpu(plan).map(Some)
+        };
+        if done.as_ref().is_err_and(|e| e.kind() != ErrorKind::Diverged) {
+            // A step whose data could not be read leaves no trace: made again, it draws the same random numbers.
+            self.model.forwards = forwards;
         }
-        self.step_on_cpu(plan).map(Some)
+        done
     }
 
     fn step_on_cpu(&mut self, plan: usize) -> Result<f64> {

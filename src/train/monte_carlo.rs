@@ -1,6 +1,7 @@
 //! Monte-Carlo prediction: what a network with dropout predicts, and how sure it is.
 
-use super::evaluate::forward;
+use super::ahead::{After, Load};
+use super::evaluate::{forward, leave_out};
 use super::{Feed, plan_of};
 use crate::data::Dataset;
 use crate::memory::Mode;
@@ -72,15 +73,19 @@ impl Model {
         let row = self.planned(plan).outputs.first().map_or(1, |port| port.extent.len());
         let batch = rows_at_once(batch, draws, row).min(n);
         plan = plan_of(self, &feed, Mode::MonteCarlo, batch)?;
+        feed.read_ahead(batch, Load::default(), After::End);
         let mut found = MonteCarlo { mean: vec![], deviation: vec![], quantiles: vec![vec![]; probabilities.len()] };
         // Draw after draw of one batch; and the draws of one value.
         let (mut values, mut column) = (Vec::new(), vec![0.0; draws]);
         for from in (0..n).step_by(batch) {
             values.clear();
             for _ in 0..draws {
-                forward(self, &mut feed, plan, from..n.min(from + batch))?;
+                let to = n.min(from + batch);
+                forward(self, &mut feed, plan, from..to)?;
                 self.run_predict()?;
+                let before = values.len();
                 values.extend(self.output(0)?.to_vec());
+                leave_out(&feed, from, to - from, &mut values[before..]);
             }
             let len = values.len() / draws;
             for i in 0..len {

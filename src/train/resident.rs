@@ -1,6 +1,6 @@
 //! Data sets that lie on a GPU as a whole: sent once, from then on batches are gathered there.
 //!
-//! Only sets whose rows are the same in every epoch ([`Dataset::varies`]), or augmented by motions of whole pixels alone, and that
+//! Only sets in memory whose rows are the same in every epoch ([`Dataset::varies`]), or augmented by motions of whole pixels alone, and that
 //! take no more than [`SHARE`] of the free memory; `KAMACITE_RESIDENT=0` keeps all on the host.
 
 use crate::data::augment::Moves;
@@ -97,7 +97,7 @@ impl Resident {
     pub fn upload(data: &dyn Dataset, cuda: &Cuda, dtype: DType, wanted: &[Target]) -> Result<Option<Self>> {
         let allowed = std::env::var("KAMACITE_RESIDENT").map_or(true, |v| v != "0");
         let room = cuda.free_memory().unwrap_or(0) as f64 * SHARE;
-        if !allowed || bytes(data, dtype) as f64 > room {
+        if !allowed || data.waits() || bytes(data, dtype) as f64 > room {
             return Ok(None);
         }
         let moves = data.as_augmented().and_then(|a| a.whole_motions()).filter(|moves| {
