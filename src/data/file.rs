@@ -7,6 +7,13 @@ use std::path::Path;
 
 /// The contents of a regular file: devices and pipes have no length, so their contents could not be bounded.
 pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    bytes_into(path, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// As [`bytes`], into memory that is there.
+pub(crate) fn bytes_into(path: &Path, bytes: &mut Vec<u8>) -> Result<()> {
     let io = |e| Error::io(path, e);
     let file = File::open(path).map_err(io)?;
     let meta = file.metadata().map_err(io)?;
@@ -16,9 +23,12 @@ pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>> {
         );
     }
     let len = usize::try_from(meta.len()).unwrap_or(usize::MAX);
-    let mut bytes = reserve(path.display(), len)?;
-    file.take(meta.len()).read_to_end(&mut bytes).map_err(io)?;
-    Ok(bytes)
+    bytes.clear();
+    if bytes.capacity() < len {
+        *bytes = reserve(path.display(), len)?;
+    }
+    file.take(meta.len()).read_to_end(bytes).map_err(io)?;
+    Ok(())
 }
 
 /// An empty vector with room for `len` values, or an error where that much memory is not to be had.

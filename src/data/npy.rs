@@ -20,6 +20,25 @@ pub fn read(path: impl AsRef<Path>) -> Result<Array> {
     owned(file::bytes(path)?).map_err(|e| e.at(path.display()))
 }
 
+/// Reads a file into memory that is there, rounded to single precision; the shape.
+pub(crate) fn read_f32(path: &Path, bytes: &mut Vec<u8>, x: &mut Vec<f32>) -> Result<Vec<usize>> {
+    file::bytes_into(path, bytes)?;
+    let mut read = || {
+        let (form, shape, start) = header(bytes)?;
+        let plain = form.kind == Kind::F32 && !form.big_endian && (!form.fortran || shape.len() < 2);
+        let expected = file::product("npy", shape.iter().copied().chain([form.kind.bytes()]))?;
+        x.clear();
+        if plain && bytes.len() - start == expected {
+            x.extend(bytes[start..].chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])));
+        } else {
+            let array = Array::new("npy", form, shape.clone(), std::mem::take(bytes), start)?;
+            x.extend(array.to_f32()?);
+        }
+        Ok(shape)
+    };
+    read().map_err(|e: Error| e.at(path.display()))
+}
+
 /// Reads the contents of a file.
 ///
 /// # Errors
