@@ -2,8 +2,8 @@
 //!
 //! [`Samples`] holds plain arrays; [`Subset`], [`Balanced`], [`Normalized`] and [`Augmented`] are views over any [`Dataset`].
 //! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`], [`cifar`] and, with the feature, `fits`. Every reader has a form for a path
-//! [`Files`] reads samples out of folders as they are needed, [`Prepare`] makes of each what the network sees; a trainer reads ahead
-//! what [waits](Dataset::waits) for a disk.
+//! [`Files`] reads samples out of folders as they are needed, [`Prepare`] makes of each what the network sees, [`Shards`] are such
+//! sets packed into a few large files; a trainer reads ahead what [waits](Dataset::waits) for a disk.
 //! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`] and [`cifar`]. Every reader has a form for a path
 //! and one for bytes, checks sizes against the length of the file before it asks for memory, and never panics.
 
@@ -27,6 +27,7 @@ mod number;
 pub mod points;
 pub mod prepare;
 pub mod raw;
+pub mod shards;
 mod skip;
 pub mod split;
 pub mod synth;
@@ -42,6 +43,7 @@ pub use memory::Samples;
 pub use missing::Missing;
 pub use normalize::{Normalized, Normalizer, Rule, Scope};
 pub use prepare::Prepare;
+pub use shards::Shards;
 pub use skip::OnBad;
 pub use table::{Column, TableReader};
 pub use view::{Balanced, Subset};
