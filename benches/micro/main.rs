@@ -5,6 +5,7 @@
 //! Divan times, and filters by the text behind `--`; the table at the end has GFLOP/s of arithmetic and GB/s of memory, of the fastest
 //! call, beside a loop of multiply-adds in registers and a sum over memory that run in the same program on as many threads.
 
+mod load;
 mod record;
 mod shapes;
 

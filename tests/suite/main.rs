@@ -27,6 +27,7 @@ mod kill;
 mod kmeans;
 mod layers;
 mod learn;
+mod loading;
 mod loss_case;
 mod losses;
 mod network;

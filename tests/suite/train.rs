@@ -36,7 +36,7 @@ fn builder(optimizer: impl Optimizer + 'static) -> TrainerBuilder {
     Trainer::builder(network(), SoftmaxCrossEntropy, optimizer).batch(16).seed(5).data(train, Some(valid))
 }
 
-fn steps(t: &mut Trainer, count: usize) {
+pub fn steps(t: &mut Trainer, count: usize) {
     for _ in 0..count {
         t.step().expect("a step");
     }

@@ -5,5 +5,6 @@
 
 #[path = "../../options/mod.rs"]
 pub mod options;
+pub mod pack;
 pub mod sky;
 pub mod system;

@@ -1,8 +1,9 @@
-//! gallery NAME [options]: runs one system; `gallery list` names them, `gallery data NAME NUMBER SEED FOLDER` writes a generated sky as NPY.
+//! gallery NAME [options]: runs one system; `gallery list` names them, `gallery data NAME NUMBER SEED FOLDER` writes a generated sky as NPY,
+//! `gallery pack FROM FOLDER` packs a folder of files into shards.
 
 use kamacite::{Error, Result};
 use kamacite_gallery::options::Options;
-use kamacite_gallery::{sky, system};
+use kamacite_gallery::{pack, sky, system};
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
@@ -11,6 +12,7 @@ fn main() -> Result<()> {
     match name.as_str() {
         "list" => system::SYSTEMS.iter().for_each(|s| println!("{:<14} {}", s.name, s.what)),
         "data" => sky::write(&rest)?,
+        "pack" => pack::run(rest)?,
         name => {
             let found = system::SYSTEMS.iter().find(|s| s.name == name);
             let system =
