@@ -22,7 +22,7 @@ use crate::loss::{Loss, Target};
 use crate::memory::{Grads, Mode};
 use crate::network::{Model, Network, Profile, Seed, Table, Whole};
 use crate::optim::{Clip, EarlyStopping, EarlyStoppingState, Ema, Optimizer, PlateauState, ReduceOnPlateau, Schedule};
-use crate::{Error, ErrorKind, Extent, Precision, Result};
+use crate::{Error, Extent, Precision, Result};
 use feed::Feed;
 use replay::Replay;
 use serde::{Deserialize, Serialize};
@@ -272,7 +272,7 @@ impl Trainer {
         } else {
             self.step_on_cpu(plan).map(Some)
         };
-        if done.as_ref().is_err_and(|e| e.kind() != ErrorKind::Diverged) {
+        if done.as_ref().is_err_and(|e| e.kind() != crate::ErrorKind::Diverged) {
             // A step whose data could not be read leaves no trace: made again, it draws the same random numbers.
             self.model.forwards = forwards;
         }

@@ -8,7 +8,7 @@
 //! | spectra | [`window`](Prepare::window), [`resample`](Prepare::resample), [`continuum`](Prepare::continuum) |
 //!
 //! Every number comes from the sample itself or from the step: nothing is learned here but what a fitted
-//! [`Normalizer`](super::Normalizer) brings along. The same sample gives the same bits on every machine and for any number of threads.
+//! [`Normalizer`] brings along. The same sample gives the same bits on every machine and for any number of threads.
 
 mod continuum;
 mod frame;
