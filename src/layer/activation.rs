@@ -16,6 +16,7 @@ use crate::op::reduce::{ColumnSums, Columns};
 use crate::{DType, Error, Extent, Real, Result, real};
 use bytemuck::{Pod, Zeroable};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// An activation between layers: y = f(x). Most layers take one themselves, with `.act(..)`.
 ///
@@ -63,6 +64,10 @@ impl Layer for Activate {
             (_, Reads::Y) => planned.place(Place::InPlace).reads_y(),
             (_, Reads::X) => planned.reads_x(),
         })
+    }
+
+    fn linear(&self) -> Option<Arc<dyn Layer>> {
+        (self.act != Activation::Linear).then(|| Arc::new(Self::new(Activation::Linear)) as Arc<dyn Layer>)
     }
 }
 

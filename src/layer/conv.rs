@@ -258,6 +258,10 @@ impl Layer for Conv {
         let planned = Planned::new(g.y, pass).reads_x().products(g.products()).head(end);
         Ok(if reads_y { planned.reads_y() } else { planned })
     }
+
+    fn linear(&self) -> Option<Arc<dyn Layer>> {
+        (self.act != Activation::Linear).then(|| Arc::new(self.clone().act(Activation::Linear)) as Arc<dyn Layer>)
+    }
 }
 
 /// The activation behind a layer, and where its input is kept when the gradient needs it.

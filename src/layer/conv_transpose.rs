@@ -17,6 +17,7 @@ use crate::op::conv_engine::Engine;
 use crate::op::reduce::{self, ColumnSums};
 use crate::{Error, Extent, Init, Padding, Result, Sizes, Window, real};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A transposed convolution over 1, 2 or 3 axes with bias and activation: upsampling with learned weights.
 ///
@@ -222,6 +223,10 @@ impl Layer for ConvTranspose {
         let reads_y = act.reads_y();
         let planned = Planned::new(g.x, ConvTransposePass { op, w, b, db, act }).reads_x().products(g.products());
         Ok(if reads_y { planned.reads_y() } else { planned })
+    }
+
+    fn linear(&self) -> Option<Arc<dyn Layer>> {
+        (self.act != Activation::Linear).then(|| Arc::new(self.clone().act(Activation::Linear)) as Arc<dyn Layer>)
     }
 }
 

@@ -17,6 +17,7 @@ use crate::op::gemm_cuda::{CudaGemm, CudaProduct, Layout};
 use crate::op::reduce::{self, ColumnSums};
 use crate::{DType, Error, Extent, Init, Real, Result, real};
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 
 /// A fully connected layer with bias and activation: y = act(x·W + b).
 ///
@@ -114,6 +115,10 @@ impl Layer for Dense {
         let small = fits.then_some(SmallDense { n, k, act: act.act, z: act.z, w, b });
         let planned = Planned::new(y, DensePass { k, n, w, b, act, work, cuda }).small(small).reads_x().products(k * n);
         Ok(if reads_y { planned.reads_y() } else { planned })
+    }
+
+    fn linear(&self) -> Option<Arc<dyn Layer>> {
+        (self.act != Activation::Linear).then(|| Arc::new(self.clone().act(Activation::Linear)) as Arc<dyn Layer>)
     }
 }
 

@@ -59,6 +59,11 @@ pub trait Layer: fmt::Debug + Send + Sync {
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) and whatever else makes the layer impossible here; a step never
     /// fails for such a reason.
     fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned>;
+
+    /// The same layer without its activation, which is what a score is the gradient of; `None` where it has none.
+    fn linear(&self) -> Option<Arc<dyn Layer>> {
+        None
+    }
 }
 
 /// What runs: geometry and slots, fixed for one plan. No default methods, so both directions exist.

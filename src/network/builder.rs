@@ -126,6 +126,7 @@ impl ModelBuilder {
             losses: &[],
             input_grad: false,
             kept: &[],
+            starts: &[],
         };
         Draft::new(&self.net, setup, &mut store)?;
         store.seal(self.seed)?;
@@ -141,6 +142,7 @@ impl ModelBuilder {
             spare_biases: self.spare_biases,
             input_gradients: self.input_gradients,
             kept: Vec::new(),
+            starts: Vec::new(),
             plans: Vec::new(),
             generation: 0,
             runs: Vec::new(),

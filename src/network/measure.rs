@@ -101,6 +101,7 @@ impl Model {
         twin.losses = self.losses.clone();
         twin.spare_biases = self.spare_biases;
         twin.kept = self.kept.clone();
+        twin.starts = self.starts.clone();
         for (twin, own) in twin.store.params.iter_mut().zip(&self.store.params) {
             (twin.frozen, twin.lr_scale) = (own.frozen, own.lr_scale);
         }

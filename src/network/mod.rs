@@ -11,6 +11,7 @@ mod report;
 mod run;
 mod small;
 mod steer;
+mod tap;
 mod update;
 mod view;
 mod whole;

@@ -45,6 +45,8 @@ pub struct Model {
     pub(crate) spare_biases: bool,
     pub(super) input_gradients: bool,
     pub(super) kept: Vec<usize>,
+    /// Nodes beside the outputs at which backward passes may begin.
+    pub(super) starts: Vec<usize>,
     pub(super) plans: Vec<(PlanKey, Plan)>,
     pub(super) generation: u64,
     pub(super) runs: Vec<RunSpec>,
@@ -476,6 +478,7 @@ impl Model {
             losses: &losses,
             input_grad: key.input_grad,
             kept: &self.kept,
+            starts: &self.starts,
         };
         let draft = Draft::new(&self.net, setup, &mut self.store)?;
         let plan = Plan::allocate(draft, &self.net, setup, &self.store)?;

@@ -44,6 +44,8 @@ pub(crate) struct Setup<'a> {
     pub losses: &'a [(LossSpec, Option<Target>)],
     pub input_grad: bool,
     pub kept: &'a [usize],
+    /// Nodes beside the outputs at which backward passes may begin.
+    pub starts: &'a [usize],
 }
 
 #[derive(Debug)]
@@ -104,6 +106,7 @@ impl LossPort {
 pub(crate) struct Plan {
     pub nodes: Vec<PlannedNode>,
     pub inputs: Vec<Port>,
+    /// Those of the network, then the other nodes at which backward passes may begin.
     pub outputs: Vec<Port>,
     pub kept: Vec<Port>,
     pub losses: Vec<LossPort>,
@@ -122,8 +125,8 @@ impl Plan {
         let device = Device::cpu_threads(1)?;
         let mut store = Store::new(&device, DType::F32);
         let extents: Vec<Extent> = net.inputs().map(|(_, e)| e).collect();
-        let (precision, losses, kept, input_grad) = (Precision::FP32, &[][..], &[][..], false);
-        let setup = Setup { device: &device, precision, mode, capacity, extents: &extents, losses, input_grad, kept };
+        let (precision, losses, kept, starts, input_grad) = (Precision::FP32, &[][..], &[][..], &[][..], false);
+        let setup = Setup { device: &device, precision, mode, capacity, extents: &extents, losses, input_grad, kept, starts };
         Ok(Draft::new(net, setup, &mut store)?.report(net, &store))
     }
 
@@ -255,7 +258,12 @@ impl Draft {
         let kernels = RefCell::default();
         let (planned, extents) = plan_layers(net, setup, store, (&mut requests, &kernels))?;
         let mut losses = Vec::new();
-        let outputs: Vec<usize> = net.outputs().iter().map(|(_, id)| id.0 as usize).collect();
+        let mut outputs: Vec<usize> = net.outputs().iter().map(|(_, id)| id.0 as usize).collect();
+        for start in setup.starts {
+            if !outputs.contains(start) {
+                outputs.push(*start);
+            }
+        }
         let owners = fuse(net, setup, &planned, &outputs, |i, f| {
             let (node, n) = (&net.nodes[i], net.nodes.len() as u32);
             let times = (i as u32, 2 * n - i as u32);

@@ -209,6 +209,7 @@ impl Model {
             }
             Seed::Output(view) => self.seed(c, &[Some(view)])?,
             Seed::Outputs(views) => self.seed(c, views)?,
+            Seed::Node(node, view) => self.seed_node(c, node, view)?,
         }
         let plan = &mut self.plans[c.plan].1;
         plan.died(plan.middle)?;
@@ -242,7 +243,7 @@ impl Model {
         self.plans[c.plan].1.died(time)
     }
 
-    fn seed(&mut self, c: Current, views: &[Option<View<'_>>]) -> Result<()> {
+    pub(super) fn seed(&mut self, c: Current, views: &[Option<View<'_>>]) -> Result<()> {
         let middle = self.plans[c.plan].1.middle;
         self.plans[c.plan].1.born(middle)?;
         let ports = self.plans[c.plan].1.outputs.clone();

@@ -1,6 +1,8 @@
 //! What goes into a model and comes out of it: borrowed batches.
 
+use super::NodeId;
 use crate::{DType, Error, Extent, Result, Target};
+use std::ops::Range;
 
 /// A batch on the host, borrowed: rows of one extent in f32 or f64.
 ///
@@ -71,6 +73,18 @@ impl<'a> View<'a> {
     /// As [`View::new`].
     pub fn reshaped(self, extent: Extent) -> Result<Self> {
         Self::of(self.data, extent, self.rows * self.extent.len())
+    }
+
+    /// Some of the rows.
+    pub(crate) fn part(&self, rows: Range<usize>) -> Result<Self> {
+        let n = self.extent.len();
+        let part = rows.start.min(self.rows) * n..rows.end.min(self.rows) * n;
+        let len = part.len();
+        let data = match self.data {
+            Data::F32(x) => Data::F32(&x[part]),
+            Data::F64(x) => Data::F64(&x[part]),
+        };
+        Self::of(data, self.extent, len)
     }
 
     /// The element type.
@@ -175,6 +189,8 @@ pub enum Seed<'a> {
     Output(View<'a>),
     /// At these gradients wrt the outputs, in their order; `None` is zero.
     Outputs(&'a [Option<View<'a>>]),
+    /// At this gradient wrt the output of a node of [`Model::seed_at`](super::Model::seed_at), or of one that is an output.
+    Node(NodeId, View<'a>),
 }
 
 impl<'a> From<View<'a>> for Seed<'a> {
