@@ -10,6 +10,7 @@
 
 mod options;
 use kamacite::data::{idx, synth};
+use kamacite::introspect::{Gradient, Score, saliency};
 use kamacite::*;
 use options::Options;
 
@@ -48,23 +49,17 @@ fn main() -> Result<()> {
     o.show_profile(|| t.profile())?;
     let report = t.fit(o.epochs, &mut Silent)?;
 
-    // Mean |∂score/∂x| over up to 256 sevens: backward in evaluation mode, parameters left alone.
+    // Mean |∂score/∂x| over up to 256 sevens.
     let sevens: Vec<usize> = (0..digits.len()).filter(|&i| labels[i] == CLASS).take(256).collect();
     let x = digits.subset(&sevens)?;
-    let model = t.model_mut();
-    model.forward(Mode::Eval, View::new(Extent::image(28, 28, 1), x.x(0))?)?;
-    let score: Vec<f32> = (0..sevens.len() * 10).map(|i| if i % 10 == CLASS as usize { 1.0 } else { 0.0 }).collect();
-    let dx = model.backward(View::new(Extent::flat(10), &score)?, Grads::Skip)?;
-    let mut map = vec![0.0_f32; 784];
-    for row in dx.as_f32()?.chunks_exact(784) {
-        map.iter_mut().zip(row).for_each(|(m, g)| *m += g.abs() / sevens.len() as f32);
-    }
-    let brightest = (0..784).max_by(|&a, &b| map[a].total_cmp(&map[b])).unwrap_or(0);
-    let top = map[brightest];
-    for line in map.chunks_exact(28) {
+    let view = View::new(Extent::image(28, 28, 1), x.x(0))?;
+    let map = saliency(t.model_mut(), view, &Score::channel(CLASS as usize), Gradient::Absolute)?.remove(0).mean();
+    let [_, row, column] = map.peak(0);
+    let top = map.row(0)[row * 28 + column];
+    for line in map.row(0).chunks_exact(28) {
         println!("{}", line.iter().map(|g| [' ', '.', ':', 'o', '#'][(g / top * 4.99).min(4.0) as usize]).collect::<String>());
     }
     let accuracy = report.valid.and_then(|v| v.accuracy).unwrap_or(0.0);
-    println!("RESULT accuracy={accuracy:.4} row={} column={} planted={ROW},{COLUMN}", brightest / 28, brightest % 28);
+    println!("RESULT accuracy={accuracy:.4} row={row} column={column} planted={ROW},{COLUMN}");
     Ok(())
 }

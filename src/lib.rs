@@ -24,7 +24,7 @@
 //! # A tour
 //! [`Network`] describes, [`Trainer`] trains, [`Model`] runs; [`Checkpoint`] saves. Layers are in [`layer`], losses in [`loss`],
 //! optimizers and schedules in [`optim`], data sets, readers and generators in [`data`], scores in [`metrics`], what a person sees in
-//! [`monitor`]. How it is built, and why, is in [`design`].
+//! [`monitor`], what a network looks at in [`introspect`]. How it is built, and why, is in [`design`].
 // Nothing behind a `Cuda` can be reached in builds without GPUs.
 #![cfg_attr(not(feature = "cuda"), allow(unreachable_code, unused_variables, dead_code))]
 
@@ -36,6 +36,7 @@ pub mod device;
 pub mod dtype;
 pub mod error;
 pub mod gradcheck;
+pub mod introspect;
 pub mod io;
 pub mod kmeans;
 pub mod layer;

@@ -47,6 +47,8 @@ pub enum Purpose {
     Synth = 6,
     /// Free for user programs: latent vectors, reparametrisation noise.
     User = 7,
+    /// Noise and orders of [`introspect`](crate::introspect).
+    Noise = 8,
 }
 
 /// 64-bit FNV-1a: a stable number for a name.
