@@ -2,8 +2,12 @@
 //!
 //! Sample i is a function of the seed and of i: the same for every number of samples and of threads.
 
+mod bubbles;
+mod properties;
 mod stars;
 
+pub use bubbles::{bubbles, noisy};
+pub use properties::{NAMES, PLANTED, effect, properties};
 pub use stars::stars;
 
 use kamacite::data::{Dataset, Samples, npy, synth};
@@ -18,8 +22,10 @@ type Make = fn(usize, u64) -> Result<Samples>;
 
 /// What `gallery data` can write.
 const SKIES: &[(&str, Make)] = &[
+    ("bubbles", bubbles),
     ("clusters2d", |n, seed| synth::clusters(n, 2, seed)),
     ("clusters3d", |n, seed| synth::clusters(n, 3, seed)),
+    ("properties", properties),
     ("stars", stars),
 ];
 

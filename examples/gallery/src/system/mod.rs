@@ -1,7 +1,9 @@
 //! The systems, one file each.
 
 mod classical;
+mod introspection;
 mod random_labels;
+mod shapley;
 
 use crate::options::Options;
 use kamacite::Result;
@@ -27,9 +29,21 @@ pub const SYSTEMS: &[System] = &[
         run: classical::run,
     },
     System {
+        name: "introspection",
+        what: "HE5-HE8: filters, activations, saliency, SmoothGrad, Grad-CAM, occlusion; a cue that should not be there",
+        epochs: (12, 2),
+        run: introspection::run,
+    },
+    System {
         name: "random_labels",
         what: "B10: labels without meaning, a test for leaks",
         epochs: (20, 6),
         run: random_labels::run,
+    },
+    System {
+        name: "shapley",
+        what: "F4: Shapley values of a regression, on planted effects",
+        epochs: (60, 4),
+        run: shapley::run,
     },
 ];
