@@ -6,6 +6,9 @@
 //! sets packed into a few large files; a trainer reads ahead what [waits](Dataset::waits) for a disk.
 //! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`] and [`cifar`]. Every reader has a form for a path
 //! and one for bytes, checks sizes against the length of the file before it asks for memory, and never panics.
+//! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`], [`cifar`] and, with the feature, `fits`. Every
+//! reader has a form for a path and one for bytes, checks sizes against the length of the file before it asks for memory, and never
+//! panics. [`mosaic`] predicts images larger than a network.
 
 pub mod array;
 pub mod augment;
@@ -19,6 +22,7 @@ pub mod idx;
 pub mod layout;
 pub mod memory;
 pub mod missing;
+pub mod mosaic;
 pub mod normalize;
 pub mod npy;
 #[cfg(feature = "npz")]

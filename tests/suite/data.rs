@@ -111,12 +111,14 @@ fn replay(target: &str, bytes: &[u8]) -> Result<()> {
             let mut npz = kamacite::data::npz::Npz::from_bytes(bytes)?.limit(1 << 20);
             npz.names().iter().try_for_each(|n| npz.array(n)?.to_f32().map(drop))
         }
+        #[cfg(feature = "fits")]
+        "fits" => crate::fits::fits_input::read(bytes),
         other => panic!("no reader for the corpus {other}"),
     }
 }
 
 /// Files of the corpus that are damaged on purpose; all others must be read.
-const DAMAGED: [&str; 11] = [
+const DAMAGED: [&str; 13] = [
     "checkpoint/huge",
     "checkpoint/nan",
     "table/header_only",
@@ -128,6 +130,8 @@ const DAMAGED: [&str; 11] = [
     "npy/record",
     "npz/bomb",
     "cifar/short",
+    "fits/huge",
+    "fits/overlap",
 ];
 
 #[test]
@@ -136,8 +140,8 @@ fn corpus_of_the_fuzz_targets() {
     for target in std::fs::read_dir(root().join("tests/fuzz/corpus")).unwrap() {
         let target = target.unwrap();
         let name = target.file_name().into_string().unwrap();
-        if name == "npz" && !cfg!(feature = "npz") {
-            println!("SKIPPED npz: built without the feature");
+        if (name == "npz" && !cfg!(feature = "npz")) || (name == "fits" && !cfg!(feature = "fits")) {
+            println!("SKIPPED {name}: built without the feature");
             continue;
         }
         for file in std::fs::read_dir(target.path()).unwrap() {
@@ -161,5 +165,5 @@ fn corpus_of_the_fuzz_targets() {
         }
     }
     assert!(seen.len() > 30, "{seen:?}");
-    assert!(DAMAGED.iter().all(|d| seen.iter().any(|s| s == d) || d.starts_with("npz")), "{seen:?}");
+    assert!(DAMAGED.iter().all(|d| seen.iter().any(|s| s == d) || d.starts_with("npz") || d.starts_with("fits")), "{seen:?}");
 }

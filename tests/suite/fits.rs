@@ -9,6 +9,9 @@ use serde_json::Value as Json;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+#[path = "../fuzz/fits_input.rs"]
+pub mod fits_input;
+
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/fits").join(name)
 }
@@ -196,23 +199,31 @@ fn fits_spectrum_of_the_course() {
     }
 }
 
-/// What is written comes back, type by type.
-#[test]
-fn fits_written_and_read() -> Result<()> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("out.fits");
+/// A file of ours with every type, and what is in it for `verify.py`.
+fn written(path: &Path) -> Result<Json> {
     let source = Fits::open(golden("images.fits.gz"))?;
-    let cards =
-        |name: &str| Cards::new().with("EXTNAME", name)?.with("OBJECT", "O'Brien / 3").map(|c| c.wcs(source.hdus()[1].header()));
-    let mut w = Writer::create(&path)?;
-    w.image(&[2, 3], &[0_u8, 1, 2, 253, 254, 255], &cards("A")?)?;
-    w.image(&[3], &[i16::MIN, 0, i16::MAX], &cards("B")?)?;
-    w.image(&[3], &[i32::MIN, 7, i32::MAX], &cards("C")?)?;
-    w.image(&[2, 1, 2], &[1.5_f32, f32::NAN, -0.0, f32::MAX], &cards("D")?)?;
-    w.image(&[2], &[1e-300, std::f64::consts::PI], &cards("E")?)?;
-    w.image(&[3], &[0_u16, 40_000, u16::MAX], &cards("F")?)?;
-    w.image(&[2], &[i8::MIN, i8::MAX], &cards("G")?)?;
-    w.image(&[2], &[0, u32::MAX], &cards("H")?)?;
+    let cards = |name: &str| {
+        let cards = Cards::new().with("EXTNAME", name)?.with("OBJECT", "O'Brien / 3")?.history(&"what was done ".repeat(9));
+        let cards = cards.with("LONG", "a long 'string' ".repeat(9) + "end")?.commented("TINY", 1.5e-300, "a comment")?;
+        Ok::<_, kamacite::Error>(cards.wcs(source.hdus()[1].header()))
+    };
+    let mut all = Vec::new();
+    let mut w = Writer::create(path)?;
+    macro_rules! image {
+        ($name:literal, $dtype:literal, $shape:expr, $values:expr) => {{
+            w.image(&$shape, &$values, &cards($name)?)?;
+            all.push(serde_json::json!([$name, null, $dtype, $shape, $values]));
+        }};
+    }
+    image!("A", "uint8", [2, 3], [0_u8, 1, 2, 253, 254, 255]);
+    image!("B", "int16", [3], [i16::MIN, 0, i16::MAX]);
+    image!("C", "int32", [3], [i32::MIN, 7, i32::MAX]);
+    image!("D", "float32", [2, 1, 2], [1.5_f32, f32::NAN, -0.0, 0.25]);
+    image!("E", "float64", [1, 2], [1e-300, std::f64::consts::PI]);
+    image!("F", "uint16", [3], [0_u16, 40_000, u16::MAX]);
+    image!("G", "int8", [2], [i8::MIN, i8::MAX]);
+    image!("H", "uint32", [2], [0, u32::MAX]);
+    image!("I", "int64", [2], [i64::MIN, i64::MAX]);
     let columns = [
         NewColumn::new("i32", &[i32::MIN, 5]),
         NewColumn::new("i64", &[-3_i64, 1 << 50]),
@@ -224,24 +235,206 @@ fn fits_written_and_read() -> Result<()> {
     w.table(&columns, &cards("T")?)?;
     assert!(!path.exists());
     w.finish()?;
+    all.push(serde_json::json!(["T", "i32", "int32", [2], [i32::MIN, 5]]));
+    all.push(serde_json::json!(["T", "i64", "int64", [2], [-3, 1_i64 << 50]]));
+    all.push(serde_json::json!(["T", "f64", "float64", [2], [1e-300, 2.0]]));
+    all.push(serde_json::json!(["T", "vec", "float32", [2, 3], [1, 2, 3, 4, 5, 6]]));
+    all.push(serde_json::json!(["T", "name", "str", [2], ["Vega", "x"]]));
+    all.push(serde_json::json!(["T", "u16", "uint16", [2], [1, 65_535]]));
+    Ok(all.into())
+}
+
+/// What is written comes back, type by type.
+#[test]
+fn fits_written_and_read() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.fits");
+    let all = written(&path)?;
     let fits = Fits::open(&path)?;
-    let read = |name: &str| fits.image(name)?.read_f64(Missing::Keep);
-    assert_eq!(read("A")?, [0., 1., 2., 253., 254., 255.]);
-    assert_eq!(read("B")?, [-32768., 0., 32767.]);
-    assert_eq!(read("C")?, [-2_147_483_648., 7., 2_147_483_647.]);
-    assert_eq!(bits(&fits.image("D")?.read(Missing::Keep)?), bits(&[1.5, f32::NAN, -0.0, f32::MAX]));
-    assert_eq!(read("E")?, [1e-300, std::f64::consts::PI]);
-    assert_eq!((read("F")?, read("G")?, read("H")?), (vec![0., 40_000., 65_535.], vec![-128., 127.], vec![0., 4_294_967_295.]));
-    let head = fits.hdu("D")?.header();
+    for entry in all.as_array().unwrap() {
+        let [name, column, dtype, shape, values] = entry.as_array().unwrap().as_slice() else { panic!("{entry}") };
+        let name = name.as_str().unwrap();
+        match (column.as_str(), dtype.as_str().unwrap()) {
+            (Some(column), "str") => assert_eq!(Json::from(fits.table(name)?.text(column)?), *values),
+            (column, _) => {
+                let (got, found) = match column {
+                    Some(c) => (fits.table(name)?.column(c)?.to_f64()?, fits.table(name)?.column(c)?.shape().to_vec()),
+                    None => (fits.image(name)?.read_f64(Missing::Keep)?, fits.image(name)?.shape().to_vec()),
+                };
+                let wanted = numbers(values);
+                assert!(
+                    got.iter().zip(&wanted).all(|(x, y)| x == y || x.is_nan() && y.is_nan()) && got.len() == wanted.len(),
+                    "{entry}: {got:?}"
+                );
+                assert_eq!(Json::from(found), *shape);
+            }
+        }
+    }
+    let (head, source) = (fits.hdu("D")?.header(), Fits::open(golden("images.fits.gz"))?);
     assert_eq!((head.get::<String>("OBJECT").as_deref(), head.get::<f64>("CRVAL2")), (Some("O'Brien / 3"), Some(-41.25)));
+    assert_eq!(head.get::<String>("LONG"), Some("a long 'string' ".repeat(9) + "end"));
     assert!(head.wcs_cards().eq(source.hdus()[1].header().wcs_cards()));
-    let t = fits.table("T")?;
-    assert_eq!(t.column("i32")?.to_f64()?, [-2_147_483_648., 5.]);
-    assert_eq!(t.column("i64")?.to_f64()?, [-3., (1_u64 << 50) as f64]);
-    assert_eq!((t.column("f64")?.to_f64()?, t.field("f64")?.unit()), (vec![1e-300, 2.0], "Jy"));
-    assert_eq!((t.column("vec")?.shape(), t.column_f32("vec", Missing::Error)?), (&[2, 3][..], vec![1., 2., 3., 4., 5., 6.]));
-    assert_eq!((t.text("name")?, t.column("u16")?.to_f64()?), (vec!["Vega".to_string(), "x".to_string()], vec![1., 65_535.]));
-    assert_eq!(fits.image("D")?.extent()?, Extent::image(2, 2, 1));
+    assert_eq!((fits.table("T")?.field("f64")?.unit(), fits.image("D")?.extent()?), ("Jy", Extent::image(2, 2, 1)));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
+    drop(Writer::create(&path)?);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "nor by a writer that was given up");
     Ok(())
+}
+
+/// A box in an image of 40 GB, of which the file system keeps only what was written.
+#[test]
+#[cfg(target_os = "linux")]
+fn fits_sections_of_a_huge_image() -> Result<()> {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, n) = (folder.path().join("huge.fits"), 100_000);
+    let mut writer = Writer::create(&path)?;
+    let mut parts = writer.parts::<f32>(&[n, n], &Cards::new())?;
+    let values: Vec<f32> = (1..=15).map(|x| x as f32).collect();
+    parts.write(&[n - 3..n, 700..705], &values)?;
+    writer.finish()?;
+    let image = Fits::open(&path)?.image(0)?;
+    let mut out = [7.0; 4 * 6];
+    image.section(&[n - 4..n, 699..705], &mut out, Missing::Error)?;
+    assert_eq!(out[..7], [0.0; 7]);
+    assert_eq!((&out[7..12], &out[19..24], out[12]), (&values[..5], &values[10..], 0.0));
+    assert!(std::fs::metadata(&path).unwrap().len() > 40_000_000_000);
+    Ok(())
+}
+
+/// The same file, read by astropy where Python has it: `KAMACITE_PYTHON`, or python3.
+#[test]
+fn fits_written_for_astropy() {
+    let python = std::env::var_os("KAMACITE_PYTHON").unwrap_or_else(|| "python3".into());
+    let has = std::process::Command::new(&python).args(["-c", "import astropy"]).output().is_ok_and(|o| o.status.success());
+    if !has {
+        let required = std::env::var("KAMACITE_REQUIRE").is_ok_and(|r| r.split(',').any(|r| r == "astropy"));
+        assert!(!required, "KAMACITE_REQUIRE asks for astropy, which {python:?} lacks");
+        return println!("SKIPPED astropy: {python:?} has none; set KAMACITE_PYTHON");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (path, json) = (folder.path().join("out.fits"), folder.path().join("expected.json"));
+    std::fs::write(&json, written(&path).unwrap().to_string()).unwrap();
+    let mut command = std::process::Command::new(python);
+    let out = command.arg(golden("verify.py")).args([&path, &json, &golden("images.fits.gz")]).output().unwrap();
+    assert!(out.status.success(), "{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+}
+
+/// Bytes that astropy wrote, changed: whatever comes out, no panic.
+#[test]
+fn fits_changed_files() {
+    let mut r = kamacite::rng::Stream::new(1, kamacite::rng::Purpose::User, 0);
+    let (mut refused, runs) = (0, 120);
+    for name in ["images.fits.gz", "tiles.fits.gz", "table.fits.gz"] {
+        let good = unpacked(name);
+        for _ in 0..runs {
+            let mut bytes = good.clone();
+            for _ in 0..1 + r.below(40) {
+                let i = r.below(bytes.len());
+                bytes[i] = if r.below(2) == 0 { r.word() as u8 } else { b"0123456789'&/ TE"[r.below(16)] };
+            }
+            bytes.truncate(good.len() - r.below(2) * r.below(good.len()));
+            refused += usize::from(fits_input::read(&bytes).is_err());
+        }
+    }
+    assert!(refused > runs / 2 && refused < 3 * runs, "{refused}");
+}
+
+/// The bytes of a file with these cards, and data behind them.
+fn crafted(cards: &[&str], data: &[u8]) -> Vec<u8> {
+    let mut bytes: Vec<u8> = cards.iter().chain(&["END"]).flat_map(|c| format!("{c:<80}").into_bytes()).collect();
+    bytes.resize(bytes.len().next_multiple_of(2880), b' ');
+    bytes.extend(data);
+    bytes
+}
+
+/// Every error of the data path, word for word.
+#[test]
+fn fits_errors() {
+    const SIMPLE: &str = "SIMPLE  = T";
+    let image = Writer::to_bytes(|w| {
+        w.image(&[2, 2], &[1.0_f32, f32::NAN, 3.0, 4.0], &Cards::new())?;
+        w.image(&[2, 3, 4, 5], &[0_u8; 120], &Cards::new().with("EXTNAME", "SCI")?)?;
+        w.image(&[2, 2], &[f32::NAN; 4], &Cards::new().with("EXTNAME", "EMPTY")?)?;
+        w.table(
+            &[NewColumn::new("flux", &[f32::NAN; 2]), NewColumn::text("name", &["a", "b"])],
+            &Cards::new().with("EXTNAME", "CAT")?,
+        )
+    });
+    let image = image.unwrap();
+    let open = |bytes: &[u8]| Fits::from_bytes("m31.fits", bytes.to_vec());
+    let fits = open(&image).unwrap();
+    let crafted_image = |cards: &[&str]| open(&crafted(&[&[SIMPLE], cards].concat(), &[])).and_then(|f| f.image(0)).map(drop);
+    let tiled = |cards: &[&str]| {
+        let head = [
+            "XTENSION= 'BINTABLE'",
+            "BITPIX  = 8",
+            "NAXIS   = 2",
+            "NAXIS1  = 8",
+            "NAXIS2  = 1",
+            "PCOUNT  = 4",
+            "GCOUNT  = 1",
+            "TFIELDS = 1",
+            "TTYPE1  = 'COMPRESSED_DATA'",
+            "TFORM1  = '1PB(4)'",
+            "ZIMAGE  = T",
+            "ZBITPIX = 16",
+            "ZNAXIS  = 2",
+            "ZNAXIS1 = 9",
+            "ZNAXIS2 = 1",
+        ];
+        let mut bytes = crafted(&[SIMPLE, "BITPIX  = 8", "NAXIS   = 0"], &[]);
+        bytes.extend(crafted(&[&head, cards].concat(), &[0, 0, 0, 4, 0, 0, 0, 0, 9, 9, 9, 9]));
+        open(&bytes).and_then(|f| f.image(1)?.read(Missing::Keep)).map(drop)
+    };
+    let cases: Vec<(&str, Result<()>)> = vec![
+        ("missing file", Fits::open("absent/m31.fits").map(drop)),
+        ("folder", Fits::open(".").map(drop)),
+        ("empty file", open(&[]).map(drop)),
+        ("picture", open(b"\xff\xd8\xff\xe0 JFIF").map(drop)),
+        ("page", open(b"\n<!DOCTYPE html><html>404 Not found").map(drop)),
+        ("text", open(b"1.0 2.0 3.0 some numbers").map(drop)),
+        ("damaged gzip", open(b"\x1f\x8b\x08\0\0\0\0\0").map(drop)),
+        ("header cut short", open(&image[..400]).map(drop)),
+        ("data cut short", open(&image[..2890]).and_then(|f| f.image(0)).map(drop)),
+        ("no such number", fits.image(7).map(drop)),
+        ("no such name", fits.image("SCY").map(drop)),
+        ("no such version", fits.image(("SCI", 2)).map(drop)),
+        ("table for an image", fits.image("CAT").map(drop)),
+        ("image for a table", fits.table("SCI").map(drop)),
+        ("no such column", fits.table("CAT").and_then(|t| t.column("flox")).map(drop)),
+        ("text for numbers", fits.table("CAT").and_then(|t| t.column_f32("name", Missing::Error)).map(drop)),
+        ("numbers for text", fits.table("CAT").and_then(|t| t.text("flux")).map(drop)),
+        ("all-NaN column", fits.table("CAT").and_then(|t| t.column_f32("flux", Missing::Error)).map(drop)),
+        ("NaN", fits.image(0).and_then(|i| i.read(Missing::Error)).map(drop)),
+        ("all-NaN", fits.image("EMPTY").and_then(|i| i.read(Missing::Error)).map(drop)),
+        ("four axes", fits.image("SCI").and_then(|i| i.extent()).map(drop)),
+        ("no plane", fits.image("SCI").and_then(|i| i.rows_and_columns()).map(drop)),
+        ("section outside", fits.image(0).and_then(|i| i.section(&[0..2, 1..3], &mut [0.0; 4], Missing::Keep))),
+        ("section of another size", fits.image(0).and_then(|i| i.section(&[0..2, 0..1], &mut [0.0; 4], Missing::Keep))),
+        ("zero size", crafted_image(&["BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 0", "NAXIS2  = 5"])),
+        ("no data", crafted_image(&["BITPIX  = 8", "NAXIS   = 0"])),
+        ("nonsense BITPIX", crafted_image(&["BITPIX  = 12", "NAXIS   = 1", "NAXIS1  = 5"])),
+        ("text BITPIX", crafted_image(&["BITPIX  = 'x'", "NAXIS   = 1", "NAXIS1  = 5"])),
+        ("no BITPIX", crafted_image(&["NAXIS   = 1", "NAXIS1  = 5"])),
+        ("nonsense NAXIS", crafted_image(&["BITPIX  = 8", "NAXIS   = 99999"])),
+        ("negative NAXIS1", crafted_image(&["BITPIX  = 8", "NAXIS   = 1", "NAXIS1  = -5"])),
+        ("HCOMPRESS", tiled(&["ZCMPTYPE= 'HCOMPRESS_1'"])),
+        ("damaged RICE", tiled(&["ZCMPTYPE= 'RICE_1'"])),
+        ("damaged GZIP", tiled(&["ZCMPTYPE= 'GZIP_1'"])),
+        ("card of the writer", Cards::new().with("NAXIS1", 5_i64).map(drop)),
+        ("no keyword", Cards::new().with("much too long", 5_i64).map(drop)),
+        ("NaN in a card", Cards::new().with("SEEING", f64::NAN).map(drop)),
+    ];
+    let mut text = String::new();
+    for (what, result) in cases {
+        text += &format!("{what}\n    {}\n", result.expect_err(what));
+    }
+    let expected = std::fs::read_to_string(golden("errors.txt")).unwrap_or_default();
+    if std::env::var_os("KAMACITE_WRITE_ERRORS").is_some() {
+        std::fs::write(golden("errors.txt"), &text).unwrap();
+    }
+    for (got, wanted) in text.lines().zip(expected.lines()) {
+        assert_eq!(got, wanted, "if that is better, KAMACITE_WRITE_ERRORS=1 writes it");
+    }
+    assert_eq!(text.len(), expected.len());
 }

@@ -30,6 +30,7 @@ mod learn;
 mod loading;
 mod loss_case;
 mod losses;
+mod mosaic;
 mod network;
 mod open_loop;
 mod own_layer;

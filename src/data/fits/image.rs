@@ -49,7 +49,7 @@ impl Image {
         let at = |e: Error| e.at(&place);
         if hdu.shape.contains(&0) {
             let e = Error::format(&place, "the image has no pixels").expected("sizes of at least 1");
-            return Err(e.got(format!("{:?}", hdu.shape)).hint(fits.list(super::is_image)));
+            return Err(e.got(format!("{:?}", hdu.shape)).hint("was it written before there was anything to write?"));
         }
         let pixels = file::product(&place, hdu.shape.iter().copied())?;
         fits.0.source.check_whole(hdu)?;

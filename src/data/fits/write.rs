@@ -101,7 +101,7 @@ impl Writer {
         let (bits, zero) = bitpix(T::KIND);
         let mut head = self.begin("IMAGE", bits, shape)?;
         if let Some(zero) = zero {
-            head.extend(records("BZERO", &Value::Float(zero), "stored = value - BZERO")?);
+            head.extend(records("BZERO", &zero, "stored = value - BZERO")?);
         }
         let at = self.data(head, cards, bytes)?;
         Ok(Parts { at, shape: shape.to_vec(), writer: self, element: PhantomData })
@@ -301,14 +301,14 @@ fn encode<T: Element>(values: &[T], out: &mut Vec<u8>) {
 }
 
 /// `BITPIX` and `BZERO` of a type.
-fn bitpix(kind: Kind) -> (i64, Option<f64>) {
+fn bitpix(kind: Kind) -> (i64, Option<Value>) {
     match kind {
-        Kind::I8 => (8, Some(-128.0)),
-        Kind::U16 => (16, Some(32_768.0)),
+        Kind::I8 => (8, Some(Value::Integer(-128))),
+        Kind::U16 => (16, Some(Value::Integer(32_768))),
         Kind::I16 => (16, None),
-        Kind::U32 => (32, Some(2_147_483_648.0)),
+        Kind::U32 => (32, Some(Value::Integer(2_147_483_648))),
         Kind::I32 => (32, None),
-        Kind::U64 => (64, Some(9_223_372_036_854_775_808.0)),
+        Kind::U64 => (64, Some(Value::Float(9_223_372_036_854_775_808.0))),
         Kind::I64 => (64, None),
         Kind::F32 => (-32, None),
         Kind::F64 => (-64, None),
@@ -322,7 +322,7 @@ pub struct NewColumn {
     name: String,
     unit: String,
     code: char,
-    zero: Option<f64>,
+    zero: Option<Value>,
     repeat: usize,
     /// Bytes of a row.
     width: usize,
@@ -383,8 +383,8 @@ impl NewColumn {
         if !self.unit.is_empty() {
             out.extend(text("TUNIT", &self.unit)?);
         }
-        if let Some(zero) = self.zero {
-            out.extend(records(&format!("TZERO{i}"), &Value::Float(zero), "")?);
+        if let Some(zero) = &self.zero {
+            out.extend(records(&format!("TZERO{i}"), zero, "")?);
         }
         Ok(out)
     }
