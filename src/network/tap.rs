@@ -128,6 +128,28 @@ mod tests {
     }
 
     #[test]
+    fn an_output_that_is_announced_keeps_its_loss() -> Result<()> {
+        let gradient = |announced: bool| -> Result<Vec<f64>> {
+            let mut net = Network::new(Extent::flat(3));
+            let hidden = net.push(Dense::new(4).act(Tanh));
+            let last = net.push(Dense::new(2));
+            let mut model = Model::builder(net).seed(3).loss("output", SoftmaxCrossEntropy, 1.0).build()?;
+            if announced {
+                model.seed_at(last);
+                model.seed_at(hidden);
+            }
+            model.forward(Mode::Train, View::new(Extent::flat(3), &[0.3, -0.7, 0.2])?)?;
+            model.loss(&[Targets::Classes(&[1])])?;
+            model.backward_parameters(Seed::Loss, Grads::Write)?;
+            model.gradient("dense1.weight")
+        };
+        let plain = gradient(false)?;
+        assert!(plain.iter().any(|g| *g != 0.0));
+        assert_eq!(gradient(true)?, plain);
+        Ok(())
+    }
+
+    #[test]
     fn a_tapped_model_is_as_before() -> Result<()> {
         let (mut model, [a, _, c]) = model()?;
         let x = [0.3_f32, -0.7, 0.2];
