@@ -5,11 +5,13 @@
 
 mod calibration;
 mod confusion;
+mod density;
 mod regression;
 mod roc;
 
 pub use calibration::{Bin, Reliability, brier};
 pub use confusion::{Confusion, Scores};
+pub use density::{crps, pit};
 pub use regression::{Residuals, r2};
 pub use roc::{Roc, RocPoint, roc_auc_one_vs_rest};
 

@@ -61,6 +61,23 @@ impl Roc {
         &self.points
     }
 
+    /// The largest share of positives found while at most this share of the negatives is: the completeness at a false-alarm rate, and at 0
+    /// (TPR0) the share of positives that score above every negative.
+    ///
+    /// # Examples
+    /// ```
+    /// use kamacite::metrics::Roc;
+    /// let roc = Roc::of(&[0.1_f32, 0.4, 0.35, 0.8], &[false, false, true, true])?;
+    /// assert_eq!((roc.recall_at(0.0), roc.recall_at(0.5)), (0.5, 1.0));
+    /// # Ok::<(), kamacite::Error>(())
+    /// ```
+    pub fn recall_at(&self, false_alarms: f64) -> f64 {
+        let Some(all) = self.points.last() else { return 0.0 };
+        let within = |p: &&RocPoint| p.false_positives as f64 <= false_alarms * all.false_positives as f64;
+        let found = self.points.iter().rev().find(within).map_or(0, |p| p.true_positives);
+        found as f64 / all.true_positives as f64
+    }
+
     /// The area under the curve: the chance that a positive sample scores above a negative one, ties counting half.
     pub fn auc(&self) -> f64 {
         let Some(all) = self.points.last() else { return 0.0 };
@@ -120,6 +137,8 @@ mod tests {
             (0.05, 7, 5),
         ];
         assert_eq!(points, expected);
+        // A seventh of false alarms allows one of 7; between one and three there is no threshold.
+        assert_eq!([0.0, 0.14, 1.0 / 7.0, 0.42, 3.0 / 7.0, 1.0].map(|f| roc.recall_at(f)), [0.2, 0.2, 0.6, 0.6, 0.8, 1.0]);
         let mean = roc_auc_one_vs_rest(&PROBABILITIES, 3, &TRUTH)?;
         assert!((mean - 0.8452380952380952).abs() < 1e-15, "{mean}");
         Ok(())

@@ -2,13 +2,26 @@
 //!
 //! Sample i is a function of the seed and of i: the same for every number of samples and of threads.
 
+mod blends;
 mod bubbles;
+mod lenses;
+mod light;
+mod photoz;
 mod properties;
+mod random_labels;
 mod stars;
+mod supernovae;
+mod transits;
 
+pub use blends::blends;
 pub use bubbles::{bubbles, noisy};
+pub use lenses::lenses;
+pub use photoz::{FARTHEST, photoz};
 pub use properties::{NAMES, PLANTED, effect, properties};
+pub use random_labels::random_labels;
 pub use stars::stars;
+pub use supernovae::{TYPES, supernovae};
+pub use transits::{PER_DAY, transits};
 
 use kamacite::data::{Dataset, Samples, npy, synth};
 use kamacite::rng::{Purpose, Stream};
@@ -27,6 +40,13 @@ const SKIES: &[(&str, Make)] = &[
     ("clusters3d", |n, seed| synth::clusters(n, 3, seed)),
     ("properties", properties),
     ("stars", stars),
+    ("random_labels", random_labels),
+    ("blends", blends),
+    ("lenses", lenses),
+    ("photoz", photoz),
+    ("supernovae", supernovae),
+    ("transits", |n, seed| crate::system::folded(&transits(n, seed)?)),
+    ("digits", synth::digits),
 ];
 
 /// `NAME NUMBER SEED FOLDER`: writes a sky as `NAME-x.npy` (samples, channels last; further inputs as `NAME-x1.npy` …) and `NAME-t.npy` (classes or

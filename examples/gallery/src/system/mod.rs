@@ -1,9 +1,17 @@
 //! The systems, one file each.
 
+mod blends;
 mod classical;
 mod introspection;
+mod lenses;
+mod mnist;
+mod photoz;
 mod random_labels;
 mod shapley;
+mod supernovae;
+mod transits;
+
+pub use transits::folded;
 
 use crate::options::Options;
 use kamacite::Result;
@@ -23,6 +31,12 @@ pub struct System {
 /// All of them.
 pub const SYSTEMS: &[System] = &[
     System {
+        name: "blends",
+        what: "BO3: the fluxes of two galaxies that lie over each other",
+        epochs: (12, 2),
+        run: blends::run,
+    },
+    System {
         name: "classical",
         what: "A1-A3, F2: k-means, nearest neighbours, support vector machines; what unscaled inputs do to them",
         epochs: (1, 1),
@@ -33,6 +47,20 @@ pub const SYSTEMS: &[System] = &[
         what: "HE5-HE8: filters, activations, saliency, SmoothGrad, Grad-CAM, occlusion; a cue that should not be there",
         epochs: (12, 2),
         run: introspection::run,
+    },
+    System {
+        name: "lenses",
+        what: "BO4: strong gravitational lenses among galaxies with companions",
+        epochs: (10, 2),
+        run: lenses::run,
+    },
+    System { name: "mnist_cnn", what: "A5: handwritten digits with convolutions and Adadelta", epochs: (12, 1), run: mnist::cnn },
+    System { name: "mnist_mlp", what: "A4: handwritten digits with a perceptron", epochs: (5, 2), run: mnist::mlp },
+    System {
+        name: "photoz",
+        what: "BO6: redshifts of galaxies as densities, from stamps in five bands",
+        epochs: (10, 1),
+        run: photoz::run,
     },
     System {
         name: "random_labels",
@@ -46,4 +74,11 @@ pub const SYSTEMS: &[System] = &[
         epochs: (60, 4),
         run: shapley::run,
     },
+    System {
+        name: "supernovae",
+        what: "BO5: types of supernovae from maps of their light curves",
+        epochs: (10, 2),
+        run: supernovae::run,
+    },
+    System { name: "transits", what: "planets in light curves, beside box least squares", epochs: (15, 4), run: transits::run },
 ];
