@@ -260,7 +260,7 @@ impl Axis {
         }
         let weight = |start: usize, p: usize| match sums[ratio.of(start) + p] {
             // Margins that meet, rounded up, leave nothing: then all tiles count alike.
-            (sum, count) if sum == 0.0 => (1.0 / count) as f32,
+            (0.0, count) => (1.0 / count) as f32,
             (sum, _) => (raw(start, p) / sum) as f32,
         };
         let weights = |&start: &usize| (ratio.of(start), (0..len).map(|p| weight(start, p)).collect());
