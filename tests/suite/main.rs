@@ -23,6 +23,7 @@ mod golden_cianna;
 mod golden_scipy;
 mod golden_torch;
 mod gradient;
+mod introspect;
 mod kill;
 mod kmeans;
 mod layers;
