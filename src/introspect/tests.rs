@@ -50,6 +50,22 @@ fn saliency_of_a_linear_network_is_its_weights() -> Result<()> {
 }
 
 #[test]
+fn an_activation_of_its_own_at_the_end_is_left_out_too() -> Result<()> {
+    let mut net = Network::new(Extent::flat(3));
+    net.push(Dense::new(2));
+    net.push(Activate::new(Logistic));
+    let mut model = Model::builder(net).seed(1).build()?;
+    let w = model.array("dense1.weight")?;
+    // Large enough for the logistic function to be flat.
+    let x = [90.0_f32, -80.0, 70.0];
+    let view = View::new(Extent::flat(3), &x)?;
+    let map = saliency(&mut model, view, &Score::channel(1), Gradient::Plain)?.remove(0);
+    assert_eq!(map.row(0), [w[1] as f32, w[3] as f32, w[5] as f32]);
+    assert!(model.forward(Mode::Infer, view)?.to_vec().iter().all(|p| (0.0..=1.0).contains(p)));
+    Ok(())
+}
+
+#[test]
 fn scores_are_logits() -> Result<()> {
     let (mut model, w) = linear(Softmax)?;
     let x = numbers(12, 3);
