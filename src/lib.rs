@@ -59,9 +59,10 @@ pub use dtype::{DType, Math, Precision, Real};
 pub use error::{Error, ErrorKind, Result};
 pub use io::Checkpoint;
 pub use layer::{
-    Activate, Conv, ConvTranspose, Crop, Dense, Dropout, Flatten, Lrn, Merge, Norm, PRelu, Pool, Reshape, Upsample, ZeroPad,
+    Activate, BayesDense, Conv, ConvTranspose, Crop, Dense, Dropout, Flatten, Lrn, Merge, Norm, PRelu, Pool, Reshape, Upsample,
+    ZeroPad,
 };
-pub use loss::{CrossEntropy, GaussianNll, Huber, LogisticBce, Loss, Mae, Mse, SoftmaxCrossEntropy, Target};
+pub use loss::{CrossEntropy, GaussianNll, Huber, LogisticBce, Loss, Mae, Mse, NtXent, SoftmaxCrossEntropy, Target};
 pub use memory::{Grads, Mode};
 #[cfg(feature = "plot")]
 pub use monitor::Plot;

@@ -49,6 +49,8 @@ pub enum Purpose {
     User = 7,
     /// Noise and orders of [`introspect`](crate::introspect).
     Noise = 8,
+    /// Weights of variational layers.
+    Weights = 9,
 }
 
 /// 64-bit FNV-1a: a stable number for a name.

@@ -249,7 +249,7 @@ impl Augmented {
             let (fits, got) = match data.targets().get(target) {
                 Some(Target::Values(t)) => (t.space() == extent.space(), t.to_string()),
                 Some(Target::Index { positions, .. }) => (*positions == extent.area(), format!("{positions} positions")),
-                None => (false, "no such target".to_string()),
+                Some(Target::None) | None => (false, "no such target".to_string()),
             };
             if !fits {
                 let expected = format!("the positions of the input, {}", extent.with_channels(1));

@@ -4,6 +4,7 @@
 //! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`], [`cifar`] and, with the feature, `fits`. Every reader has a form for a path
 //! [`Files`] reads samples out of folders as they are needed, [`Prepare`] makes of each what the network sees, [`Shards`] are such
 //! sets packed into a few large files; a trainer reads ahead what [waits](Dataset::waits) for a disk.
+//! [`Samples`] holds plain arrays; [`Subset`], [`Balanced`], [`Normalized`], [`Augmented`] and [`TwoViews`] are views over any [`Dataset`].
 //! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`] and [`cifar`]. Every reader has a form for a path
 //! and one for bytes, checks sizes against the length of the file before it asks for memory, and never panics.
 //! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`], [`cifar`] and, with the feature, `fits`. Every
@@ -37,6 +38,7 @@ pub mod split;
 pub mod synth;
 pub mod table;
 pub mod view;
+mod views;
 mod warp;
 
 pub use array::{Array, Kind};
@@ -51,6 +53,7 @@ pub use shards::Shards;
 pub use skip::OnBad;
 pub use table::{Column, TableReader};
 pub use view::{Balanced, Subset};
+pub use views::TwoViews;
 pub use warp::Border;
 
 use crate::loss::Target;
@@ -82,7 +85,7 @@ pub trait Dataset: Send + Sync {
     /// The extents of the inputs, in the order of the network's inputs.
     fn inputs(&self) -> &[Extent];
 
-    /// The targets, in the order of the network's losses.
+    /// The targets, in the order of the network's losses. None at all do for prediction, and for losses that take none.
     fn targets(&self) -> &[Target];
 
     /// Writes input `input` of a sample.

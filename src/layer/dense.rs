@@ -96,14 +96,46 @@ impl Layer for Dense {
     }
 
     fn plan(&self, x: &[Extent], p: &mut Planner<'_>) -> Result<Planned> {
+        let [k, n] = self.sizes(x)?;
+        let w = p.param("weight", self.weight_spec([k, n]))?;
+        let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(n, value))).transpose()?;
+        self.plan_on([k, n], (w, b), p)
+    }
+
+    fn linear(&self) -> Option<Arc<dyn Layer>> {
+        (self.act != Activation::Linear).then(|| Arc::new(self.clone().act(Activation::Linear)) as Arc<dyn Layer>)
+    }
+}
+
+impl Dense {
+    /// Inputs and outputs.
+    pub(super) fn sizes(&self, x: &[Extent]) -> Result<[usize; 2]> {
         self.act.check()?;
         let (k, n) = (one(x)?.check()?.len(), self.units);
         if n == 0 || k.checked_mul(n).is_none_or(|weights| weights > 1 << 40) {
             return Err(Error::shape("", "number of units").expected(format!("1 to {}", (1_usize << 40) / k)).got(n));
         }
+        Ok([k, n])
+    }
+
+    /// The weights as they begin.
+    pub(super) fn weight_spec(&self, [k, n]: [usize; 2]) -> ParamSpec {
+        ParamSpec::weight(&[k, n], initializer(self.init, self.act), (k, n))
+    }
+
+    /// The activation.
+    pub(super) fn activation(&self) -> Activation {
+        self.act
+    }
+
+    /// The value at which the bias begins; `None` for no bias.
+    pub(super) fn bias_value(&self) -> Option<f64> {
+        self.bias
+    }
+
+    /// The layer on weights and a bias that lie in these slots.
+    pub(super) fn plan_on(&self, [k, n]: [usize; 2], (w, b): (Param, Option<Param>), p: &mut Planner<'_>) -> Result<Planned> {
         let y = Extent::flat(n);
-        let w = p.param("weight", ParamSpec::weight(&[k, n], initializer(self.init, self.act), (k, n)))?;
-        let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(n, value))).transpose()?;
         let act = Activated::plan(self.act, y, p)?;
         let cuda = matches!(p.device(), Device::Cuda(_)).then(|| CudaDense::plan([p.capacity(), n, k], w, b, p)).transpose()?;
         let work = match &cuda {
@@ -115,10 +147,6 @@ impl Layer for Dense {
         let small = fits.then_some(SmallDense { n, k, act: act.act, z: act.z, w, b });
         let planned = Planned::new(y, DensePass { k, n, w, b, act, work, cuda }).small(small).reads_x().products(k * n);
         Ok(if reads_y { planned.reads_y() } else { planned })
-    }
-
-    fn linear(&self) -> Option<Arc<dyn Layer>> {
-        (self.act != Activation::Linear).then(|| Arc::new(self.clone().act(Activation::Linear)) as Arc<dyn Layer>)
     }
 }
 

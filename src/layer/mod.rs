@@ -4,6 +4,7 @@
 //! [`Registry::standard`](crate::network::Registry::standard).
 
 mod activation;
+mod bayes_dense;
 mod conv;
 mod conv_transpose;
 mod dense;
@@ -17,6 +18,7 @@ mod reshape;
 mod upsample;
 
 pub use activation::{Activate, PRelu};
+pub use bayes_dense::BayesDense;
 pub use conv::Conv;
 pub use conv_transpose::ConvTranspose;
 pub use dense::Dense;
@@ -29,7 +31,7 @@ pub use pool::Pool;
 pub use reshape::{Flatten, Reshape};
 pub use upsample::Upsample;
 
-use crate::memory::{Io, Planner, Step};
+use crate::memory::{Io, Planner, Slot, Step};
 use crate::op::dense_micro::SmallDense;
 use crate::op::epilogue::{Constants, Epilogue};
 use crate::op::pool::Geometry;
@@ -97,6 +99,8 @@ pub struct Planned {
     pub reads_y: bool,
     /// Multiply-adds of one sample's forward pass: what reports and profiles count. Both dx and dw take as many.
     pub products: u64,
+    /// Where the forward pass leaves what the layer adds to the mean loss: one number of the master type.
+    pub penalty: Option<Slot>,
     /// A small dense layer on the CPU, and where its pass lies.
     small: Option<(SmallDense, (usize, usize))>,
     /// What may be done with its results on their way to memory, and where its pass lies.
@@ -140,7 +144,7 @@ impl Planned {
     /// A fresh output whose backward pass reads neither x nor y.
     pub fn new(y: Extent, pass: impl Pass + 'static) -> Self {
         let (pass, place, reads_x, reads_y) = (Box::new(pass), Place::Fresh, false, false);
-        Self { y, pass, place, reads_x, reads_y, products: 0, small: None, head: None, part: None }
+        Self { y, pass, place, reads_x, reads_y, products: 0, penalty: None, small: None, head: None, part: None }
     }
 
     /// The backward pass reads x.
@@ -161,6 +165,15 @@ impl Planned {
     #[must_use]
     pub fn products(mut self, products: usize) -> Self {
         self.products = products as u64;
+        self
+    }
+
+    /// The layer adds a penalty to the mean loss, as a prior on its weights does: every forward pass leaves it in this slot, a scratch
+    /// slot of one number of [`Planner::master`], and the backward pass adds [`Step::penalty`] times its gradient to those of the
+    /// parameters.
+    #[must_use]
+    pub fn penalty(mut self, slot: Slot) -> Self {
+        self.penalty = Some(slot);
         self
     }
 

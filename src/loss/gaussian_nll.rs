@@ -93,6 +93,7 @@ impl Loss for GaussianNll {
                 return Err(Error::shape(place, "target").expected(y.with_channels(y.c / 2)).got(t));
             }
             Target::Index { .. } => return Err(Error::shape(place, "takes numbers").got("class indices")),
+            Target::None => return Err(Error::shape(place, "no target").expected(y.with_channels(y.c / 2))),
         }
         Ok(Box::new(GaussianPass {
             e: y.len(),

@@ -8,6 +8,7 @@ mod huber;
 mod logistic_bce;
 mod mae;
 mod mse;
+mod nt_xent;
 mod softmax_cross_entropy;
 mod sweep;
 #[doc(hidden)]
@@ -21,6 +22,7 @@ pub use huber::Huber;
 pub use logistic_bce::LogisticBce;
 pub use mae::Mae;
 pub use mse::Mse;
+pub use nt_xent::NtXent;
 pub use softmax_cross_entropy::SoftmaxCrossEntropy;
 
 use crate::layer::Fields;
@@ -42,6 +44,8 @@ pub enum Target {
         /// Labels per sample: 1, or the area of a map.
         positions: usize,
     },
+    /// Nothing: the loss is a function of the outputs alone. What a data set without targets offers.
+    None,
 }
 
 impl Target {
@@ -50,10 +54,11 @@ impl Target {
         match self {
             Self::Values(e) => e.len(),
             Self::Index { positions, .. } => *positions,
+            Self::None => 0,
         }
     }
 
-    /// Whether there is nothing in it; no valid target is empty.
+    /// Whether there is nothing in it.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -130,7 +130,7 @@ impl Loss for SoftmaxCrossEntropy {
         let place = self.kind();
         let of = self.terms(y.c)?;
         match target {
-            Target::Values(_) => same(place, y, target)?,
+            Target::Values(_) | Target::None => same(place, y, target)?,
             Target::Index { classes, positions } if classes == y.c && positions == y.area() => {}
             Target::Index { classes, positions } => {
                 return Err(Error::shape(place, "output and labels differ")

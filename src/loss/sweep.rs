@@ -263,6 +263,7 @@ pub(super) fn same(loss: &str, y: Extent, target: Target) -> Result<()> {
         Target::Index { classes, positions } => {
             Err(Error::shape(loss, "takes numbers").expected(y).got(format!("{positions} indices of {classes} classes")))
         }
+        Target::None => Err(Error::shape(loss, "no target").expected(y)),
     }
 }
 

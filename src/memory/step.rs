@@ -90,6 +90,7 @@ pub struct Step<'m> {
     pub(crate) grads: Grads,
     pub(crate) seed: u64,
     pub(crate) forward: u64,
+    pub(crate) penalty: f64,
 }
 
 impl Step<'_> {
@@ -134,6 +135,20 @@ impl Step<'_> {
     #[inline]
     pub fn draw_key(&self, purpose: Purpose, key: u64) -> u64 {
         Draws::key(self.seed ^ key, purpose)
+    }
+
+    /// In a backward pass that began at the losses: what the gradients of a layer's own penalty are multiplied by, the share of this
+    /// batch in the update. On a GPU the loss scale of `Control` comes on top. 0 where the pass began at gradients of the user's own.
+    #[inline]
+    pub fn penalty(&self) -> f64 {
+        self.penalty
+    }
+
+    /// How many samples the weights are learnt from: those of the trainer's data set or of
+    /// [`ModelBuilder::samples`](crate::network::ModelBuilder::samples); of this batch where neither has said.
+    #[inline]
+    pub fn samples(&self) -> usize {
+        if self.store.samples > 0 { self.store.samples } else { self.rows }
     }
 
     /// Borrows a slot for reading; batch slots are cut to the valid rows.

@@ -50,6 +50,8 @@ pub(crate) struct Store {
     pub loss_scale: f32,
     /// How plans may rearrange sums.
     pub math: Math,
+    /// Samples that the weights are learnt from; 0 where nobody has said.
+    pub samples: usize,
     device: Device,
     sealed: bool,
 }
@@ -71,6 +73,7 @@ impl Store {
             norm: Arena::empty(),
             loss_scale: 1.0,
             math: Math::Exact,
+            samples: 0,
             sealed: false,
         }
     }

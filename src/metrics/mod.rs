@@ -8,12 +8,14 @@ mod confusion;
 mod density;
 mod regression;
 mod roc;
+mod temperature;
 
 pub use calibration::{Bin, Reliability, brier};
 pub use confusion::{Confusion, Scores};
 pub use density::{crps, pit};
 pub use regression::{Residuals, r2};
 pub use roc::{Roc, RocPoint, roc_auc_one_vs_rest};
+pub use temperature::Temperature;
 
 use crate::{Error, Real, Result};
 

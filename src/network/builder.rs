@@ -15,6 +15,7 @@ pub struct ModelBuilder {
     device: Option<Device>,
     precision: Precision,
     math: Math,
+    samples: usize,
     seed: u64,
     losses: Vec<(String, Arc<dyn Loss>, f64)>,
     spare_biases: bool,
@@ -28,6 +29,7 @@ impl ModelBuilder {
             device: None,
             precision: Precision::default(),
             math: Math::default(),
+            samples: 0,
             seed: 0,
             losses: Vec::new(),
             spare_biases: false,
@@ -53,6 +55,16 @@ impl ModelBuilder {
     #[must_use]
     pub fn math(mut self, math: Math) -> Self {
         self.math = math;
+        self
+    }
+
+    /// How many samples the weights are learnt from, against which a prior on them is weighed ([`Step::samples`]); a trainer says so
+    /// itself. Not part of checkpoints.
+    ///
+    /// [`Step::samples`]: crate::memory::Step::samples
+    #[must_use]
+    pub fn samples(mut self, samples: usize) -> Self {
+        self.samples = samples;
         self
     }
 
@@ -111,6 +123,7 @@ impl ModelBuilder {
             .unwrap_or_else(|| Some(Device::auto()).filter(|d| d.supports(self.precision).is_ok()).unwrap_or_else(Device::cpu));
         let mut store = Store::new(&device, self.precision.master());
         store.math = self.math;
+        store.samples = self.samples;
         if self.precision == Precision::FP16 {
             // As large as gradients of order 1 allow in f16; halved whenever one overflows.
             store.loss_scale = 65_536.0;

@@ -99,6 +99,7 @@ impl Model {
         let builder = Self::builder(self.net.clone()).device(self.device.clone()).precision(self.precision).math(self.math());
         let mut twin = builder.seed(self.seed).input_gradients(false).build()?;
         twin.losses = self.losses.clone();
+        twin.store.samples = self.store.samples;
         twin.spare_biases = self.spare_biases;
         twin.kept = self.kept.clone();
         twin.starts = self.starts.clone();
@@ -126,6 +127,7 @@ struct Run<'a> {
 enum Made {
     Values(Extent, Vec<f32>),
     Classes(Vec<u32>),
+    None,
 }
 
 impl Made {
@@ -136,6 +138,7 @@ impl Made {
                 Self::Values(e, (0..batch * e.len()).map(|i| f32::from(u8::from(i % e.c == i / e.c % e.c))).collect())
             }
             Target::Index { classes, positions } => Self::Classes((0..batch * positions).map(|i| (i % classes) as u32).collect()),
+            Target::None => Self::None,
         }
     }
 
@@ -143,6 +146,7 @@ impl Made {
         match self {
             Self::Values(extent, t) => Ok(View::new(*extent, t)?.into()),
             Self::Classes(labels) => Ok(Targets::Classes(labels)),
+            Self::None => Ok(Targets::None),
         }
     }
 }

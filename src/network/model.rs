@@ -79,6 +79,8 @@ pub(super) struct Current {
     pub plan: usize,
     pub rows: usize,
     pub forward: u64,
+    /// Factor on the gradients of penalties.
+    pub penalty: f64,
     /// The losses have written their gradients.
     pub seeded: bool,
     /// A backward pass has consumed them.

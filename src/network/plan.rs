@@ -110,6 +110,8 @@ pub(crate) struct Plan {
     pub outputs: Vec<Port>,
     pub kept: Vec<Port>,
     pub losses: Vec<LossPort>,
+    /// What layers add to the mean loss.
+    pub penalties: Vec<Slot>,
     /// One weight per row, where there are losses.
     pub weight: Option<Slot>,
     pub arena: Arena,
@@ -143,14 +145,14 @@ impl Plan {
         let in_table =
             |e: Error| if e.kind() == ErrorKind::OutOfMemory { report.too_large(total, free().min(total - 1)) } else { e };
         let arena = arena.map_err(in_table)?;
-        let Draft { nodes, inputs, outputs, kept, losses, weight, .. } = draft;
+        let Draft { nodes, inputs, outputs, kept, losses, penalties, weight, .. } = draft;
         let bind = |(node, small): (PlannedNode, Option<SmallDense>)| {
             let small = small.and_then(|small| small::bind(&small, &node, setup.capacity, &arena, store));
             PlannedNode { small, ..node }
         };
         let nodes = nodes.into_iter().map(bind).collect();
         let middle = net.nodes.len() as u32;
-        Ok(Self { nodes, inputs, outputs, kept, losses, weight, arena, report, capacity: setup.capacity, middle })
+        Ok(Self { nodes, inputs, outputs, kept, losses, penalties, weight, arena, report, capacity: setup.capacity, middle })
     }
 
     /// Poisons and guards the regions whose life begins at `time`. Nothing in builds without debug assertions.
@@ -238,6 +240,7 @@ pub(crate) struct Draft {
     outputs: Vec<Port>,
     kept: Vec<Port>,
     losses: Vec<LossPort>,
+    penalties: Vec<Slot>,
     weight: Option<Slot>,
     requests: Vec<Request>,
     kernels: Vec<(u32, String)>,
@@ -281,6 +284,13 @@ impl Draft {
                 (outputs[spec.output], &extents),
             )?);
         }
+        let middle = net.nodes.len() as u32;
+        let mut penalties = Vec::new();
+        for (i, slot) in planned.iter().enumerate().filter_map(|(i, planned)| Some((i, planned.as_ref()?.penalty?))) {
+            // Read with the losses, or after the step.
+            requests[slot.index as usize].spans = vec![(i as u32, 2 * middle + 1)];
+            penalties.push(slot);
+        }
         let weight = (!losses.is_empty()).then(|| {
             let (n, dtype) = (net.nodes.len() as u32, setup.precision.master());
             push(&mut requests, Request { size: Size::PerRow(1), dtype, spans: vec![(0, n)], node: n - 1 })
@@ -307,6 +317,7 @@ impl Draft {
             outputs: outputs.iter().copied().map(port).collect(),
             kept: setup.kept.iter().map(kept_port).collect(),
             losses,
+            penalties,
             weight,
             requests,
             kernels: kernels.into_inner(),
@@ -427,7 +438,7 @@ fn plan_loss(
             Ok(pass) => {
                 let dtype = match candidate {
                     Target::Values(_) => setup.precision.master(),
-                    Target::Index { .. } => DType::U32,
+                    Target::Index { .. } | Target::None => DType::U32,
                 };
                 let request = Request { size: Size::PerRow(candidate.len()), dtype, spans: vec![(0, middle)], node: node as u32 };
                 kinds.push(LossKind { pass, kind: candidate, target: push(requests, request) });

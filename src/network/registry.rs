@@ -35,6 +35,7 @@ impl Registry {
     pub fn standard() -> Self {
         Self::empty()
             .with_layer::<layer::Activate>("activate")
+            .with_layer::<layer::BayesDense>("bayes_dense")
             .with_layer::<layer::Conv>("conv")
             .with_layer::<layer::ConvTranspose>("conv_transpose")
             .with_layer::<layer::Crop>("crop")
@@ -55,6 +56,7 @@ impl Registry {
             .with_loss::<loss::LogisticBce>("logistic_bce")
             .with_loss::<loss::Mae>("mae")
             .with_loss::<loss::Mse>("mse")
+            .with_loss::<loss::NtXent>("nt_xent")
             .with_loss::<loss::SoftmaxCrossEntropy>("softmax_cross_entropy")
             .with_optimizer::<optim::Adadelta>("adadelta")
             .with_optimizer::<optim::Adam>("adam")

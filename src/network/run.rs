@@ -12,9 +12,13 @@ use crate::{DType, Error, Extent, Precision, Real, Result, real};
 
 impl Model {
     /// The plan for training or evaluation with losses on batches of up to `capacity` rows.
+    /// Without targets the losses choose: for prediction, and for losses that take none.
     pub(crate) fn plan_losses(&mut self, mode: Mode, capacity: usize, extents: &[Extent], targets: &[Target]) -> Result<usize> {
-        let key =
-            PlanKey { mode, extents: extents.to_vec(), targets: targets.iter().copied().map(Some).collect(), input_grad: false };
+        let targets = match targets {
+            [] => vec![None; self.losses.len()],
+            targets => targets.iter().copied().map(Some).collect(),
+        };
+        let key = PlanKey { mode, extents: extents.to_vec(), targets, input_grad: false };
         self.plan_for(key, capacity)
     }
 
@@ -34,7 +38,7 @@ impl Model {
         if self.plans[plan].1.report.mode.drops() {
             self.forwards += 1;
         }
-        self.current = Some(Current { plan, rows, forward, seeded: false, spent: false });
+        self.current = Some(Current { plan, rows, forward, penalty: 0.0, seeded: false, spent: false });
         self.set_step(StepParams { forward, ..params })?;
         self.plans[plan].1.born(0)
     }
@@ -154,14 +158,16 @@ impl Model {
                 zero(&s, dy)?;
             }
         }
-        self.current = Some(Current { seeded: true, ..c });
+        self.current = Some(Current { seeded: true, penalty: scale * c.rows as f64, ..c });
         Ok(())
     }
 
-    /// The sum of the losses that [`Model::run_losses`] evaluated. On a GPU this waits for the step.
+    /// The sum over rows of the losses that [`Model::run_losses`] evaluated, and as often as there are rows the penalties of layers.
+    /// On a GPU this waits for the step.
     pub(crate) fn loss_total(&self) -> Result<f64> {
         let (plan, s) = self.staging()?;
-        plan.losses.iter().try_fold(0.0, |total, l| Ok(total + l.factor * self.sum(&s, l.value)?))
+        let total = plan.losses.iter().try_fold(0.0, |total, l| Ok(total + l.factor * self.sum(&s, l.value)?))?;
+        plan.penalties.iter().try_fold(total, |total, slot| Ok(total + s.rows() as f64 * self.sum(&s, *slot)?))
     }
 
     /// The per-row values of loss `k`, already weighted.
@@ -185,7 +191,7 @@ impl Model {
 
     /// Seeds the gradients of the outputs.
     pub(super) fn begin_backward(&mut self, seed: Seed<'_>, grads: Grads) -> Result<Current> {
-        let c = self.current.ok_or_else(no_forward)?;
+        let mut c = self.current.ok_or_else(no_forward)?;
         let plan = &mut self.plans[c.plan].1;
         if c.spent || !plan.report.mode.differentiable() {
             let e = Error::order(
@@ -211,6 +217,9 @@ impl Model {
             Seed::Outputs(views) => self.seed(c, views)?,
             Seed::Node(node, view) => self.seed_node(c, node, view)?,
         }
+        if !scaled {
+            c.penalty = 0.0;
+        }
         let plan = &mut self.plans[c.plan].1;
         plan.died(plan.middle)?;
         Ok(c)
@@ -235,6 +244,7 @@ impl Model {
         if !self.run_small(c, i, Some(grads))? {
             let plan = &self.plans[c.plan].1;
             let s = self.step_view(&plan.arena, c.rows, plan.report.mode, grads, c.forward);
+            let s = Step { penalty: c.penalty, ..s };
             let n = &plan.nodes[i];
             n.pass
                 .backward(&s, &Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx })
@@ -288,6 +298,7 @@ impl Model {
         for (k, (port, target)) in plan.losses.iter().zip(targets).enumerate() {
             let (kind, slot) = (port.used().kind, port.used().target);
             match (kind, target) {
+                (Target::None, _) | (_, Targets::None) => Ok(()),
                 (_, Targets::Values(view)) => self.put(slot, *view, s.rows()),
                 (Target::Index { classes, positions }, Targets::Classes(labels)) => s.host_write::<u32>(slot, |t| {
                     t.copy_from_slice(labels);
@@ -360,7 +371,7 @@ impl Model {
     pub(super) fn step_view<'m>(&'m self, local: &'m Arena, rows: usize, mode: Mode, grads: Grads, forward: u64) -> Step<'m> {
         let (device, store, seed) = (&self.device, &self.store, self.seed);
         let (dtype, master) = (self.precision.storage(), self.precision.master());
-        Step { device, store, local, dtype, master, rows, mode, grads, seed, forward }
+        Step { device, store, local, dtype, master, rows, mode, grads, seed, forward, penalty: 0.0 }
     }
 }
 

@@ -159,6 +159,7 @@ mod tests {
             let loss = match target {
                 Target::Values(e) => model.loss(&[View::new(e, &numbers)?.into()])?,
                 Target::Index { .. } => model.loss(&[Targets::Classes(&labels)])?,
+                Target::None => model.loss(&[Targets::None])?,
             };
             assert!(loss.is_finite());
             see(&[loss]);

@@ -27,6 +27,11 @@ impl Model {
             let args = AddLossArgs { control, value, rows: s.rows() as u32, first: u32::from(k == 0), factor: l.factor };
             kernel.launch(cuda, Grid::blocks(1), &args)?;
         }
+        for slot in &plan.penalties {
+            let (control, value) = (s.control()?, s.ptr(*slot)?);
+            let args = AddLossArgs { control, value, rows: 1, first: 0, factor: s.rows() as f64 };
+            kernel.launch(cuda, Grid::blocks(1), &args)?;
+        }
         Ok(())
     }
 

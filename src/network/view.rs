@@ -206,6 +206,8 @@ pub enum Targets<'a> {
     Values(View<'a>),
     /// Class indices, one for each position of each row.
     Classes(&'a [u32]),
+    /// For a loss that takes none.
+    None,
 }
 
 impl Targets<'_> {
@@ -214,6 +216,7 @@ impl Targets<'_> {
         match (self, kind) {
             (Self::Values(view), Target::Values(extent)) => view.rows() == rows && view.extent().len() == extent.len(),
             (Self::Classes(labels), Target::Index { positions, .. }) => labels.len() == rows * positions,
+            (Self::None, Target::None) => true,
             _ => false,
         }
     }
@@ -229,6 +232,7 @@ impl std::fmt::Display for Targets<'_> {
         match self {
             Self::Values(view) => write!(f, "{} rows of {}", view.rows(), view.extent()),
             Self::Classes(labels) => write!(f, "{} labels", labels.len()),
+            Self::None => f.write_str("no target"),
         }
     }
 }

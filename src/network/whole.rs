@@ -66,7 +66,7 @@ impl Table {
                 self.numbers.resize(at + self.targets, 0.0);
                 one_hot(&labels, extent.c, &mut self.numbers[at..]).ok()
             }
-            (Target::Values(_), Target::Index { .. }) => None,
+            (Target::Values(_), Target::Index { .. }) | (Target::None, _) | (_, Target::None) => None,
         }
     }
 }
@@ -99,6 +99,7 @@ fn find(plan: usize, of: &Plan) -> Option<Whole> {
     let (target, labels) = match used.kind {
         Target::Values(_) => (place(used.target), None),
         Target::Index { positions, .. } => ((0, 0), Some(vec![0; of.capacity * positions])),
+        Target::None => return None,
     };
     let sides = [place(output.y), target, place(of.weight?), place(port.value), place(output.dy?)];
     let (chain, loss, (x, _)) = (Chain::new(&layers, sides)?, used.pass.direct()?, place(input.y));
@@ -128,7 +129,7 @@ impl Model {
         self.find_rules(whole, optimizer, learning_rate)?;
         let loss = real!(self.store.dtype, T => self.pass_whole::<T>(whole, table, samples))?;
         let done = loss.is_finite();
-        self.current = Some(Current { plan: whole.plan, rows: samples.len(), forward, seeded: true, spent: done });
+        self.current = Some(Current { plan: whole.plan, rows: samples.len(), forward, penalty: 1.0, seeded: true, spent: done });
         if done {
             (self.scaled, self.clipped) = (true, false);
             self.updates += 1;

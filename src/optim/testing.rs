@@ -153,7 +153,19 @@ impl Machine {
     pub fn step(&self) -> Step<'_> {
         let (device, store, local) = (&self.device, &self.store, &self.local);
         let (mode, grads) = (Mode::Train, Grads::Write);
-        Step { device, store, local, dtype: store.dtype, master: store.dtype, rows: 1, mode, grads, seed: 0, forward: 0 }
+        Step {
+            device,
+            store,
+            local,
+            dtype: store.dtype,
+            master: store.dtype,
+            rows: 1,
+            mode,
+            grads,
+            seed: 0,
+            forward: 0,
+            penalty: 0.0,
+        }
     }
 
     pub fn w(&self) -> Slot {

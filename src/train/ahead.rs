@@ -170,6 +170,7 @@ impl Batch {
                     });
                     *column = Column::Index(t);
                 }
+                Target::None => {}
             }
         }
         self.skipped.clear();

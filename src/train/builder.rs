@@ -223,7 +223,9 @@ impl TrainerBuilder {
             return Err(Error::value("trainer", "load_threads").expected(expected).got(self.load.threads));
         }
         self.optimizer.check()?;
-        let mut builder = Model::builder(self.net).precision(self.precision).math(self.math).seed(self.rules.seed);
+        let samples = self.train.as_ref().map_or(0, |Data(train)| train.len());
+        let mut builder =
+            Model::builder(self.net).precision(self.precision).math(self.math).seed(self.rules.seed).samples(samples);
         if let Some(device) = self.device {
             builder = builder.device(device);
         }

@@ -104,14 +104,15 @@ impl Trainer {
 
 fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluation> {
     let plan = plan_of(model, feed, Mode::Infer, batch.min(feed.len()).max(1))?;
+    feed.check_targets(model.planned(plan))?;
     let targets = feed.data.targets().to_vec();
     let classes = targets.iter().enumerate().find_map(|(k, t)| match t {
         Target::Index { classes, positions } => Some((k, *classes, *positions)),
-        Target::Values(_) => None,
+        Target::Values(_) | Target::None => None,
     });
     let numbers = targets.iter().position(|t| matches!(t, Target::Values(_)));
     let mut confusion = classes.map(|(_, c, _)| named(c, feed.data.class_names())).transpose()?;
-    let (mut sums, mut squares, mut total) = (vec![0.0; targets.len()], Squares::default(), 0.0);
+    let (mut sums, mut squares, mut total) = (vec![0.0; model.losses.len()], Squares::default(), 0.0);
     let mut labels = vec![0_u32; classes.map_or(0, |(_, _, positions)| positions)];
     let mut seen = 0;
     for_batches(model, feed, plan, batch, &mut |model, feed, from, rows| {

@@ -95,7 +95,7 @@ impl Feed {
             return Err(Error::shape(place, "number of samples").expected("1 to 2^32-1").got(n));
         }
         let inputs: Vec<(&str, Extent)> = net.inputs().collect();
-        if inputs.len() != data.inputs().len() || data.targets().len() != losses {
+        if inputs.len() != data.inputs().len() || ![0, losses].contains(&data.targets().len()) {
             let expected = format!("{} inputs and {losses} targets", inputs.len());
             let got = format!("{} and {}", data.inputs().len(), data.targets().len());
             return Err(Error::shape(place, "inputs or targets of the data set").expected(expected).got(got));
@@ -112,6 +112,18 @@ impl Feed {
 
     pub fn len(&self) -> usize {
         self.order.len()
+    }
+
+    /// Refuses a set without targets where a loss of the plan takes one.
+    pub fn check_targets(&self, plan: &Plan) -> Result<()> {
+        let wanted = plan.losses.iter().map(|loss| loss.used().kind).find(|kind| *kind != Target::None);
+        match wanted.filter(|_| self.data.targets().is_empty()) {
+            Some(kind) => {
+                let e = Error::shape("data set", "no targets, which the loss is to be taken of").expected(format!("{kind:?}"));
+                Err(e.hint("Samples::with_classes and Samples::with_values add them"))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Sends the data to a GPU, if they fit and never change; batches are then gathered there, inputs as `dtype` and targets as
@@ -197,6 +209,7 @@ impl Feed {
         }
         for (k, (port, offered)) in plan.losses.iter().map(LossPort::used).zip(data.targets()).enumerate() {
             match (offered, port.kind) {
+                (Target::None, _) | (_, Target::None) => {}
                 (Target::Values(_), _) => {
                     let read = |row: usize, t: &mut [f32]| from.values(row, k, t);
                     numbers(s, port.target, port.kind.len(), &mut self.numbers, read)?;

@@ -13,7 +13,7 @@ mod whole;
 pub use builder::TrainerBuilder;
 pub use evaluate::Evaluation;
 pub use fit::{Ended, Report};
-pub use monte_carlo::MonteCarlo;
+pub use monte_carlo::{Entropy, MonteCarlo};
 
 use crate::device::Device;
 use crate::io::Checkpoint;
@@ -327,6 +327,7 @@ impl Trainer {
             Some((plan, generation)) if generation == self.model.generation() => Ok(plan),
             _ => {
                 let plan = plan_of(&mut self.model, &self.train, Mode::Train, self.rules.batch.min(self.train.len()))?;
+                self.train.check_targets(self.model.planned(plan))?;
                 self.plan = Some((plan, self.model.generation()));
                 self.find_whole(plan);
                 Ok(plan)

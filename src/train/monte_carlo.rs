@@ -9,7 +9,7 @@ use crate::network::Model;
 use crate::{Error, Result};
 use std::sync::Arc;
 
-/// Mean, spread and quantiles of the predictions over draws of the dropout masks.
+/// Mean, spread and quantiles of the predictions over draws of dropout masks, and of the weights of [`BayesDense`](crate::BayesDense).
 ///
 /// # Source
 /// Gal & Ghahramani 2016, "Dropout as a Bayesian approximation".
@@ -23,6 +23,25 @@ pub struct MonteCarlo {
     /// For each probability that was asked for the quantile of the draws at it, in rows as `mean`: between two draws in proportion (the
     /// default of NumPy, "linear").
     pub quantiles: Vec<Vec<f32>>,
+    /// How unsure the classes are, where the first output has class probabilities: wherever the channels of every position are at
+    /// least 0 and sum to 1, to three digits.
+    pub entropy: Option<Entropy>,
+}
+
+/// Entropies of class probabilities, in nats: one for each position of each sample.
+///
+/// # Source
+/// Houlsby, Huszár, Ghahramani & Lengyel 2011, "Bayesian active learning for classification and preference learning"; Depeweg et al.
+/// 2018, "Decomposition of uncertainty in Bayesian deep learning".
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Entropy {
+    /// Of the mean of the draws, −Σ p̄ ln p̄: all that is not known.
+    pub predictive: Vec<f32>,
+    /// The mean over the draws of −Σ p ln p: what a perfectly known network could not tell either, noise in the data.
+    pub expected: Vec<f32>,
+    /// The difference: what the draws disagree about, and more data would settle.
+    pub mutual_information: Vec<f32>,
 }
 
 /// The most values that are held at once: 64 MiB.
@@ -70,11 +89,12 @@ impl Model {
         let mut feed = Feed::new(data.into(), self.network(), self.losses.len(), false, "data")?;
         let n = feed.len();
         let mut plan = plan_of(self, &feed, Mode::MonteCarlo, batch.clamp(1, n))?;
-        let row = self.planned(plan).outputs.first().map_or(1, |port| port.extent.len());
+        let (row, classes) = self.planned(plan).outputs.first().map_or((1, 1), |port| (port.extent.len(), port.extent.c));
         let batch = rows_at_once(batch, draws, row).min(n);
         plan = plan_of(self, &feed, Mode::MonteCarlo, batch)?;
         feed.read_ahead(batch, Load::default(), After::End);
-        let mut found = MonteCarlo { mean: vec![], deviation: vec![], quantiles: vec![vec![]; probabilities.len()] };
+        let quantiles = vec![vec![]; probabilities.len()];
+        let mut found = MonteCarlo { mean: vec![], deviation: vec![], quantiles, entropy: (classes > 1).then(Entropy::default) };
         // Draw after draw of one batch; and the draws of one value.
         let (mut values, mut column) = (Vec::new(), vec![0.0; draws]);
         for from in (0..n).step_by(batch) {
@@ -92,8 +112,38 @@ impl Model {
                 column.iter_mut().zip(values[i..].iter().step_by(len)).for_each(|(c, v)| *c = f64::from(*v));
                 found.add(&mut column, probabilities);
             }
+            found.entropy = found.entropy.and_then(|entropy| entropy.with(&values, len, classes));
         }
         Ok(found)
+    }
+}
+
+impl Entropy {
+    /// With those of a further batch: draw after draw of `len` values. `None` where these are no probabilities.
+    fn with(mut self, values: &[f32], len: usize, classes: usize) -> Option<Self> {
+        let probability = |p: &[f32]| p.iter().all(|p| *p >= 0.0) && (p.iter().sum::<f32>() - 1.0).abs() < 1e-3;
+        if !values.chunks_exact(classes).all(probability) {
+            return None;
+        }
+        let of = |p: f64| if p > 0.0 { -p * libm::log(p) } else { 0.0 };
+        let draws = (values.len() / len) as f64;
+        let mut mean = vec![0.0; classes];
+        for position in (0..len).step_by(classes) {
+            mean.fill(0.0);
+            let mut expected = 0.0;
+            for draw in values.chunks_exact(len) {
+                for (mean, p) in mean.iter_mut().zip(&draw[position..position + classes]) {
+                    *mean += f64::from(*p) / draws;
+                    expected += of(f64::from(*p)) / draws;
+                }
+            }
+            let predictive: f64 = mean.iter().map(|p| of(*p)).sum();
+            self.predictive.push(predictive as f32);
+            self.expected.push(expected as f32);
+            // Entropy is concave; what lies below 0 is rounding.
+            self.mutual_information.push((predictive - expected).max(0.0) as f32);
+        }
+        Some(self)
     }
 }
 
@@ -169,6 +219,21 @@ mod tests {
             }
             assert!(deviation > 0.0, "dropout draws masks");
         }
+        // The same by the definitions.
+        let entropy = found.entropy.clone().unwrap_or_default();
+        let h = |p: &[f64]| -p.iter().map(|p| p * p.ln()).sum::<f64>();
+        for i in 0..33 {
+            let draw = |d: &Vec<f32>| d[5 * i..5 * i + 5].iter().map(|p| f64::from(*p)).collect::<Vec<_>>();
+            let mean: Vec<f64> = (0..5).map(|c| all.iter().map(|d| draw(d)[c]).sum::<f64>() / 41.0).collect();
+            let (total, noise) = (h(&mean), all.iter().map(|d| h(&draw(d))).sum::<f64>() / 41.0);
+            for (got, expected) in
+                [(entropy.predictive[i], total), (entropy.expected[i], noise), (entropy.mutual_information[i], total - noise)]
+            {
+                assert!((f64::from(got) - expected).abs() < 1e-5, "{i}: {got} {expected}");
+            }
+            assert!(entropy.mutual_information[i] > 0.0);
+        }
+        assert_eq!(entropy.predictive.len(), 33);
         // Equal seeds give equal bits, other ones do not; a further call draws anew.
         let mut again = model(7)?;
         assert_eq!(again.predict_monte_carlo(data.clone(), 40, draws, &p)?, found);
@@ -192,6 +257,24 @@ mod tests {
             assert!(rows == 1 || (rows <= batch && rows * draws * row <= MOST));
             assert!(rows == batch || (rows + 1) * draws * row > MOST);
         }
+        Ok(())
+    }
+
+    /// What is no distribution has no entropy.
+    #[test]
+    fn regressions_have_no_entropy() -> Result<()> {
+        let mut net = Network::new(Extent::flat(3));
+        net.push(Dropout::new(0.5));
+        net.push(Dense::new(5));
+        let found = Model::builder(net).build()?.predict_monte_carlo(
+            crate::data::Samples::new(Extent::flat(3), vec![0.5; 9])?,
+            2,
+            3,
+            &[],
+        )?;
+        assert_eq!((found.mean.len(), found.entropy), (15, None));
+        assert!(Entropy::default().with(&[0.5, 0.5, 1.0, 0.0], 2, 2).is_some_and(|e| e.expected == [0.346_573_6]));
+        assert!(Entropy::default().with(&[0.5, 0.6], 2, 2).is_none() && Entropy::default().with(&[1.5, -0.5], 2, 2).is_none());
         Ok(())
     }
 

@@ -97,7 +97,8 @@ impl Resident {
     pub fn upload(data: &dyn Dataset, cuda: &Cuda, dtype: DType, wanted: &[Target]) -> Result<Option<Self>> {
         let allowed = std::env::var("KAMACITE_RESIDENT").map_or(true, |v| v != "0");
         let room = cuda.free_memory().unwrap_or(0) as f64 * SHARE;
-        if !allowed || data.waits() || bytes(data, dtype) as f64 > room {
+        let apart = data.waits() || data.targets().contains(&Target::None);
+        if !allowed || apart || bytes(data, dtype) as f64 > room {
             return Ok(None);
         }
         let moves = data.as_augmented().and_then(|a| a.whole_motions()).filter(|moves| {
@@ -131,6 +132,7 @@ impl Resident {
         });
         let inputs = inputs.collect::<Result<_>>()?;
         let targets = data.targets().iter().enumerate().map(|(k, t)| match *t {
+            Target::None => Err(Error::order("data", "a target without values")),
             Target::Values(t) => {
                 let mut column = Column::new(cuda, DType::F32, n, t.len())?;
                 column.moves = moves.filter(|m| m.targets.contains(&k)).map(|m| args(m, DType::F32, t.len()));

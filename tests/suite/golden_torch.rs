@@ -178,7 +178,7 @@ fn check_loss(golden: &Value) -> Result<(), String> {
     let labels: Vec<u32> = t.iter().map(|&t| t as u32).collect();
     let extent = match target {
         Target::Values(extent) => extent,
-        Target::Index { .. } => y.extent,
+        Target::Index { .. } | Target::None => y.extent,
     };
     let targets = match golden["kind"].as_str() {
         Some("index") => Targets::Classes(&labels),

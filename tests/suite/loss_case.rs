@@ -57,8 +57,11 @@ pub fn all(cases: &[LossCase], check: impl Fn(&LossCase) -> Verdict) {
 pub enum Truth {
     Values(Extent, Vec<f64>),
     Classes(Vec<u32>),
+    None,
 }
 
+/// Weighted values of all rows from all outputs and the weights.
+type Coupled = Arc<dyn Fn(&[f64], &[f64]) -> Vec<f64> + Send + Sync>;
 type Naive = Arc<dyn Fn(&[f64], &[f64]) -> f64 + Send + Sync>;
 type Prediction = Arc<dyn Fn(&[f64]) -> Vec<f64> + Send + Sync>;
 
@@ -71,6 +74,10 @@ pub struct LossCase {
     truth: Truth,
     rows: usize,
     naive: Naive,
+    /// Where rows see each other, instead of `naive`.
+    coupled: Option<Coupled>,
+    /// A row of weight 0.
+    absent: Option<usize>,
     prediction: Prediction,
 }
 
@@ -94,6 +101,8 @@ pub fn loss_case(
         truth: Truth::Values(y, Vec::new()),
         rows: 3,
         naive: Arc::new(naive),
+        coupled: None,
+        absent: None,
         prediction: Arc::new(<[f64]>::to_vec),
     };
     case.rows(3)
@@ -113,6 +122,20 @@ impl LossCase {
     pub fn targets(mut self, t: Extent, mut draw: impl FnMut(&mut Stream) -> f64) -> Self {
         let mut r = Stream::new(8, Purpose::User, 0);
         self.truth = Truth::Values(t, f32s(|| draw(&mut r), self.rows * t.len()));
+        self
+    }
+
+    /// A loss without targets in which rows see each other: the weighted values of all from all outputs and their weights.
+    pub fn coupled(mut self, f: impl Fn(&[f64], &[f64]) -> Vec<f64> + Send + Sync + 'static) -> Self {
+        self.truth = Truth::None;
+        self.coupled = Some(Arc::new(f));
+        self
+    }
+
+    /// Row `n` weighs nothing and holds this value throughout.
+    pub fn absent(mut self, n: usize, value: f64) -> Self {
+        self.ys[n * self.y.len()..(n + 1) * self.y.len()].fill(value);
+        self.absent = Some(n);
         self
     }
 
@@ -150,7 +173,7 @@ impl LossCase {
     pub fn probabilities(mut self) -> Self {
         self.ys = match self.clone().soft().truth {
             Truth::Values(_, v) => v,
-            Truth::Classes(_) => self.ys,
+            Truth::Classes(_) | Truth::None => self.ys,
         };
         self
     }
@@ -181,11 +204,17 @@ impl LossCase {
 
     fn weights(&self) -> Vec<f64> {
         let mut r = Stream::new(12, Purpose::User, 0);
-        f32s(|| r.between(0.25, 2.0), self.rows)
+        let mut weights = f32s(|| r.between(0.25, 2.0), self.rows);
+        self.absent.into_iter().for_each(|n| weights[n] = 0.0);
+        weights
     }
 
     fn expected(&self) -> Vec<f64> {
+        if let Some(coupled) = &self.coupled {
+            return coupled(&self.ys, &self.weights());
+        }
         let t: Vec<f64> = match &self.truth {
+            Truth::None => Vec::new(),
             Truth::Values(_, v) => v.clone(),
             Truth::Classes(labels) => labels.iter().map(|&l| f64::from(l)).collect(),
         };
@@ -226,6 +255,7 @@ impl LossRig {
         self.model.forward(Mode::Train, view)?;
         match &case.truth {
             Truth::Classes(labels) => self.model.loss(&[Targets::Classes(labels)]),
+            Truth::None => self.model.loss(&[Targets::None]),
             Truth::Values(extent, t) => {
                 let narrow: Vec<f32> = t.iter().map(|&v| v as f32).collect();
                 let view = if wide { View::f64(*extent, t)? } else { View::new(*extent, &narrow)? };
@@ -337,7 +367,8 @@ fn on_cuda(case: &LossCase, precision: Precision, device: &Device) -> Verdict {
     if (again.0, &again.2) != (got, &first) {
         return Err("other bits in a second run".into());
     }
-    for n in [0, case.rows / 2, case.rows - 1] {
+    // Rows that see each other are not what they are alone.
+    for n in [0, case.rows / 2, case.rows - 1].into_iter().filter(|_| case.coupled.is_none()) {
         let alone = case.alone(n);
         *rig.weights.lock().unwrap() = (0..case.rows).map(|i| if i == n { case.weights()[n] } else { 0.0 }).collect();
         let (mean, _, dy) = rig.run(&alone).map_err(text)?;

@@ -63,6 +63,7 @@ struct Shard {
 enum Kind {
     Values(Extent),
     Classes { classes: usize, positions: usize },
+    None,
 }
 
 impl Kind {
@@ -70,6 +71,7 @@ impl Kind {
         match target {
             Target::Values(extent) => Self::Values(extent),
             Target::Index { classes, positions } => Self::Classes { classes, positions },
+            Target::None => Self::None,
         }
     }
 
@@ -77,6 +79,7 @@ impl Kind {
         match self {
             Self::Values(extent) => Target::Values(extent),
             Self::Classes { classes, positions } => Target::Index { classes, positions },
+            Self::None => Target::None,
         }
     }
 }
@@ -271,7 +274,7 @@ impl Index {
                 Kind::Classes { classes, positions } if classes == 0 || positions == 0 || positions > 1 << 40 => {
                     return wrong("classes of a target", 1, classes.min(positions));
                 }
-                Kind::Classes { .. } => {}
+                Kind::Classes { .. } | Kind::None => {}
             }
         }
         let samples = self.shards.iter().try_fold(0_usize, |sum, s| sum.checked_add(s.samples)).unwrap_or(0);

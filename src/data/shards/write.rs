@@ -137,6 +137,7 @@ fn encode(data: &dyn Dataset, index: usize, storage: Storage, record: &Record) -
                 data.classes(pick, k, &mut t)?;
                 t.iter().for_each(|t| bytes.extend(t.to_le_bytes()));
             }
+            Target::None => {}
         }
     }
     if data.is_skipped(pick) {

@@ -27,7 +27,7 @@ fn staged(model: &Model) -> Result<Vec<Vec<u32>>> {
     for port in plan.losses.iter().map(LossPort::used) {
         all.push(match port.kind {
             Target::Values(_) => bits(port.target)?,
-            Target::Index { .. } => s.host_read::<u32, _>(port.target, <[u32]>::to_vec)?,
+            Target::Index { .. } | Target::None => s.host_read::<u32, _>(port.target, <[u32]>::to_vec)?,
         });
     }
     all.extend(plan.weight.map(bits).transpose()?);

@@ -1,6 +1,7 @@
 //! Cases of the layers, one file per stem.
 
 mod activation;
+mod bayes_dense;
 mod conv;
 mod conv_transpose;
 mod dense;

@@ -6,6 +6,7 @@ mod huber;
 mod logistic_bce;
 mod mae;
 mod mse;
+mod nt_xent;
 mod softmax_cross_entropy;
 
 /// Softmax of one row over the channels of each position.
