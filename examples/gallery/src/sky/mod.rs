@@ -9,6 +9,7 @@ mod light;
 mod photoz;
 mod properties;
 mod random_labels;
+pub mod sdss;
 mod stars;
 mod supernovae;
 mod transits;
@@ -39,6 +40,7 @@ const SKIES: &[(&str, Make)] = &[
     ("clusters2d", |n, seed| synth::clusters(n, 2, seed)),
     ("clusters3d", |n, seed| synth::clusters(n, 3, seed)),
     ("properties", properties),
+    ("sdss", sdss::sdss),
     ("stars", stars),
     ("random_labels", random_labels),
     ("blends", blends),

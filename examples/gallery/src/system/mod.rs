@@ -2,14 +2,18 @@
 
 mod blends;
 mod classical;
+mod contrastive;
 mod introspection;
 mod lenses;
 mod mnist;
 mod photoz;
 mod random_labels;
+mod sdss;
 mod shapley;
 mod supernovae;
+mod templates;
 mod transits;
+mod uncertain;
 
 pub use transits::folded;
 
@@ -63,6 +67,12 @@ pub const SYSTEMS: &[System] = &[
         run: photoz::run,
     },
     System {
+        name: "contrastive",
+        what: "HE3: views of spectra without labels (NT-Xent), then a hundred labels",
+        epochs: (30, 2),
+        run: contrastive::run,
+    },
+    System {
         name: "random_labels",
         what: "B10: labels without meaning, a test for leaks",
         epochs: (20, 6),
@@ -81,4 +91,16 @@ pub const SYSTEMS: &[System] = &[
         run: supernovae::run,
     },
     System { name: "transits", what: "planets in light curves, beside box least squares", epochs: (15, 4), run: transits::run },
+    System {
+        name: "sdss",
+        what: "HE1, F1, F3: spectra of stars, galaxies, AGN and quasars; a 1-D network beside template fitting",
+        epochs: (60, 2),
+        run: sdss::run,
+    },
+    System {
+        name: "uncertain",
+        what: "HE2: how sure of its class; Monte-Carlo dropout, weights with distributions, calibration",
+        epochs: (30, 2),
+        run: uncertain::run,
+    },
 ];

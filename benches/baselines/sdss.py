@@ -1,0 +1,55 @@
+"""The network of examples/gallery/src/system/sdss.rs in PyTorch, and the classical classifiers of the tutorial, on the same spectra: sdss.py FOLDER SEED..."""
+import numpy as np
+import torch
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
+from sklearn.svm import SVC
+from torch import nn
+
+from gallery import arguments, fit, he, lines, logistic, predict, sky
+
+COUNT, LEARN, TRAIN = 4000, 2700, 3000
+
+
+def network():
+    last = nn.Linear(128, 4)
+    return he(nn.Sequential(
+        nn.Conv1d(1, 32, 20, stride=10), nn.ReLU(), nn.MaxPool1d(3), nn.Dropout(0.35),
+        nn.Conv1d(32, 64, 40, stride=10), nn.ReLU(), nn.MaxPool1d(3), nn.Dropout(0.35),
+        nn.Flatten(), nn.Linear(128, 128), nn.ReLU(), nn.Dropout(0.35), last,
+    ), last)
+
+
+def spectra(folder):
+    """Fluxes, the same with a mean square of 1, errors, classes."""
+    (flux, ivar), t = sky("sdss", COUNT, 1, folder)
+    flux, ivar = lines(flux), lines(ivar)
+    return flux, normed(flux), 1 / np.sqrt(ivar), t[:, 0].astype("int64")
+
+
+def normed(flux):
+    return (flux / np.sqrt((flux.astype("f8") ** 2).mean(-1, keepdims=True))).astype("f4")
+
+
+def main():
+    folder, seeds = arguments()
+    flux, x, _, t = spectra(folder)
+    for name, model in [
+        ("SVC(gamma=.001, C=100)", SVC(gamma=0.001, C=100)),
+        ("RandomForest", RandomForestClassifier(100, random_state=0)),
+        ("LogisticRegression", LogisticRegression(max_iter=300)),
+        ("GaussianNB", GaussianNB()),
+    ]:
+        model.fit(flux[:TRAIN, 0], t[:TRAIN])
+        print(f"{name} on fluxes: accuracy={model.score(flux[TRAIN:, 0], t[TRAIN:]):.4f}", flush=True)
+    print(f"linear accuracy={logistic(x, t, TRAIN)[0]:.4f}", flush=True)
+    for seed in seeds:
+        torch.manual_seed(seed)
+        net = network()
+        fit(net, nn.CrossEntropyLoss(), torch.optim.Adam(net.parameters(), lr=1e-3), [x[:LEARN]], t[:LEARN], 200, 60, cosine=False)
+        print(f"seed={seed} accuracy={(predict(net, [x[TRAIN:]]).argmax(1) == t[TRAIN:]).mean():.4f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
