@@ -38,8 +38,18 @@ export KAMACITE_RECORD
 
 say() { printf '\n== %s\n' "$1"; }
 
-say "unit tests, the suite, doctests, examples (optimised, with debug assertions and overflow checks)"
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+
+# astropy reads what the FITS writer wrote: from PyPI, kept in target/python.
+if [ -z "${KAMACITE_PYTHON-}" ] && command -v python3 >/dev/null 2>&1 && ! python3 -c 'import astropy' 2>/dev/null; then
+  if [ ! -e "$target/python/fetched" ]; then
+    { python3 -m venv "$target/python" && "$target/python/bin/python" -m pip install --quiet --disable-pip-version-check \
+      --retries 1 --timeout 20 astropy && touch "$target/python/fetched"; } >"$target/python.log" 2>&1 || tail -n 2 "$target/python.log"
+  fi
+  if [ -e "$target/python/fetched" ]; then KAMACITE_PYTHON=$target/python/bin/python; export KAMACITE_PYTHON; fi
+fi
+
+say "unit tests, the suite, doctests, examples (optimised, with debug assertions and overflow checks)"
 KAMACITE_SCENARIO=$target/scenario.rust cargo test --workspace --all-features
 
 # The numbers on every other instruction set: cases, threads, goldens. What this machine lacks is said, and fails where it is required.

@@ -1,15 +1,13 @@
 //! Data sets: in memory, by a trait, split, normalised, augmented, loaded from files, generated.
 //!
 //! [`Samples`] holds plain arrays; [`Subset`], [`Balanced`], [`Normalized`] and [`Augmented`] are views over any [`Dataset`].
-//! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`], [`cifar`] and, with the feature, `fits`. Every reader has a form for a path
 //! [`Files`] reads samples out of folders as they are needed, [`Prepare`] makes of each what the network sees, [`Shards`] are such
-//! sets packed into a few large files; a trainer reads ahead what [waits](Dataset::waits) for a disk.
-//! [`Samples`] holds plain arrays; [`Subset`], [`Balanced`], [`Normalized`], [`Augmented`] and [`TwoViews`] are views over any [`Dataset`].
-//! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`] and [`cifar`]. Every reader has a form for a path
-//! and one for bytes, checks sizes against the length of the file before it asks for memory, and never panics.
+//! sets packed into a few large files; a trainer reads ahead what [waits](Dataset::waits) for a disk. [`mosaic`] predicts images
+//! larger than a network.
+//!
 //! Readers: [`TableReader`] (text tables), [`points`], [`idx`], [`npy`], [`raw`], [`cifar`] and, with the feature, `fits`. Every
 //! reader has a form for a path and one for bytes, checks sizes against the length of the file before it asks for memory, and never
-//! panics. [`mosaic`] predicts images larger than a network.
+//! panics.
 
 pub mod array;
 pub mod augment;
