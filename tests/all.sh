@@ -109,6 +109,7 @@ while read -r name _; do
   case "$one" in RESULT\ *) ;; *) echo "$name did not end with a RESULT line" >&2; exit 1 ;; esac
   [ "$one" = "$(cat "$target/gallery.two")" ] || { echo "two threads: $(cat "$target/gallery.two")" >&2; exit 1; }
 done <"$target/systems"
+sh examples/gallery/test.sh "$gallery"
 
 say "the C interface, installed: every function, misuse, random calls, sanitizers, valgrind"
 sh bindings/install/install.sh "$target/installed" >/dev/null

@@ -1,5 +1,6 @@
 //! gallery NAME [options]: runs one system; `gallery list` names them, `gallery data NAME NUMBER SEED FOLDER` writes a generated sky as NPY,
-//! `gallery pack FROM FOLDER` packs a folder of files into shards.
+//! `gallery pack FROM FOLDER` packs a folder of files into shards,
+//! `gallery quality check|watch --help` tells how to judge frames.
 
 use kamacite::{Error, Result};
 use kamacite_gallery::options::Options;
@@ -8,7 +9,14 @@ use kamacite_gallery::{pack, sky, system};
 fn main() -> Result<()> {
     let mut arguments = std::env::args_os().skip(1);
     let name = arguments.next().unwrap_or_default().to_string_lossy().into_owned();
-    let rest: Vec<_> = arguments.collect();
+    let mut rest: Vec<_> = arguments.collect();
+    if name == "quality" {
+        match rest.first().and_then(|word| word.to_str()) {
+            Some("check" | "watch") => std::process::exit(system::quality_watch::command(rest)),
+            Some("train") => drop(rest.remove(0)),
+            _ => {}
+        }
+    }
     match name.as_str() {
         "list" => system::SYSTEMS.iter().for_each(|s| println!("{:<14} {}", s.name, s.what)),
         "data" => sky::write(&rest)?,

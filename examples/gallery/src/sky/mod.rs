@@ -4,22 +4,29 @@
 
 mod blends;
 mod bubbles;
+mod field;
+mod frames;
 mod lenses;
 mod light;
+mod lightcones;
 mod photoz;
 mod properties;
 mod random_labels;
 pub mod sdss;
+mod stamps;
 mod stars;
 mod supernovae;
 mod transits;
 
 pub use blends::blends;
 pub use bubbles::{bubbles, noisy};
+pub use frames::{QUALITIES, frame, frames};
 pub use lenses::lenses;
+pub use lightcones::{PARAMETERS, lightcones, mean_cone};
 pub use photoz::{FARTHEST, photoz};
 pub use properties::{NAMES, PLANTED, effect, properties};
 pub use random_labels::random_labels;
+pub use stamps::{KINDS, stamp, stamps};
 pub use stars::stars;
 pub use supernovae::{TYPES, supernovae};
 pub use transits::{PER_DAY, transits};
@@ -39,8 +46,11 @@ const SKIES: &[(&str, Make)] = &[
     ("bubbles", bubbles),
     ("clusters2d", |n, seed| synth::clusters(n, 2, seed)),
     ("clusters3d", |n, seed| synth::clusters(n, 3, seed)),
+    ("frames", frames),
+    ("lightcones", |n, seed| lightcones(20, n, seed)),
     ("properties", properties),
     ("sdss", sdss::sdss),
+    ("stamps", |n, seed| stamps(64, n, seed)),
     ("stars", stars),
     ("random_labels", random_labels),
     ("blends", blends),

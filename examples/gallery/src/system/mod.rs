@@ -1,12 +1,16 @@
 //! The systems, one file each.
 
+mod astronomy_cnn;
 mod blends;
 mod classical;
 mod contrastive;
 mod introspection;
 mod lenses;
+mod lightcones;
 mod mnist;
 mod photoz;
+mod quality;
+pub mod quality_watch;
 mod random_labels;
 mod sdss;
 mod shapley;
@@ -41,6 +45,12 @@ pub const SYSTEMS: &[System] = &[
         run: blends::run,
     },
     System {
+        name: "astronomy_cnn",
+        what: "B11-B13: AstronomyCNN, what a FITS stamp shows, from files and a list of labels",
+        epochs: (20, 2),
+        run: astronomy_cnn::run,
+    },
+    System {
         name: "classical",
         what: "A1-A3, F2: k-means, nearest neighbours, support vector machines; what unscaled inputs do to them",
         epochs: (1, 1),
@@ -71,6 +81,24 @@ pub const SYSTEMS: &[System] = &[
         what: "HE3: views of spectra without labels (NT-Xent), then a hundred labels",
         epochs: (30, 2),
         run: contrastive::run,
+    },
+    System {
+        name: "lightcones",
+        what: "HE4: 3D-21cmPIE-Net, six parameters of the early universe out of 21-cm light-cones",
+        epochs: (16, 1),
+        run: lightcones::run,
+    },
+    System {
+        name: "lightcones_full",
+        what: "HE4: one prediction of that network at its published size, its memory and time",
+        epochs: (1, 1),
+        run: lightcones::run_full,
+    },
+    System {
+        name: "quality",
+        what: "B14, B15: good, medium and bad frames; `quality check` and `quality watch` judge files",
+        epochs: (12, 2),
+        run: quality::run,
     },
     System {
         name: "random_labels",
