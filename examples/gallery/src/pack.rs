@@ -1,4 +1,4 @@
-//! gallery pack FROM FOLDER [options]: packs a folder of class folders, or a file of lines `filename,label`, into shuffled shards with checksums.
+//! gallery pack FROM FOLDER OPTIONS: packs a folder of class folders, or a file of lines `filename,label`, into shuffled shards with checksums.
 //!
 //! --seed 0           order of the samples
 //! --storage f32      or f16, i16, u8
