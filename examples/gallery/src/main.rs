@@ -1,4 +1,4 @@
-//! gallery NAME [options]: runs one system; `gallery list` names them, `gallery data NAME NUMBER SEED FOLDER` writes a generated sky as NPY,
+//! gallery NAME OPTIONS: runs one system; `gallery list` names them, `gallery data NAME NUMBER SEED FOLDER` writes a generated sky as NPY,
 //! `gallery pack FROM FOLDER` packs a folder of files into shards,
 //! `gallery quality check|watch --help` tells how to judge frames.
 
