@@ -1,4 +1,8 @@
 """AstronomyCNN of examples/gallery/src/system/astronomy_cnn.rs in PyTorch, on the same stamps: astronomy_cnn.py FOLDER SEED...
+
+PyTorch 2.15, scikit-learn 1.9:
+linear accuracy=0.5667
+seed=1 accuracy=0.5500
 """
 import copy
 
