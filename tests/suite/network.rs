@@ -42,7 +42,8 @@ fn everything(wrong: Option<usize>) -> Network {
     let map = add(Arc::new(Reshape::to(Extent::image(3, 3, 1))), &[dense]);
     let small = add(Arc::new(Conv::new(2, 2)), &[map]);
     let flat = add(Arc::new(Flatten::new()), &[small]);
-    let joined = add(Arc::new(Merge::concat()), &[global, flat, dense]);
+    let drawn = add(Arc::new(BayesDense::new(3).act(Tanh)), &[vector]);
+    let joined = add(Arc::new(Merge::concat()), &[global, flat, dense, drawn]);
     let head = add(Arc::new(Dense::new(4)), &[joined]);
     add(Arc::new(Activate::new(Softmax)), &[head]);
     net
