@@ -53,9 +53,11 @@ fn kmeans_is_that_of_rust() {
         ok(kmc_centres_write(path.as_ptr(), centres.as_ptr(), 4, 3));
         let text = std::fs::read_to_string(dir.path().join("centres.dat")).unwrap();
         assert!(text.starts_with("3 4\n") && text.lines().count() == 5);
+        let picture = dir.path().join("centres.svg");
+        let path = CString::new(picture.to_str().unwrap()).unwrap();
         ok(kmc_plot_clusters(path.as_ptr(), x.as_ptr(), 100, 3, assignment.as_ptr(), centres.as_ptr(), 4));
         ok(kmc_plot_clusters(path.as_ptr(), x.as_ptr(), 150, 2, null(), null(), 0));
-        assert!(std::fs::read_to_string(dir.path().join("centres.dat")).unwrap().contains("<svg"));
+        assert!(std::fs::read_to_string(picture).unwrap().contains("<svg"));
         refused(kmc_plot_clusters(null(), x.as_ptr(), 150, 2, null(), null(), 0), KMC_ERR_NULL, &["path"]);
         refused(kmc_centres_write(c"/nowhere/at/all".as_ptr(), centres.as_ptr(), 4, 3), KMC_ERR_IO, &["nowhere"]);
     }
