@@ -80,7 +80,7 @@ fn walk(folder: &Path, found: &mut Vec<(PathBuf, String)>) -> Result<(), String>
         let path = entry.map_err(place)?.path();
         if path.is_dir() {
             walk(&path, found)?;
-        } else {
+        } else if path.extension().is_some_and(|e| e == "rs" || e == "cu" || e == "cuh") {
             let text = fs::read_to_string(&path).map_err(place)?;
             found.push((path, text));
         }
