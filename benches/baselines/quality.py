@@ -3,6 +3,8 @@
 PyTorch 2.15, scikit-learn 1.9:
 linear accuracy=0.4800
 seed=1 accuracy=0.8800
+seed=2 accuracy=0.9067
+seed=3 accuracy=0.8933
 """
 import numpy as np
 import torch

@@ -10,7 +10,7 @@
 //!
 //! | accuracy on 120 stamps | chance | linear | PyTorch | here |
 //! |---|---|---|---|---|
-//! | 800 stamps, 64×64 | 20 % | 56.7 % | 55.0 % (seed 1) | 65.0 to 71.7 % (seeds 1, 2) |
+//! | 800 stamps, 64×64 | 20 % | 56.7 % | 54.2 to 63.3 % (seeds 1 to 3) | 65.0 to 71.7 % (seeds 1 to 3) |
 //!
 //! 20 epochs of 560 stamps are too few for more: training and validation drift apart. 30 s of one processor's time.
 
