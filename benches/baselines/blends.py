@@ -7,6 +7,7 @@ ridge  10.0 bias=-0.0031,0.0061 scatter=0.2204,0.6846 outliers=0.0225,0.4700
 ridge  100.0 bias=-0.0035,0.0070 scatter=0.1813,0.4870 outliers=0.0035,0.3295
 seed=1 bias=-0.0009,0.0081 scatter=0.1494,0.3099 outliers=0.0010,0.1305 69746
 seed=2 bias=-0.0037,-0.0247 scatter=0.1471,0.2952 outliers=0.0015,0.1330 69746
+seed=3 bias=-0.0157,0.0143 scatter=0.1401,0.3038 outliers=0.0005,0.1225 69746
 """
 import numpy as np
 import torch

@@ -10,9 +10,9 @@
 //!
 //! | | the mean (chance) | linear | the same network in PyTorch | here |
 //! |---|---|---|---|---|
-//! | scatter of the first | 1.11 | 0.183 | 0.147 to 0.149 (seeds 1 and 2) | 0.145 to 0.153 |
-//! | scatter of the companion | 1.18 | 0.446 | 0.295 to 0.310 (seeds 1 and 2) | 0.280 to 0.304 |
-//! | companions off by > 0.5 | 66.9 % | 29.5 % | 13.1 to 13.3 % (seeds 1 and 2) | 12.1 to 13.1 % |
+//! | scatter of the first | 1.11 | 0.183 | 0.140 to 0.149 | 0.145 to 0.153 |
+//! | scatter of the companion | 1.18 | 0.446 | 0.295 to 0.310 | 0.280 to 0.304 |
+//! | companions off by > 0.5 | 66.9 % | 29.5 % | 12.3 to 13.3 % | 12.1 to 13.1 % |
 
 use crate::options::Options;
 use crate::sky;
