@@ -5,7 +5,9 @@ mean   bias=0.00108 sigma_mad=0.07692 outliers=0.5365 crps=0.04900 pit_deviation
 ridge  10.0 bias=0.00055 sigma_mad=0.04927 outliers=0.3070 absolute=0.04911
 ridge  100.0 bias=0.00058 sigma_mad=0.04152 outliers=0.2025 absolute=0.04043
 ridge  1000.0 bias=0.00024 sigma_mad=0.04262 outliers=0.2245 absolute=0.04135
+seed=1 bias=-0.00103 sigma_mad=0.03468 outliers=0.1440 crps=0.02463 pit_deviation=0.102 225884
 seed=2 bias=0.00003 sigma_mad=0.03483 outliers=0.1425 crps=0.02438 pit_deviation=0.063 225884
+seed=3 bias=0.00027 sigma_mad=0.03382 outliers=0.1400 crps=0.02420 pit_deviation=0.057 225884
 """
 import numpy as np
 import torch

@@ -11,9 +11,9 @@
 //!
 //! | | all at the mean (chance) | linear | the same network in PyTorch | here |
 //! |---|---|---|---|---|
-//! | σ_MAD | 0.0769 | 0.0415 | 0.0348 (seed 2) | 0.0344 to 0.0351 |
-//! | outliers | 53.7 % | 20.2 % | 14.2 % (seed 2) | 14.7 to 15.2 % |
-//! | CRPS | 0.0490 | 0.0404 (the absolute error) | 0.0244 (seed 2) | 0.0246 to 0.0247 |
+//! | σ_MAD | 0.0769 | 0.0415 | 0.0338 to 0.0348 | 0.0344 to 0.0351 |
+//! | outliers | 53.7 % | 20.2 % | 14.0 to 14.4 % | 14.7 to 15.2 % |
+//! | CRPS | 0.0490 | 0.0404 (the absolute error) | 0.0242 to 0.0246 | 0.0246 to 0.0247 |
 
 use crate::options::Options;
 use crate::sky;
