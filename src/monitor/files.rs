@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 /// Far more than any history; what is larger is another file, taken by mistake.
 const MAX_BYTES: u64 = 1 << 28;
 
-/// Writes `history.csv`: a header, then one row per epoch. Values that an epoch lacks are left empty.
+/// Writes `history.csv`: a header, then one row per epoch. Values that an epoch lacks are left empty. `waited` are the seconds that steps
+/// waited for data still being read, `skipped` the training samples that could not be read and were left out.
 ///
 /// # Examples
 /// ```no_run
@@ -45,7 +46,10 @@ impl JsonLines {
     }
 }
 
-const HEADER: &str = "epoch,steps,learning_rate,loss,valid_loss,accuracy,rmse,r2,seconds,samples_per_second,best";
+const HEADER: &str = "epoch,steps,learning_rate,loss,valid_loss,accuracy,rmse,r2,seconds,samples_per_second,best,waited,skipped";
+
+/// The columns at the end that files of earlier versions lack.
+const NEW: &str = ",waited,skipped";
 
 impl Monitor for CsvLog {
     fn start(&mut self, start: &Start<'_>) -> Result<()> {
@@ -58,12 +62,13 @@ impl Monitor for CsvLog {
     }
 
     fn epoch(&mut self, epoch: &Epoch<'_>) -> Result<Control> {
-        let Epoch { record: r, evaluation, best, rate, seconds, .. } = epoch;
+        let Epoch { record: r, evaluation, best, rate, seconds, waited, .. } = epoch;
         let some = |x: Option<f64>| x.map_or(String::new(), |x| format!("{x:?}"));
         let score = |of: fn(&crate::train::Evaluation) -> Option<f64>| some(evaluation.and_then(of));
         let (valid, accuracy) = (some(r.valid_loss), some(r.accuracy));
         let (rmse, r2) = (score(|e| e.rmse), score(|e| e.r2));
-        let (start, end) = (format!("{},{},{:?},{:?}", r.epoch, r.steps, r.learning_rate, r.loss), u8::from(*best));
+        let start = format!("{},{},{:?},{:?}", r.epoch, r.steps, r.learning_rate, r.loss);
+        let end = format!("{},{waited:.6},{}", u8::from(*best), r.skipped);
         self.0.row(&format!("{start},{valid},{accuracy},{rmse},{r2},{seconds:.6},{rate:.1},{end}\n"))?;
         Ok(Control::Continue)
     }
@@ -88,6 +93,8 @@ struct Row<'a> {
     seconds: f64,
     samples_per_second: f64,
     best: bool,
+    waited: f64,
+    skipped: u64,
 }
 
 impl Monitor for JsonLines {
@@ -118,6 +125,8 @@ impl Monitor for JsonLines {
             seconds: epoch.seconds,
             samples_per_second: epoch.rate,
             best: epoch.best,
+            waited: epoch.waited,
+            skipped: r.skipped,
         };
         let text = serde_json::to_string(&row).map_err(|e| Error::format(self.0.path.display(), e))?;
         self.0.row(&(text + "\n"))?;
@@ -145,7 +154,8 @@ impl Log {
             // What follows the last newline was cut short.
             let whole = old.rfind('\n').map_or("", |end| &old[..=end]);
             let first = whole.lines().next().unwrap_or_default();
-            if let Some(header) = header.filter(|h| !whole.is_empty() && *h != first) {
+            let is_earlier = header.is_some_and(|h| h.strip_suffix(NEW) == Some(first));
+            if let Some(header) = header.filter(|h| !whole.is_empty() && *h != first && !is_earlier) {
                 let e = Error::format(self.path.display(), "not a history of this program");
                 return Err(e.expected(header).got(first).hint("move the file away"));
             }
@@ -153,6 +163,7 @@ impl Log {
                 let what = || Error::format(format!("{}: line {}", self.path.display(), i + 1), "no epoch in this row");
                 if epoch(row).ok_or_else(|| what().hint("move the file away"))? <= done {
                     kept.push_str(row);
+                    kept.extend(NEW.chars().filter(|c| is_earlier && *c == ','));
                     kept.push('\n');
                 }
             }
@@ -211,7 +222,7 @@ mod tests {
         run(&mut CsvLog::new(&path), 0, 3)?;
         let text = read(&path)?;
         assert_eq!(text.lines().next(), Some(HEADER));
-        assert_eq!(text.lines().nth(2), Some("2,20,0.01,0.5,0.6,0.75,,,0.100000,1000.0,1"));
+        assert_eq!(text.lines().nth(2), Some("2,20,0.01,0.5,0.6,0.75,,,0.100000,1000.0,1,0.001000,2"));
         assert_eq!(epochs(&text), [1, 2, 3]);
         assert!(text.lines().all(|l| l.split(',').count() == HEADER.split(',').count()));
         Ok(())
@@ -226,6 +237,7 @@ mod tests {
             read(&path)?.lines().map(|l| serde_json::from_str(l).expect("a JSON object")).collect();
         assert_eq!(rows.len(), 2);
         assert_eq!((&rows[1]["epoch"], &rows[1]["loss"], &rows[1]["rmse"]), (&2.into(), &0.5.into(), &serde_json::Value::Null));
+        assert_eq!((&rows[1]["waited"], &rows[1]["skipped"]), (&0.001.into(), &2.into()));
         let expected: Vec<Vec<u64>> = table().rows().map(<[u64]>::to_vec).collect();
         assert_eq!(rows[1]["confusion"], serde_json::json!(expected));
         Ok(())
@@ -252,6 +264,33 @@ mod tests {
             run(&mut *monitor(path.clone()), 0, 1)?;
             assert_eq!(read(&path)?.lines().count(), kept - 2, "a new run begins a new file");
         }
+        Ok(())
+    }
+
+    /// A run that an earlier version began: its rows stay, with nothing in the columns that it did not know. Lines of JSON name their
+    /// values.
+    #[test]
+    fn a_run_of_an_earlier_version_goes_on() -> Result<()> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("h.csv");
+        let old = ["epoch,steps,learning_rate,loss,valid_loss,accuracy,rmse,r2,seconds,samples_per_second,best"]
+            .into_iter()
+            .chain(["1,10,0.01,1.0,,,,,0.1,1000.0,1", "2,20,0.01,0.5,,,,,0.1,1000.0,1", "3,30,0.0"]);
+        fs::write(&path, old.collect::<Vec<_>>().join("\n")).expect("a write");
+        run(&mut CsvLog::new(&path), 2, 3)?;
+        let text = read(&path)?;
+        let rows: Vec<&str> = text.lines().collect();
+        assert_eq!(rows[..3], [HEADER, "1,10,0.01,1.0,,,,,0.1,1000.0,1,,", "2,20,0.01,0.5,,,,,0.1,1000.0,1,,"]);
+        assert_eq!(epochs(&text), [1, 2, 3]);
+        assert!(text.lines().all(|l| l.split(',').count() == HEADER.split(',').count()), "{text}");
+        // And again, now that the header is the present one.
+        run(&mut CsvLog::new(&path), 3, 4)?;
+        assert!(read(&path)?.starts_with(&text));
+        let path = dir.path().join("m.jsonl");
+        fs::write(&path, "{\"epoch\":1,\"best\":true}\n").expect("a write");
+        run(&mut JsonLines::new(&path), 1, 2)?;
+        let text = read(&path)?;
+        assert!(text.starts_with("{\"epoch\":1,\"best\":true}\n{\"epoch\":2,"), "{text}");
         Ok(())
     }
 

@@ -41,7 +41,7 @@ pub fn evaluation() -> Evaluation {
 
 pub fn record(epoch: u64) -> Record {
     let loss = 1.0 / epoch as f64;
-    Record { epoch, steps: 10 * epoch, learning_rate: 0.01, loss, valid_loss: Some(0.6), accuracy: Some(0.75) }
+    Record { epoch, steps: 10 * epoch, learning_rate: 0.01, loss, valid_loss: Some(0.6), accuracy: Some(0.75), skipped: epoch }
 }
 
 /// Epochs `done + 1` to `epochs` of ten steps each; returns the last epoch done.
@@ -67,7 +67,7 @@ pub fn run(monitor: &mut dyn Monitor, done: u64, epochs: u64) -> Result<u64> {
         history.push(record(epoch));
         let record = &history[history.len() - 1];
         let (evaluation, best) = (Some(&evaluation), epoch.is_multiple_of(2));
-        let (waited, skipped) = (0.0, &[]);
+        let (waited, skipped) = (0.001, &[]);
         let epoch = Epoch { record, epochs, evaluation, best, rate: 1000.0, seconds: 0.1, waited, skipped };
         if monitor.epoch(&epoch)? == Control::Stop {
             stopped = true;

@@ -44,6 +44,10 @@ impl Table {
             let pick = Pick { index: i, epoch: 0, seed: 0 };
             data.input(pick, 0, &mut table.x[i * inputs..(i + 1) * inputs]).ok()?;
             table.read_target(data, pick, *offered, wanted)?;
+            if data.is_skipped(pick) {
+                // What is left out is counted where batches are staged.
+                return None;
+            }
             table.weights.push(data.weight(i));
         }
         Some(table)

@@ -134,7 +134,7 @@ mod tests {
     use crate::ErrorKind;
 
     fn record(epoch: u64, loss: f64, valid_loss: Option<f64>, accuracy: Option<f64>) -> Record {
-        Record { epoch, steps: 10 * epoch, learning_rate: 0.1, loss, valid_loss, accuracy }
+        Record { epoch, steps: 10 * epoch, learning_rate: 0.1, loss, valid_loss, accuracy, skipped: 0 }
     }
 
     fn stroke(series: usize) -> String {

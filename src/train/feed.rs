@@ -74,6 +74,13 @@ impl Rows<'_> {
         }
     }
 
+    fn is_skipped(&self, row: usize) -> bool {
+        match self {
+            Self::Set { data, .. } => data.is_skipped(self.pick(row)),
+            Self::Batch(batch) => batch.is_skipped(row),
+        }
+    }
+
     fn pick(&self, row: usize) -> Pick {
         match self {
             Self::Set { samples, epoch, seed, .. } => Pick { index: samples[row] as usize, epoch: *epoch, seed: *seed },
@@ -193,15 +200,21 @@ impl Feed {
     }
 
     /// Writes inputs, targets and weights of the samples at `range` of the order into the slots of the plan. The step has just
-    /// begun: on a GPU its cursor is 0.
-    pub fn stage(&mut self, plan: &Plan, s: &Step<'_>, range: std::ops::Range<usize>, (epoch, seed): (u64, u64)) -> Result<()> {
+    /// begun: on a GPU its cursor is 0. Returns how many of the samples count: those that could be read.
+    pub fn stage(
+        &mut self,
+        plan: &Plan,
+        s: &Step<'_>,
+        range: std::ops::Range<usize>,
+        (epoch, seed): (u64, u64),
+    ) -> Result<usize> {
         if let Some(resident) = &self.resident {
-            return resident.gather(s, plan, range.start);
+            return resident.gather(s, plan, range.start).map(|()| range.len());
         }
         let data = &*self.data;
         let from = match &mut self.ahead {
             Some(ahead) => Rows::Batch(ahead.get(Key { epoch, seed, from: range.start, to: range.end })?),
-            None => Rows::Set { data, samples: &self.order[range], epoch, seed },
+            None => Rows::Set { data, samples: &self.order[range.clone()], epoch, seed },
         };
         for (k, port) in plan.inputs.iter().enumerate() {
             let read = |row: usize, x: &mut [f32]| from.input(row, k, x);
@@ -239,7 +252,7 @@ impl Feed {
                 Ok(())
             }))?;
         }
-        Ok(())
+        Ok((0..range.len()).filter(|&row| !from.is_skipped(row)).count())
     }
 }
 

@@ -159,8 +159,9 @@ impl Trainer {
             loss,
             valid_loss: evaluation.as_ref().map(|e| e.loss),
             accuracy: evaluation.as_ref().and_then(|e| e.accuracy),
+            skipped: self.state.skipped,
         });
-        (self.state.epoch, self.state.cursor, self.state.sum) = (number, 0, 0.0);
+        (self.state.epoch, self.state.cursor, self.state.sum, self.state.skipped) = (number, 0, 0.0, 0);
         if best {
             self.keep_best()?;
         }

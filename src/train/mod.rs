@@ -113,6 +113,9 @@ struct State {
     cursor: usize,
     /// Sum of the losses of those samples.
     sum: f64,
+    /// How many of them were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    skipped: u64,
     plateau: PlateauState,
     early: EarlyStoppingState,
     /// Early stopping has spoken.
@@ -138,6 +141,14 @@ pub struct Record {
     pub valid_loss: Option<f64>,
     /// Share of validation samples whose class was found.
     pub accuracy: Option<f64>,
+    /// Training samples that could not be read and were left out.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub skipped: u64,
+}
+
+/// What was never met is not written, so that equal states have equal bytes, those of earlier versions too.
+fn is_zero(n: &u64) -> bool {
+    *n == 0
 }
 
 /// Asks a trainer to finish its batch, save and return. Cheap to clone, and safe to use from a signal handler.
@@ -286,13 +297,13 @@ impl Trainer {
             return self.step_whole(start..end);
         }
         let scale = 1.0 / (end - start) as f64;
-        let mut sum = 0.0;
+        let (mut sum, mut used) = (0.0, 0);
         let mut from = start;
         while from < end {
             let to = from + self.rules.batch.min(end - from);
             self.model.begin(plan, to - from)?;
             let (planned, s) = self.model.staging()?;
-            self.train.stage(planned, &s, from..to, (self.state.epoch, self.rules.seed))?;
+            used += self.train.stage(planned, &s, from..to, (self.state.epoch, self.rules.seed))?;
             self.model.run_forward()?;
             self.model.run_losses(scale)?;
             let loss = self.model.loss_total()?;
@@ -314,12 +325,13 @@ impl Trainer {
         }
         self.state.cursor = end;
         self.state.sum += sum;
+        self.state.skipped += (end - start - used) as u64;
         Ok(sum / (end - start) as f64)
     }
 
     fn begin_epoch(&mut self) {
         self.state.epoch += 1;
-        (self.state.cursor, self.state.sum) = (0, 0.0);
+        (self.state.cursor, self.state.sum, self.state.skipped) = (0, 0.0, 0);
     }
 
     fn training_plan(&mut self) -> Result<usize> {
@@ -361,7 +373,7 @@ impl Trainer {
         let found = self.model.first_non_finite(range.len(), &mut |model: &mut Model, plan| {
             model.begin_again(plan, range.len())?;
             let (planned, s) = model.staging()?;
-            train.stage(planned, &s, range.clone(), (epoch, seed))
+            train.stage(planned, &s, range.clone(), (epoch, seed)).map(|_| ())
         });
         match found {
             Ok(Some((node, _))) => {
@@ -379,6 +391,7 @@ impl Trainer {
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         let mut state = self.state.clone();
         state.sum += self.unsettled()?;
+        state.skipped += self.replay.skipped;
         state.loss_scale = None;
         if self.model.precision() == Precision::FP16 {
             let kept = self.model.step_state()?;

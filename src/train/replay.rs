@@ -22,6 +22,8 @@ pub(super) struct Replay {
     seen: f64,
     /// Updates whose losses are not in `State::sum` yet.
     unseen: u64,
+    /// Samples of these that were left out.
+    pub skipped: u64,
     /// When the host last looked, and the mean loss that it saw.
     glance: Option<(Instant, f64)>,
     /// Rows of the last step.
@@ -40,7 +42,7 @@ impl Replay {
     /// Forgets what was seen: the weights are those of another moment. In f16 the loss scale of that moment, and the steps since it
     /// changed, come back; without them it begins anew.
     pub fn restart(&mut self, model: &Model, scale: Option<(f32, u32)>) -> Result<()> {
-        (self.unseen, self.glance) = (0, None);
+        (self.unseen, self.skipped, self.glance) = (0, 0, None);
         if model.device().is_cuda() {
             self.seen = 0.0;
             let (loss_scale, good) = scale.unwrap_or((model.store.loss_scale, 0));
@@ -59,14 +61,15 @@ impl Trainer {
         let rate = self.learning_rate();
         let params =
             StepParams { forward: self.model.forwards, update: self.model.updates, cursor: start as u64, learning_rate: rate };
+        let mut used = 0;
         if end - start <= self.rules.batch {
-            self.begin_on_gpu(plan, start..end, params)?;
+            used += self.begin_on_gpu(plan, start..end, params)?;
             self.replay_or_run(cuda, Key { plan, generation: self.model.generation(), rows: end - start }, rate)?;
         } else {
             // Every batch has a forward pass, and random numbers, of its own.
             for from in (start..end).step_by(self.rules.batch) {
                 let to = from + self.rules.batch.min(end - from);
-                self.begin_on_gpu(plan, from..to, StepParams { cursor: from as u64, ..params })?;
+                used += self.begin_on_gpu(plan, from..to, StepParams { cursor: from as u64, ..params })?;
                 let grads = if from == start { Grads::Write } else { Grads::Add };
                 self.gradients_on_gpu(cuda, 1.0 / (end - start) as f64, grads)?;
             }
@@ -76,14 +79,15 @@ impl Trainer {
         self.state.cursor = end;
         self.replay.rows = end - start;
         self.replay.unseen += 1;
+        self.replay.skipped += (end - start - used) as u64;
         Ok(())
     }
 
-    /// Tells the device about the step, and sends the batch where the data are not there already.
-    fn begin_on_gpu(&mut self, plan: usize, range: std::ops::Range<usize>, params: StepParams) -> Result<()> {
+    /// Tells the device about the step, and sends the batch where the data are not there already. How many of its samples count.
+    fn begin_on_gpu(&mut self, plan: usize, range: std::ops::Range<usize>, params: StepParams) -> Result<usize> {
         self.model.begin_with(plan, range.len(), params)?;
         if self.train.resident().is_some() {
-            return Ok(());
+            return Ok(range.len());
         }
         let (planned, s) = self.model.staging()?;
         self.train.stage(planned, &s, range, (self.state.epoch, self.rules.seed))
@@ -164,6 +168,7 @@ impl Trainer {
             return Err(self.diverged_on_gpu(&kept));
         }
         self.state.sum += kept.loss - self.replay.seen;
+        self.state.skipped += std::mem::take(&mut self.replay.skipped);
         let loss = kept.last / self.replay.rows as f64;
         (self.replay.seen, self.replay.unseen, self.replay.glance) = (kept.loss, 0, Some((Instant::now(), loss)));
         Ok(loss)
@@ -194,7 +199,7 @@ impl Trainer {
         self.model.forwards = self.model.forwards.saturating_sub(batches(self.state.cursor - start));
         self.model.updates = kept.diverged_at;
         self.state.cursor = start;
-        self.replay.unseen = 0;
+        (self.replay.unseen, self.replay.skipped) = (0, 0);
         let place = format!("epoch {}, step {}", self.state.epoch + 1, kept.diverged_at);
         let mut again = || -> Result<Option<Error>> {
             self.model.set_step_state(StepState { diverged: 0, loss: 0.0, ..*kept })?;

@@ -116,6 +116,8 @@ impl Resident {
         match Self::send(data, moves, cuda, dtype) {
             // Somebody else has taken the memory in between.
             Err(e) if e.kind() == ErrorKind::OutOfMemory => Ok(None),
+            // What is left out is counted where batches are staged.
+            Ok(_) if (0..data.len()).any(|index| data.is_skipped(Pick { index, epoch: 0, seed: 0 })) => Ok(None),
             sent => sent.map(Some),
         }
     }
