@@ -146,6 +146,69 @@ fn damage_is_found_and_named() {
     assert_eq!((x, shards.is_skipped(pick(1)), shards.is_skipped(pick(0)), shards.skipped().len()), ([0.0; 30], true, false, 1));
 }
 
+/// A sample that cannot be stored when files are written already, a panic of the data set, a name that is taken: what was there stays, and
+/// nothing else.
+#[test]
+fn what_fails_leaves_the_folder_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = dir.path().join("shard-00002.bin");
+    fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    let there = || {
+        let mut all: Vec<(String, Vec<u8>)> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap())
+            .map(|e| (e.file_name().into_string().unwrap(), fs::read(e.path()).unwrap()))
+            .collect();
+        all.sort();
+        all
+    };
+    let before = there();
+    let mut x = vec![1.0; 20];
+    x[split::shuffled(20, 3)[11]] = 7e4;
+    let bad = Samples::new(Extent::flat(1), x).unwrap();
+    let packing = Packing::new(3).storage(Storage::F16).shard_bytes(50);
+    let e = pack(&bad, dir.path(), &packing).unwrap_err().to_string();
+    assert!(e.contains("values that F16 cannot hold"), "{e}");
+    assert_eq!(there(), before);
+    struct Panics(Samples);
+    impl Dataset for Panics {
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+        fn inputs(&self) -> &[Extent] {
+            self.0.inputs()
+        }
+        fn targets(&self) -> &[Target] {
+            self.0.targets()
+        }
+        fn input(&self, pick: Pick, k: usize, x: &mut [f32]) -> Result<()> {
+            self.0.input(pick, k, x)
+        }
+        fn values(&self, pick: Pick, k: usize, t: &mut [f32]) -> Result<()> {
+            self.0.values(pick, k, t)
+        }
+        fn classes(&self, pick: Pick, k: usize, t: &mut [u32]) -> Result<()> {
+            self.0.classes(pick, k, t)
+        }
+        fn weight(&self, index: usize) -> f32 {
+            assert_ne!(index, split::shuffled(20, 3)[13], "a bug of the data set");
+            1.0
+        }
+    }
+    let panics = Panics(Samples::new(Extent::flat(1), vec![1.0; 20]).unwrap());
+    let packed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| pack(&panics, dir.path(), &packing)));
+    assert!(packed.is_err() && there() == before);
+    let good = panics.0;
+    fs::write(&taken, "mine too").unwrap();
+    let before = there();
+    let e = pack(&good, dir.path(), &packing).unwrap_err().to_string();
+    assert!(e.contains("shard-00002.bin: a file of this name is there already"), "{e}");
+    assert_eq!(there(), before);
+    fs::remove_file(taken).unwrap();
+    assert!(pack(&good, dir.path(), &packing).unwrap().shards == 4);
+    assert!(there().iter().all(|(name, _)| !name.ends_with(".part")) && Shards::open(dir.path()).unwrap().len() == 20);
+}
+
 #[test]
 fn bad_files_are_not_packed() {
     let dir = tempfile::tempdir().unwrap();

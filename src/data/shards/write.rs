@@ -59,10 +59,11 @@ pub struct Packed {
 }
 
 /// Packs a data set into a folder, which is made if there is none; see [`Shards`](super::Shards). Samples are read by all threads, each once, as in the first
-/// epoch of a run; those that are skipped are left out. The index comes last: a folder without one is no set.
+/// epoch of a run; those that are skipped are left out. Files get their names when all are written, the index last: a folder without one is no
+/// set. Where packing fails, nothing of it stays.
 ///
 /// # Errors
-/// What reading may meet; values that the storage cannot hold; a folder that holds a set already, or cannot be written.
+/// What reading may meet; values that the storage cannot hold; a folder that holds a set already or files of the same names, or cannot be written.
 pub fn pack(data: &dyn Dataset, folder: impl AsRef<Path>, packing: &Packing) -> Result<Packed> {
     let folder = folder.as_ref();
     let path = folder.join(INDEX);
@@ -88,7 +89,7 @@ pub fn pack(data: &dyn Dataset, folder: impl AsRef<Path>, packing: &Packing) -> 
     let record = Record::new(&index)?;
     let order = split::shuffled(data.len(), packing.seed);
     let each = (packing.shard_bytes / record.len()).max(1).max(order.len().div_ceil(MOST_FILES));
-    let mut writer = Writer { folder, record: record.len(), each, open: None, shards: vec![] };
+    let mut writer = Writer { folder, record: record.len(), each, open: None, shards: vec![], made: Made(vec![]) };
     let mut weights = Vec::with_capacity(order.len());
     for some in order.chunks((AT_ONCE / record.len()).max(1)) {
         let encoded: Vec<Result<Option<Vec<u8>>>> = some.par_iter().map(|&i| encode(data, i, packing.storage, &record)).collect();
@@ -107,10 +108,16 @@ pub fn pack(data: &dyn Dataset, folder: impl AsRef<Path>, packing: &Packing) -> 
     }
     let samples = weights.len();
     index.weights = Some(weights).filter(|w| w.iter().any(|w| *w != 1.0));
+    writer.rename()?;
     index.shards = writer.shards;
     let bytes = (samples * record.len() + index.shards.len() * HEADER) as u64;
     let packed = Packed { samples, shards: index.shards.len(), bytes, skipped: data.skipped() };
-    write_whole(&path, &serde_json::to_vec_pretty(&index).map_err(|e| Error::value("packing", "the index").got(e))?)?;
+    let index = serde_json::to_vec_pretty(&index).map_err(|e| Error::value("packing", "the index").got(e))?;
+    let half = part(&path);
+    writer.made.0.push(half.clone());
+    std::fs::write(&half, index).map_err(|e| Error::io(&half, e))?;
+    std::fs::rename(&half, &path).map_err(|e| Error::io(&path, e))?;
+    writer.made.0.clear();
     Ok(packed)
 }
 
@@ -160,6 +167,23 @@ pub(super) fn header(record: usize, samples: usize) -> [u8; HEADER] {
     header
 }
 
+/// The files of a set that is not complete: removed with it.
+struct Made(Vec<PathBuf>);
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        // Why packing failed is what matters.
+        self.0.iter().for_each(|path| drop(std::fs::remove_file(path)));
+    }
+}
+
+/// What a file is called until the set is complete.
+fn part(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(".part");
+    name.into()
+}
+
 /// Writes records into files of `each`.
 struct Writer<'a> {
     folder: &'a Path,
@@ -167,13 +191,20 @@ struct Writer<'a> {
     each: usize,
     open: Option<(PathBuf, BufWriter<File>, usize)>,
     shards: Vec<Shard>,
+    made: Made,
 }
 
 impl Writer<'_> {
     fn add(&mut self, bytes: &[u8]) -> Result<()> {
         if self.open.is_none() {
-            let path = self.folder.join(format!("shard-{:05}.bin", self.shards.len()));
+            let path = self.folder.join(shard(self.shards.len()));
+            if path.exists() {
+                let e = Error::value(path.display(), "a file of this name is there already, and no index");
+                return Err(e.hint("remove it, or choose another folder"));
+            }
+            let path = part(&path);
             let file = File::create(&path).map_err(|e| Error::io(&path, e))?;
+            self.made.0.push(path.clone());
             let mut file = BufWriter::with_capacity(1 << 20, file);
             // The header is written when the number of records is known.
             file.write_all(&[0; HEADER]).map_err(|e| Error::io(&path, e))?;
@@ -194,15 +225,21 @@ impl Writer<'_> {
             file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()
         };
         finish().map_err(|e| Error::io(&path, e))?;
-        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        self.shards.push(Shard { file: name, samples });
+        self.shards.push(Shard { file: shard(self.shards.len()), samples });
+        Ok(())
+    }
+
+    /// Gives the files their names.
+    fn rename(&mut self) -> Result<()> {
+        for (shard, made) in self.shards.iter().zip(&mut self.made.0) {
+            let path = self.folder.join(&shard.file);
+            std::fs::rename(&*made, &path).map_err(|e| Error::io(&path, e))?;
+            *made = path;
+        }
         Ok(())
     }
 }
 
-/// Writes a file under another name first, so that it is there in full or not at all.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let half = path.with_extension("json.part");
-    std::fs::write(&half, bytes).map_err(|e| Error::io(&half, e))?;
-    std::fs::rename(&half, path).map_err(|e| Error::io(path, e))
+fn shard(number: usize) -> String {
+    format!("shard-{number:05}.bin")
 }
