@@ -1,7 +1,8 @@
 //! Numbers printed in the course and its notes.
 
 use crate::user::Quadratic;
-use kamacite::optim::{EarlyStopping, EarlyStoppingState, Goal, Verdict};
+use kamacite::data::Samples;
+use kamacite::optim::{EarlyStopping, EarlyStoppingState, Goal, Sgd, Verdict};
 use kamacite::*;
 
 fn run(net: Network, x: &[f32], arrays: &[(&str, &[f64])]) -> Result<Vec<f32>> {
@@ -136,5 +137,29 @@ fn derivative_is_7() -> Result<()> {
     let mut model = Model::builder(net).build()?;
     assert_eq!(model.forward(Mode::Train, View::new(x, &[2.0])?)?.row(0)?, [11.0]);
     assert_eq!(model.backward(View::new(x, &[1.0])?, Grads::Write)?.row(0)?, [7.0]);
+    Ok(())
+}
+
+/// The line of `examples/regression.rs`, trained as there: the least squares of four stars.
+#[test]
+fn four_stars_lie_on_their_least_squares() -> Result<()> {
+    let (x, kelvin) = ([0.8, 1.2, 1.5, 2.0], [5000.0, 6500.0, 8000.0, 11_000.0]);
+    let mean = |of: [f64; 4]| of.iter().sum::<f64>() / 4.0;
+    let (at, height) = (mean(x), mean(kelvin));
+    let w = mean(std::array::from_fn(|i| (x[i] - at) * (kelvin[i] - height))) / mean(x.map(|x| (x - at) * (x - at)));
+    let b = height - w * at;
+    let rms = mean(std::array::from_fn(|i| (w * x[i] + b - kelvin[i]).powi(2))).sqrt();
+    let stars = Samples::new(Extent::flat(1), x.map(|x| x as f32).to_vec())?
+        .with_values(Extent::flat(1), kelvin.map(|t| t as f32).to_vec())?;
+    let mut net = Network::new(Extent::flat(1));
+    net.push(Dense::new(1).init(Init::Constant(1000.0)).bias_init(2000.0));
+    let mut t =
+        Trainer::builder(net, Mse, Sgd::new(0.3)).batch(4).data(stars.clone(), Some(stars)).validate_every(1000).build()?;
+    let found = t.fit(1000, &mut Silent)?.valid.and_then(|v| v.rmse).unwrap_or(f64::NAN);
+    let found = [t.model().array("dense1.weight")?[0], t.model().array("dense1.bias")?[0], found];
+    println!("{found:?} {:?}", [w, b, rms]);
+    assert!(found.iter().zip([w, b, rms]).all(|(f, e)| (f - e).abs() < 1e-3 * e), "{found:?}, expected {w}, {b}, {rms}");
+    // What the header of the example says.
+    assert_eq!(format!("T = {w:.2} x + {b:.2}, {rms:.1} K"), "T = 5032.57 x + 705.21, 249.6 K");
     Ok(())
 }
