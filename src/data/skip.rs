@@ -13,8 +13,8 @@ pub enum OnBad {
     /// The step that needs it fails, with the name of the file.
     #[default]
     Stop,
-    /// It is reported, and counts for nothing from then on: in training as a sample of weight 0, in an evaluation as if it were not there, in
-    /// predictions as NaN.
+    /// It is reported, and counts for nothing from then on: in the gradients of training as a sample of weight 0, in mean losses and an
+    /// evaluation as if it were not there, in predictions as NaN.
     Skip,
 }
 

@@ -56,7 +56,7 @@ pub struct Batch {
     pub samples: usize,
     /// Updates done since the run began.
     pub step: u64,
-    /// Mean loss of the step's samples; on a GPU of the last step that was looked at, a fraction of a second ago.
+    /// Mean loss of the step's samples, NaN where all were left out; on a GPU of the last step that was looked at, a fraction of a second ago.
     pub loss: f64,
     /// The learning rate of the step.
     pub learning_rate: f64,

@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
     fn losses(&mut self) -> Result<()> {
         if !self.targets.is_empty() {
             self.model.run_losses(1.0 / self.batch as f64)?;
-            self.model.loss_total()?;
+            self.model.loss_total(self.batch)?;
         }
         Ok(())
     }

@@ -256,7 +256,7 @@ impl Model {
         let rows = self.fresh()?.0.rows;
         self.put_targets(targets)?;
         self.run_losses(1.0 / rows as f64)?;
-        Ok(self.loss_total()? / rows as f64)
+        Ok(self.loss_total(rows)? / rows as f64)
     }
 
     /// One training step on a batch: forward in [`Mode::Train`], losses, backward, update. Returns the mean loss, as

@@ -162,12 +162,12 @@ impl Model {
         Ok(())
     }
 
-    /// The sum over rows of the losses that [`Model::run_losses`] evaluated, and as often as there are rows the penalties of layers.
-    /// On a GPU this waits for the step.
-    pub(crate) fn loss_total(&self) -> Result<f64> {
+    /// The sum over rows of the losses that [`Model::run_losses`] evaluated, and the penalties of layers as often as `samples`, the rows
+    /// that count. On a GPU this waits for the step.
+    pub(crate) fn loss_total(&self, samples: usize) -> Result<f64> {
         let (plan, s) = self.staging()?;
         let total = plan.losses.iter().try_fold(0.0, |total, l| Ok(total + l.factor * self.sum(&s, l.value)?))?;
-        plan.penalties.iter().try_fold(total, |total, slot| Ok(total + s.rows() as f64 * self.sum(&s, *slot)?))
+        plan.penalties.iter().try_fold(total, |total, slot| Ok(total + samples as f64 * self.sum(&s, *slot)?))
     }
 
     /// The per-row values of loss `k`, already weighted.

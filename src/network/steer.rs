@@ -18,8 +18,9 @@ impl Model {
         cuda.kernel::<SetStepArgs>(&CONTROL, "set_step")?.launch(cuda, Grid::blocks(1), &args)
     }
 
-    /// Adds the losses of the step to the sum that the device keeps, without waiting.
-    pub(crate) fn add_losses(&self, cuda: &Cuda) -> Result<()> {
+    /// Adds the losses of the batch to the sum that the device keeps, without waiting, and the penalties of layers as often as `samples`,
+    /// the rows that count.
+    pub(crate) fn add_losses(&self, cuda: &Cuda, samples: usize) -> Result<()> {
         let (plan, s) = self.staging()?;
         let kernel = cuda.kernel::<AddLossArgs>(&CONTROL, "add_loss")?;
         for (k, l) in plan.losses.iter().enumerate() {
@@ -29,7 +30,7 @@ impl Model {
         }
         for slot in &plan.penalties {
             let (control, value) = (s.control()?, s.ptr(*slot)?);
-            let args = AddLossArgs { control, value, rows: 1, first: 0, factor: s.rows() as f64 };
+            let args = AddLossArgs { control, value, rows: 1, first: 0, factor: samples as f64 };
             kernel.launch(cuda, Grid::blocks(1), &args)?;
         }
         Ok(())

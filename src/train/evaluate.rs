@@ -7,7 +7,7 @@ use crate::loss::Target;
 use crate::memory::Mode;
 use crate::metrics::{Confusion, argmax};
 use crate::network::Model;
-use crate::{Error, Real, Result, real};
+use crate::{Real, Result, real};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -117,9 +117,10 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
     let mut seen = 0;
     for_batches(model, feed, plan, batch, &mut |model, feed, from, rows| {
         let counts = |row: &usize| !feed.is_skipped(from, *row);
-        seen += (0..rows).filter(counts).count();
+        let used = (0..rows).filter(counts).count();
+        seen += used;
         model.run_losses(1.0)?;
-        total += model.loss_total()?;
+        total += model.loss_total(used)?;
         for (k, sum) in sums.iter_mut().enumerate() {
             *sum += model.loss_rows(k)?.iter().sum::<f64>();
         }
@@ -159,9 +160,7 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
         Ok(())
     })?;
     if seen == 0 {
-        let reasons = feed.data.skipped();
-        return Err(Error::value("evaluation", format!("none of the {} samples could be read", feed.len()))
-            .got(reasons.first().map_or("no reason", String::as_str)));
+        return Err(feed.nothing_read("evaluation"));
     }
     let n = seen as f64;
     let confusion = confusion.filter(|c| c.total() > 0);

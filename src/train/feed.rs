@@ -164,6 +164,13 @@ impl Feed {
         }
     }
 
+    /// The error of a set of which every sample was left out.
+    pub fn nothing_read(&self, place: &str) -> Error {
+        let reasons = self.data.skipped();
+        let e = Error::value(place, format!("none of the {} samples could be read", self.len()));
+        e.got(reasons.first().map_or("no reason", String::as_str))
+    }
+
     /// The classes of a row of that batch.
     pub fn classes(&self, from: usize, row: usize, k: usize, t: &mut [u32]) -> Result<()> {
         match &self.ahead {

@@ -143,11 +143,15 @@ impl Trainer {
     /// Validation, plateau, early stopping, history and files at the end of an epoch.
     fn end_epoch(&mut self, epochs: u64, pace: Pace, monitor: &mut dyn Monitor) -> Result<(Option<Evaluation>, Control)> {
         self.settle()?;
+        let used = self.train.len() as u64 - self.state.skipped;
+        if used == 0 {
+            return Err(self.train.nothing_read("training"));
+        }
         let learning_rate = self.learning_rate_at(self.model.updates.saturating_sub(1));
         let number = self.state.epoch + 1;
         let due = number.is_multiple_of(self.rules.validate_every) || number == epochs;
         let evaluation = if due { self.validate()? } else { None };
-        let loss = self.state.sum / self.train.len() as f64;
+        let loss = self.state.sum / used as f64;
         let mut best = false;
         if evaluation.is_some() || self.valid.is_none() {
             best = self.judge(loss, evaluation.as_ref());

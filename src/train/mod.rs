@@ -135,7 +135,7 @@ pub struct Record {
     pub steps: u64,
     /// The learning rate of its last step.
     pub learning_rate: f64,
-    /// Mean loss of the samples as they were met in training.
+    /// Mean loss of the samples as they were met in training, without those that were left out.
     pub loss: f64,
     /// Mean loss on the validation data, where they were evaluated.
     pub valid_loss: Option<f64>,
@@ -257,7 +257,8 @@ impl Trainer {
 
     /// One update: gather, forward, losses, backward (each as often as batches are accumulated), clip, optimizer, average.
     /// Begins a new epoch when the last one is over. Returns the mean loss of the samples, for which a GPU has to be waited for;
-    /// [`Trainer::fit`] does so a few times a second only.
+    /// [`Trainer::fit`] does so a few times a second only. Samples that could not be read and were left out are none of them: where all were,
+    /// the mean is NaN.
     ///
     /// # Errors
     /// [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a loss that is NaN or infinite, naming the first layer whose
@@ -303,16 +304,16 @@ impl Trainer {
             let to = from + self.rules.batch.min(end - from);
             self.model.begin(plan, to - from)?;
             let (planned, s) = self.model.staging()?;
-            used += self.train.stage(planned, &s, from..to, (self.state.epoch, self.rules.seed))?;
+            let some = self.train.stage(planned, &s, from..to, (self.state.epoch, self.rules.seed))?;
             self.model.run_forward()?;
             self.model.run_losses(scale)?;
-            let loss = self.model.loss_total()?;
+            let loss = self.model.loss_total(some)?;
             if !loss.is_finite() {
                 return Err(self.diverged(from..to, loss));
             }
             let grads = if from == start { Grads::Write } else { Grads::Add };
             self.model.run_backward(Seed::Loss, grads)?;
-            sum += loss;
+            (sum, used) = (sum + loss, used + some);
             from = to;
         }
         let scale = match &self.rules.clip {
@@ -326,7 +327,7 @@ impl Trainer {
         self.state.cursor = end;
         self.state.sum += sum;
         self.state.skipped += (end - start - used) as u64;
-        Ok(sum / (end - start) as f64)
+        Ok(sum / used as f64)
     }
 
     fn begin_epoch(&mut self) {
@@ -428,6 +429,10 @@ impl Trainer {
         if state.cursor > self.train.len() {
             let e = Error::format("trainer", "the checkpoint belongs to another data set");
             return Err(e.expected(format!("a cursor up to {}", self.train.len())).got(state.cursor));
+        }
+        if state.skipped > state.cursor as u64 {
+            let e = Error::format("trainer", "samples left out");
+            return Err(e.expected(format!("up to {}, the samples of the epoch that are done", state.cursor)).got(state.skipped));
         }
         from.check_optimizer(self.optimizer.kind())?;
         self.model.restore(from)?;

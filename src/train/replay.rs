@@ -26,8 +26,8 @@ pub(super) struct Replay {
     pub skipped: u64,
     /// When the host last looked, and the mean loss that it saw.
     glance: Option<(Instant, f64)>,
-    /// Rows of the last step.
-    rows: usize,
+    /// Samples of the last step that count.
+    used: usize,
 }
 
 /// What a recorded step depends on besides the control block.
@@ -64,20 +64,21 @@ impl Trainer {
         let mut used = 0;
         if end - start <= self.rules.batch {
             used += self.begin_on_gpu(plan, start..end, params)?;
-            self.replay_or_run(cuda, Key { plan, generation: self.model.generation(), rows: end - start }, rate)?;
+            self.replay_or_run(cuda, Key { plan, generation: self.model.generation(), rows: end - start }, used, rate)?;
         } else {
             // Every batch has a forward pass, and random numbers, of its own.
             for from in (start..end).step_by(self.rules.batch) {
                 let to = from + self.rules.batch.min(end - from);
-                used += self.begin_on_gpu(plan, from..to, StepParams { cursor: from as u64, ..params })?;
+                let some = self.begin_on_gpu(plan, from..to, StepParams { cursor: from as u64, ..params })?;
                 let grads = if from == start { Grads::Write } else { Grads::Add };
-                self.gradients_on_gpu(cuda, 1.0 / (end - start) as f64, grads)?;
+                self.gradients_on_gpu(cuda, some, 1.0 / (end - start) as f64, grads)?;
+                used += some;
             }
             self.update_on_gpu(rate)?;
         }
         self.model.updates += 1;
         self.state.cursor = end;
-        self.replay.rows = end - start;
+        self.replay.used = used;
         self.replay.unseen += 1;
         self.replay.skipped += (end - start - used) as u64;
         Ok(())
@@ -93,13 +94,18 @@ impl Trainer {
         self.train.stage(planned, &s, range, (self.state.epoch, self.rules.seed))
     }
 
-    fn replay_or_run(&mut self, cuda: &Cuda, key: Key, rate: f64) -> Result<()> {
+    fn replay_or_run(&mut self, cuda: &Cuda, key: Key, used: usize, rate: f64) -> Result<()> {
         self.replay.steps.retain(|(k, _)| k.generation == key.generation);
         let scale = 1.0 / key.rows as f64;
+        if used < key.rows {
+            // A recorded step counts all its rows; batches with samples left out are few.
+            self.gradients_on_gpu(cuda, used, scale, Grads::Write)?;
+            return self.update_on_gpu(rate);
+        }
         match self.replay.steps.iter().position(|(k, _)| *k == key) {
             None => {
                 // The first time kernels are loaded and memory is taken, which cannot be recorded.
-                self.gradients_on_gpu(cuda, scale, Grads::Write)?;
+                self.gradients_on_gpu(cuda, used, scale, Grads::Write)?;
                 self.update_on_gpu(rate)?;
                 let generation = self.model.generation();
                 self.replay.steps.push((Key { generation, ..key }, None));
@@ -108,7 +114,7 @@ impl Trainer {
             Some(i) => {
                 if self.replay.steps[i].1.is_none() {
                     let graph = cuda.capture(|| {
-                        self.gradients_on_gpu(cuda, scale, Grads::Write)?;
+                        self.gradients_on_gpu(cuda, used, scale, Grads::Write)?;
                         self.update_on_gpu(rate)
                     })?;
                     self.replay.steps[i].1 = Some(graph);
@@ -119,11 +125,11 @@ impl Trainer {
     }
 
     /// Gather, forward, losses, backward.
-    fn gradients_on_gpu(&mut self, cuda: &Cuda, scale: f64, grads: Grads) -> Result<()> {
+    fn gradients_on_gpu(&mut self, cuda: &Cuda, used: usize, scale: f64, grads: Grads) -> Result<()> {
         self.gather_on_gpu()?;
         self.model.run_forward()?;
         self.model.run_losses(scale)?;
-        self.model.add_losses(cuda)?;
+        self.model.add_losses(cuda, used)?;
         self.model.run_backward(Seed::Loss, grads)
     }
 
@@ -169,7 +175,7 @@ impl Trainer {
         }
         self.state.sum += kept.loss - self.replay.seen;
         self.state.skipped += std::mem::take(&mut self.replay.skipped);
-        let loss = kept.last / self.replay.rows as f64;
+        let loss = kept.last / self.replay.used as f64;
         (self.replay.seen, self.replay.unseen, self.replay.glance) = (kept.loss, 0, Some((Instant::now(), loss)));
         Ok(loss)
     }
@@ -211,7 +217,7 @@ impl Trainer {
                 self.gather_on_gpu()?;
                 self.model.run_forward()?;
                 self.model.run_losses(1.0)?;
-                let loss = self.model.loss_total()?;
+                let loss = self.model.loss_total(to - from)?;
                 if !loss.is_finite() {
                     return Ok(Some(self.diverged(from..to, loss)));
                 }

@@ -253,6 +253,57 @@ fn skipped_files_count_for_nothing_and_are_told() {
     assert!((0..2 * N).all(|i| drawn.mean[i].is_nan() == bad.contains(&(i / 2)) && drawn.quantiles[0][i].is_nan() == drawn.mean[i].is_nan()));
 }
 
+/// The same samples in memory, with weight 0 where a file is bad, have the same sums but are all counted. Penalties of layers are part of the
+/// means, on every device.
+#[test]
+fn mean_losses_are_those_of_the_samples_that_were_read() {
+    let dir = folder();
+    let bad = [3, 17, 44];
+    bad.iter().for_each(|i| fs::write(path(dir.path(), *i), "damaged").expect("a file"));
+    let open = || Arc::new(files(&dir).on_bad(OnBad::Skip).open().expect("a data set")) as Arc<dyn Dataset>;
+    let memory = in_memory(&*open());
+    let good: Vec<usize> = (0..N).filter(|i| !bad.contains(i)).collect();
+    let whole: Arc<dyn Dataset> = memory.clone().into();
+    let nothing: Arc<dyn Dataset> = memory.clone().with_weights(vec![0.0; N]).expect("a weight for each").into();
+    let valid: Arc<dyn Dataset> = Subset::new(memory, good).expect("in range").into();
+    let build = |train: Arc<dyn Dataset>, valid: Arc<dyn Dataset>, batch: usize| {
+        let mut net = Network::new(Extent::image(8, 8, 1));
+        net.push(BayesDense::new(2));
+        // Steps too small to change a weight, so that only the samples and the draws of the layer make the loss.
+        Trainer::builder(net, SoftmaxCrossEntropy, Adam::new(1e-30)).batch(batch).seed(4).data(train, Some(valid))
+    };
+    let near = |a: f64, b: f64, most: f64| assert!((a - b).abs() < most * a, "{a}, {b}");
+    for device in [Some(Device::cpu()), gpu().map(|gpu| gpu.device)].into_iter().flatten() {
+        for accumulate in [1, 2] {
+            let run = |train: Arc<dyn Dataset>, valid: Arc<dyn Dataset>| {
+                let mut t =
+                    build(train, valid, 7).device(device.clone()).accumulate(accumulate).build().expect("a legal trainer");
+                let report = t.fit(3, &mut Silent).expect("a run");
+                (report.loss, report.valid.expect("validated").loss)
+            };
+            let (loss, validated) = run(open(), open());
+            let ((of_all, expected), (penalty, _)) = (run(whole.clone(), valid.clone()), run(nothing.clone(), valid.clone()));
+            assert!(penalty > 0.1 * of_all && of_all > penalty, "{penalty} of {of_all}");
+            // Sums in double precision; validation runs in other batches, which are summed in single precision.
+            near(loss, (of_all - penalty) * 60.0 / 57.0 + penalty, 1e-12);
+            near(validated, expected, 1e-6);
+        }
+    }
+    // One by one: a step without a sample has no mean, and a run that is resumed has counted what came before.
+    let (mut t, file) = (build(open(), valid.clone(), 1).build().expect("a legal trainer"), dir.path().join("run.safetensors"));
+    let losses: Vec<f64> = (0..50).map(|_| t.step().expect("a step")).collect();
+    let without = losses.iter().filter(|loss| loss.is_nan()).count();
+    assert!((1..=3).contains(&without), "{without} of the first 50 steps");
+    t.save(&file).expect("a file");
+    let mut resumed = build(open(), valid.clone(), 1).resume(&file).build().expect("a resumed trainer");
+    let (a, b) = (t.fit(2, &mut Silent).expect("a run"), resumed.fit(2, &mut Silent).expect("a run"));
+    assert!(a.loss == b.loss && state(&t) == state(&resumed));
+    // Nothing at all.
+    let none = Subset::new(open(), bad.to_vec()).expect("in range").into();
+    let e = build(none, valid, 7).build().and_then(|mut t| t.fit(1, &mut Silent)).expect_err("no samples").to_string();
+    assert!(e.starts_with("training: none of the 3 samples could be read; got ") && e.contains("003.npy"), "{e}");
+}
+
 /// The lines of a run name every file once.
 #[test]
 fn lines_name_what_was_left_out() {
