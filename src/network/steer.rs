@@ -19,13 +19,13 @@ impl Model {
     }
 
     /// Adds the losses of the batch to the sum that the device keeps, without waiting, and the penalties of layers as often as `samples`,
-    /// the rows that count.
-    pub(crate) fn add_losses(&self, cuda: &Cuda, samples: usize) -> Result<()> {
+    /// the rows that count. `first` begins the sum of a step anew.
+    pub(crate) fn add_losses(&self, cuda: &Cuda, samples: usize, first: bool) -> Result<()> {
         let (plan, s) = self.staging()?;
         let kernel = cuda.kernel::<AddLossArgs>(&CONTROL, "add_loss")?;
         for (k, l) in plan.losses.iter().enumerate() {
             let (control, value) = (s.control()?, s.ptr(l.value)?);
-            let args = AddLossArgs { control, value, rows: s.rows() as u32, first: u32::from(k == 0), factor: l.factor };
+            let args = AddLossArgs { control, value, rows: s.rows() as u32, first: u32::from(first && k == 0), factor: l.factor };
             kernel.launch(cuda, Grid::blocks(1), &args)?;
         }
         for slot in &plan.penalties {

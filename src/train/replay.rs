@@ -129,7 +129,7 @@ impl Trainer {
         self.gather_on_gpu()?;
         self.model.run_forward()?;
         self.model.run_losses(scale)?;
-        self.model.add_losses(cuda, used)?;
+        self.model.add_losses(cuda, used, grads == Grads::Write)?;
         self.model.run_backward(Seed::Loss, grads)
     }
 
