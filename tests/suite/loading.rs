@@ -80,34 +80,45 @@ fn state(t: &Trainer) -> Vec<u8> {
     t.checkpoint().and_then(|c| c.to_bytes()).expect("a finite state")
 }
 
-/// Reads take their time, each another one.
-struct Slow(Arc<dyn Dataset>);
+/// A set around another: slow, each read taking another time, or one that says it is as quick as memory.
+struct Around {
+    data: Arc<dyn Dataset>,
+    slow: bool,
+}
 
-impl Dataset for Slow {
+impl Dataset for Around {
     fn len(&self) -> usize {
-        self.0.len()
+        self.data.len()
     }
     fn inputs(&self) -> &[Extent] {
-        self.0.inputs()
+        self.data.inputs()
     }
     fn targets(&self) -> &[Target] {
-        self.0.targets()
+        self.data.targets()
     }
     fn input(&self, pick: Pick, k: usize, x: &mut [f32]) -> Result<()> {
-        std::thread::sleep(Duration::from_micros((pick.index as u64 * 37) % 400));
-        self.0.input(pick, k, x)
+        if self.slow {
+            std::thread::sleep(Duration::from_micros((pick.index as u64 * 37) % 400));
+        }
+        self.data.input(pick, k, x)
     }
     fn values(&self, pick: Pick, k: usize, t: &mut [f32]) -> Result<()> {
-        self.0.values(pick, k, t)
+        self.data.values(pick, k, t)
     }
     fn classes(&self, pick: Pick, k: usize, t: &mut [u32]) -> Result<()> {
-        self.0.classes(pick, k, t)
+        self.data.classes(pick, k, t)
     }
     fn weight(&self, index: usize) -> f32 {
-        self.0.weight(index)
+        self.data.weight(index)
+    }
+    fn varies(&self) -> bool {
+        false
     }
     fn waits(&self) -> bool {
-        true
+        self.slow
+    }
+    fn is_skipped(&self, pick: Pick) -> bool {
+        self.data.is_skipped(pick)
     }
 }
 
@@ -123,7 +134,7 @@ fn a_folder_trains_as_the_same_arrays_in_memory() {
         assert!(bits == expected, "{threads} threads, {ahead} batches ahead: other bits");
         assert!(report.waited > 0.0 || ahead == 0);
     }
-    let slow: Arc<dyn Dataset> = Arc::new(Slow(Arc::new(memory.clone())));
+    let slow: Arc<dyn Dataset> = Arc::new(Around { data: Arc::new(memory.clone()), slow: true });
     let (bits, report) = trained(builder(slow, memory.clone()).load_threads(2));
     assert!(bits == expected && report.waited > 0.0, "a slow disk changes nothing but the time");
     // Views pass on what they are views of: augmentation happens on the threads that read.
@@ -302,6 +313,25 @@ fn mean_losses_are_those_of_the_samples_that_were_read() {
     let none = Subset::new(open(), bad.to_vec()).expect("in range").into();
     let e = build(none, valid, 7).build().and_then(|mut t| t.fit(1, &mut Silent)).expect_err("no samples").to_string();
     assert!(e.starts_with("training: none of the 3 samples could be read; got ") && e.contains("003.npy"), "{e}");
+}
+
+/// Sets that lie in a table for tiny networks, or on a GPU, would give what is left out its weight: those that leave something out do not.
+#[test]
+fn a_set_that_does_not_wait_may_leave_samples_out() {
+    let dir = folder();
+    [3, 17, 44].iter().for_each(|i| fs::write(path(dir.path(), *i), "damaged").expect("a file"));
+    let open = || Arc::new(files(&dir).on_bad(OnBad::Skip).open().expect("a data set")) as Arc<dyn Dataset>;
+    for device in [Some(Device::cpu_threads(1).expect("a CPU")), gpu().map(|gpu| gpu.device)].into_iter().flatten() {
+        let run = |train: Arc<dyn Dataset>| {
+            let mut net = Network::new(Extent::image(8, 8, 1));
+            net.push(Dense::new(2));
+            let b = Trainer::builder(net, SoftmaxCrossEntropy, Adam::new(0.01)).batch(1).seed(4).device(device.clone());
+            let mut t = b.data(train, None::<Samples>).build().expect("a legal trainer");
+            t.fit(2, &mut Silent).expect("a run");
+            (state(&t), t.history()[1].skipped)
+        };
+        assert!(run(open()) == run(Arc::new(Around { data: open(), slow: false })), "{device}");
+    }
 }
 
 /// The lines of a run name every file once.
