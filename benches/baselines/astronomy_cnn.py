@@ -14,7 +14,7 @@ from torch import nn
 
 from gallery import arguments, he, logistic, predict, sky
 
-SIDE, N, TRAIN, VALID, EPOCHS, BATCH = 64, 800, 560, 680, 20, 16
+SIDE, N, TRAIN, VALID, EPOCHS, BATCH = 64, 2400, 1680, 2040, 20, 16
 
 
 def prepare(x):
@@ -66,7 +66,8 @@ def main():
     print(f"linear accuracy={logistic(x[keep], t[keep], TRAIN)[0]:.4f}", flush=True)
     for seed in seeds:
         torch.manual_seed(seed)
-        net = he(make(SIDE))
+        net = make(SIDE)
+        he(net, net[-1])
         train(net, x, t, torch.arange(TRAIN), slice(TRAIN, VALID), EPOCHS, BATCH)
         accuracy = (predict(net, [x[VALID:]], 50).argmax(1) == t[VALID:]).mean()
         print(f"seed={seed} accuracy={accuracy:.4f}", flush=True)

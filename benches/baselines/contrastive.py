@@ -1,6 +1,4 @@
 """The networks of examples/gallery/src/system/contrastive.rs in PyTorch, on the same spectra: contrastive.py FOLDER SEED..."""
-import os
-
 import numpy as np
 import torch
 from torch import nn
@@ -9,7 +7,7 @@ from torch.nn import functional as f
 from gallery import arguments, fit, he, logistic, predict
 from sdss import TRAIN, spectra
 
-EPOCHS, FEW = int(os.environ.get("EPOCHS", 40)), 100
+EPOCHS, COUNTS = 30, (100, 300, 1000, 3000)
 
 
 def encoder():
@@ -19,14 +17,13 @@ def encoder():
 
 def view(x, r):
     n, bins = x.shape
-    shift, scale, tilt = r.integers(-20, 21, n), r.uniform(0.7, 1.4, n), r.uniform(-0.2, 0.2, n)
+    shift, scale, tilt = r.integers(-10, 11, n), r.uniform(0.7, 1.4, n), r.uniform(-0.05, 0.05, n)
     y = x[np.arange(n)[:, None], np.clip(np.arange(bins) + shift[:, None], 0, bins - 1)]
     y = y * (scale[:, None] * (1 + tilt[:, None] * np.linspace(-1, 1, bins)))
-    y = y + r.uniform(0, 0.2, n)[:, None] * (r.random((n, bins), dtype="f4") - 0.5) * np.sqrt(12)
+    y = y + r.uniform(0, 0.1, n)[:, None] * (r.random((n, bins), dtype="f4") - 0.5) * np.sqrt(12)
     for y_i in y:
-        for _ in range(2):
-            width, at = r.integers(300), r.integers(bins - 300)
-            y_i[at:at + width] = 0
+        width, at = r.integers(200), r.integers(bins - 300)
+        y_i[at:at + width] = 0
     return torch.from_numpy(y.astype("f4")[:, None])
 
 
@@ -47,7 +44,7 @@ def pretrain(x, seed):
         for rows in torch.randperm(len(x)).split(128):
             part = x[rows.numpy()]
             optimizer.zero_grad()
-            nt_xent(net(view(part, r)), net(view(part, r)), 0.2).backward()
+            nt_xent(net(view(part, r)), net(view(part, r)), 0.1).backward()
             optimizer.step()
     return body
 
@@ -67,16 +64,20 @@ def classify(body, x, t, x_test, t_test, frozen, epochs):
 def main():
     folder, seeds = arguments()
     _, x, _, t = spectra(folder)
-    few, all_, test = slice(0, FEW), slice(0, TRAIN), slice(TRAIN, None)
-    judged = np.r_[0:FEW, TRAIN:len(t)]
-    print(f"linear model of {FEW} spectra: accuracy={logistic(x[judged], t[judged], FEW)[0]:.4f}", flush=True)
+    test = slice(TRAIN, None)
+    for count in COUNTS:
+        judged = np.r_[0:count, TRAIN:len(t)]
+        print(f"linear model of {count} spectra: accuracy={logistic(x[judged], t[judged], count)[0]:.4f}", flush=True)
     for seed in seeds:
         torch.manual_seed(seed)
-        judge = lambda body, part, frozen, epochs: classify(body, x[part], t[part], x[test], t[test], frozen, epochs)
-        probe = judge(pretrain(x[all_, 0], seed), few, True, 300)
-        random, supervised = judge(he(encoder()), few, True, 300), judge(he(encoder()), few, False, 300)
-        everything = judge(he(encoder()), all_, False, 21)
-        print(f"seed={seed} probe={probe:.4f} random={random:.4f} supervised={supervised:.4f} all_labels={everything:.4f}", flush=True)
+        learnt, blank = pretrain(x[:TRAIN, 0], seed), he(encoder())
+        found = {}
+        for count in COUNTS:
+            epochs = min(max(60_000 // count, 20), 300)
+            for name, body, frozen in (("probe", learnt, True), ("random", blank, True), ("supervised", he(encoder()), False)):
+                accuracy = classify(body, x[:count], t[:count], x[test], t[test], frozen, epochs)
+                found.setdefault(name, []).append(f"{accuracy:.4f}")
+        print(f"seed={seed}", *(f"{name}={','.join(f)}" for name, f in found.items()), flush=True)
 
 
 if __name__ == "__main__":

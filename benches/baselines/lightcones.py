@@ -46,6 +46,7 @@ def main():
         print(f"seed={seed} linear", shown(r2(linear, t[TRAIN:])), flush=True)
         torch.manual_seed(seed)
         net = make()
+        x = np.arcsinh(10 * x)
         x = (x - x[:TRAIN].mean((0, 1, 2, 4))[:, None]) / (x[:TRAIN].std((0, 1, 2, 4)) + 0.1)[:, None]
         x, tt = torch.from_numpy(x.reshape(N, 1, *x.shape[1:4])), torch.from_numpy(t)
         opt = torch.optim.Adam(net.parameters(), lr=1e-3, amsgrad=True)

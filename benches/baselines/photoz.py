@@ -5,9 +5,16 @@ mean   bias=0.00108 sigma_mad=0.07692 outliers=0.5365 crps=0.04900 pit_deviation
 ridge  10.0 bias=0.00055 sigma_mad=0.04927 outliers=0.3070 absolute=0.04911
 ridge  100.0 bias=0.00058 sigma_mad=0.04152 outliers=0.2025 absolute=0.04043
 ridge  1000.0 bias=0.00024 sigma_mad=0.04262 outliers=0.2245 absolute=0.04135
-seed=1 bias=-0.00103 sigma_mad=0.03468 outliers=0.1440 crps=0.02463 pit_deviation=0.102 225884
+seed=1 bias=-0.00117 sigma_mad=0.03433 outliers=0.1445 crps=0.02456 pit_deviation=0.099 225884
 seed=2 bias=0.00003 sigma_mad=0.03483 outliers=0.1425 crps=0.02438 pit_deviation=0.063 225884
-seed=3 bias=0.00027 sigma_mad=0.03382 outliers=0.1400 crps=0.02420 pit_deviation=0.057 225884
+seed=3 bias=0.00011 sigma_mad=0.03381 outliers=0.1390 crps=0.02420 pit_deviation=0.064 225884
+seed=4 bias=0.00008 sigma_mad=0.03452 outliers=0.1385 crps=0.02445 pit_deviation=0.079 225884
+seed=5 bias=-0.00108 sigma_mad=0.03408 outliers=0.1445 crps=0.02452 pit_deviation=0.099 225884
+seed=6 bias=-0.00017 sigma_mad=0.03437 outliers=0.1405 crps=0.02435 pit_deviation=0.075 225884
+seed=7 bias=-0.00086 sigma_mad=0.03449 outliers=0.1500 crps=0.02466 pit_deviation=0.098 225884
+seed=8 bias=-0.00035 sigma_mad=0.03435 outliers=0.1420 crps=0.02446 pit_deviation=0.068 225884
+seed=9 bias=-0.00084 sigma_mad=0.03478 outliers=0.1535 crps=0.02471 pit_deviation=0.082 225884
+seed=10 bias=-0.00026 sigma_mad=0.03453 outliers=0.1450 crps=0.02449 pit_deviation=0.081 225884
 """
 import numpy as np
 import torch

@@ -6,6 +6,15 @@ bls efficiency recall=0.0300 auc=0.7943  signal recall=0.0000 auc=0.6244
 seed=1 recall=0.3010 auc=0.9197 59425
 seed=2 recall=0.3000 auc=0.9227 59425
 seed=3 recall=0.2870 auc=0.9215 59425
+seed=4 recall=0.2640 auc=0.9221 59425
+seed=5 recall=0.2970 auc=0.9228 59425
+seed=6 recall=0.3420 auc=0.9280 59425
+seed=7 recall=0.2830 auc=0.9232 59425
+seed=8 recall=0.2540 auc=0.9227 59425
+seed=9 recall=0.2390 auc=0.9140 59425
+seed=10 recall=0.3220 auc=0.9248 59425
+seed=11 recall=0.1970 auc=0.9169 59425
+seed=12 recall=0.2760 auc=0.9207 59425
 """
 import numpy as np
 import torch

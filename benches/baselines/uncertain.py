@@ -43,7 +43,7 @@ def train(net, x, t):
     drawn = [m for m in net if isinstance(m, BayesLinear)]
     for _ in range(EPOCHS):
         net.train()
-        for rows in torch.randperm(len(t)).split(200):
+        for rows in torch.randperm(len(t)).split(50):
             optimizer.zero_grad()
             loss = f.cross_entropy(net(x[rows]), t[rows]) + sum(m.divergence() for m in drawn) / len(t)
             loss.backward()

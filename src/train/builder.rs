@@ -101,7 +101,7 @@ impl TrainerBuilder {
         checkpoint: impl Into<PathBuf> => checkpoint = Some(checkpoint.into());
         /// Writes the checkpoint after every so many steps too.
         checkpoint_every: u64 => checkpoint_every = checkpoint_every;
-        /// Writes a checkpoint whenever validation is the best so far.
+        /// Writes a checkpoint whenever validation is the best so far, by the goal of early stopping, else by that of the plateau rule, else by the loss.
         best: impl Into<PathBuf> => best = Some(best.into());
     }
 

@@ -191,7 +191,8 @@ impl Trainer {
         if let Some(rule) = &self.rules.plateau {
             rule.update(&mut self.state.plateau, watch(rule.goal()));
         }
-        let default = crate::optim::EarlyStopping::new(Goal::Min).patience(u64::MAX);
+        let goal = self.rules.plateau.as_ref().map_or(Goal::Min, |rule| rule.goal());
+        let default = crate::optim::EarlyStopping::new(goal).patience(u64::MAX);
         let rule = self.rules.early.as_ref().unwrap_or(&default);
         let verdict = rule.update(&mut self.state.early, watch(rule.goal()));
         self.state.stopped = verdict == Verdict::Stop;

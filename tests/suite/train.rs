@@ -160,6 +160,34 @@ fn early_stopping_goes_back_to_the_best_weights() {
 }
 
 #[test]
+fn the_best_checkpoint_follows_the_goal_of_the_plateau_rule() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    // Steps so large that loss and accuracy disagree about the best epoch.
+    let epoch = |goal: Option<Goal>| {
+        let path = dir.path().join(format!("{goal:?}.safetensors"));
+        let mut b = builder(Sgd::new(3.0)).best(&path);
+        if let Some(goal) = goal {
+            b = b.reduce_on_plateau(ReduceOnPlateau::new(goal).patience(1000));
+        }
+        let mut t = b.build().expect("a legal trainer");
+        t.fit(40, &mut Silent).expect("a run");
+        let history = t.history().to_vec();
+        t.restore(&Checkpoint::load(&path).expect("a best checkpoint")).expect("the same network");
+        (t.epoch(), history)
+    };
+    let first = |history: &[train::Record], score: &dyn Fn(&train::Record) -> f64| {
+        let best = history.iter().map(score).fold(f64::MIN, f64::max);
+        history.iter().find(|r| score(r) == best).map_or(0, |r| r.epoch)
+    };
+    let (by_accuracy, history) = epoch(Some(Goal::Max));
+    let highest = first(&history, &|r| r.accuracy.unwrap_or(f64::NAN));
+    let lowest = first(&history, &|r| -r.valid_loss.unwrap_or(f64::NAN));
+    assert_ne!(highest, lowest, "loss and accuracy agree: the test proves nothing");
+    assert_eq!(by_accuracy, highest);
+    assert_eq!([epoch(Some(Goal::Min)).0, epoch(None).0], [lowest; 2]);
+}
+
+#[test]
 fn the_first_nan_stops_before_the_weights_change_and_names_layer_and_samples() {
     struct Poisoned(Samples, f32);
     impl Dataset for Poisoned {

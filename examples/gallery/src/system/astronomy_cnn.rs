@@ -47,11 +47,21 @@ fn network(stamp: Extent, classes: usize) -> Network {
     net
 }
 
-/// Trains, goes back to the best model and judges it on stamps that neither training nor choosing has seen.
+/// Stamps of 64×64, or the user's.
 pub fn run(o: &Options) -> Result<()> {
+    train(o, (64, if o.smoke { 60 } else { 2400 }))
+}
+
+/// Fewer stamps of the course's size.
+pub fn run_full(o: &Options) -> Result<()> {
+    train(o, if o.smoke { (128, 25) } else { (256, 800) })
+}
+
+/// Trains, goes back to the best model and judges it on stamps that neither training nor choosing has seen.
+fn train(o: &Options, made: (usize, usize)) -> Result<()> {
     let folder = match &o.data {
         Some(folder) => folder.clone(),
-        None => write(&o.file("stamps")?, if o.smoke { (64, 60) } else { (64, 800) })?,
+        None => write(&o.file("stamps")?, made)?,
     };
     let files = Files::labels(folder.join("labels.txt")).folder(folder.join("images")).prepare(Prepare::astronomy()).open()?;
     let (labels, stamp) = (files.class_indices().unwrap_or_default().to_vec(), files.inputs()[0]);

@@ -19,6 +19,7 @@
 use crate::options::Options;
 use crate::sky::sdss::{BINS, Spectra};
 use kamacite::data::{Samples, TwoViews};
+use kamacite::plot::{Curve, Labels, lines};
 use kamacite::rng::Stream;
 use kamacite::*;
 
@@ -88,26 +89,32 @@ fn classify(
     Ok(t.model_mut().evaluate(test.clone(), 200)?.accuracy.unwrap_or(f64::NAN))
 }
 
-/// Learns without labels, then with few.
+/// Learns without labels, then with few and with many.
 pub fn run(o: &Options) -> Result<()> {
-    let (n, epochs) = if o.smoke { (240, 15) } else { (4000, 300) };
+    let n = if o.smoke { 240 } else { 4000 };
     let all = Spectra::of(o.data.as_deref(), n)?;
-    let n = all.len();
-    let (train, test) = all.split(n * 3 / 4);
-    let (few, _) = train.split(100.min(train.len()));
-    let (train, test, few) = (train.samples()?, test.samples()?, few.samples()?);
-    let learnt = pretrain(o, &train)?;
-    let judge = |weights: Option<&Checkpoint>| classify(o, train.clone(), &test, weights, true, epochs / 15);
-    let (probe_all, random_all) = (judge(Some(&learnt))?, judge(None)?);
-    let probe = classify(o, few.clone(), &test, Some(&learnt), true, epochs)?;
-    let random = classify(o, few.clone(), &test, None, true, epochs)?;
-    let supervised = classify(o, few, &test, None, false, epochs)?;
-    let everything = classify(o, train, &test, None, false, epochs / 15 + 1)?;
-    println!("a linear layer on the frozen encoder, 100 labels: {probe:.4}; on an encoder of random weights: {random:.4}");
-    println!("all weights from 100 labels: {supervised:.4}; from {} labels: {everything:.4}", n * 3 / 4);
-    println!("with all labels a linear layer on the frozen encoder: {probe_all:.4}; on random weights: {random_all:.4}");
-    println!(
-        "RESULT probe_all={probe_all:.4} random_all={random_all:.4} probe={probe:.4} random={random:.4} supervised={supervised:.4} all_labels={everything:.4}"
-    );
+    let (train, test) = all.split(all.len() * 3 / 4);
+    let learnt = pretrain(o, &train.samples()?)?;
+    let test = test.samples()?;
+    let mut counts: Vec<usize> = [100, 300, 1000].into_iter().filter(|&n| n < train.len()).collect();
+    counts.push(train.len());
+    let ways = [("frozen encoder", Some(&learnt), true), ("frozen random encoder", None, true), ("all weights", None, false)];
+    let mut found = [const { Vec::<f64>::new() }; 3];
+    for &labels in &counts {
+        let labelled = train.split(labels).0.samples()?;
+        // About as many steps with all labels as with few.
+        let epochs = if o.smoke { 2 } else { (60_000 / labels as u64).clamp(20, 300) };
+        for ((name, weights, frozen), found) in ways.iter().zip(&mut found) {
+            let accuracy = classify(o, labelled.clone(), &test, *weights, *frozen, epochs)?;
+            println!("{labels:>5} labels, {name:<21} {accuracy:.4}");
+            found.push(accuracy);
+        }
+    }
+    let x: Vec<f64> = counts.iter().map(|&n| n as f64).collect();
+    let curves: Vec<Curve> = ways.iter().zip(&found).map(|((name, ..), y)| Curve::new(*name, &x, y)).collect();
+    lines(o.file("contrastive.svg")?, &curves, Labels::new("", "labels", "accuracy").log_x())?;
+    let line = |found: &[f64]| found.iter().map(|a| format!("{a:.4}")).collect::<Vec<_>>().join(",");
+    let [probe, random, supervised] = [0, 1, 2].map(|way| line(&found[way]));
+    println!("RESULT probe={probe} random={random} supervised={supervised}");
     Ok(())
 }

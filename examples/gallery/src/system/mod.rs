@@ -51,6 +51,12 @@ pub const SYSTEMS: &[System] = &[
         run: astronomy_cnn::run,
     },
     System {
+        name: "astronomy_cnn_full",
+        what: "the same on fewer stamps of the course's size, 256 pixels a side",
+        epochs: (10, 1),
+        run: astronomy_cnn::run_full,
+    },
+    System {
         name: "classical",
         what: "A1-A3, F2: k-means, nearest neighbours, support vector machines; what unscaled inputs do to them",
         epochs: (1, 1),

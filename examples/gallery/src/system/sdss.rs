@@ -37,7 +37,7 @@ pub fn network() -> Network {
     }
     net.push(Dense::new(128).act(Relu));
     net.push(Dropout::new(0.35));
-    net.push(Dense::new(4));
+    net.push(Dense::new(4).init(Init::Normal(0.01)));
     net
 }
 
@@ -51,7 +51,7 @@ fn finer() -> Network {
     net.push(Dropout::new(0.35));
     net.push(Dense::new(128).act(Relu));
     net.push(Dropout::new(0.35));
-    net.push(Dense::new(4));
+    net.push(Dense::new(4).init(Init::Normal(0.01)));
     net
 }
 
@@ -69,9 +69,14 @@ pub fn run(o: &Options) -> Result<()> {
     let (train, test) = all.split(n * 3 / 4);
     let (learn, watch) = train.split(n * 27 / 40);
     let mut found = Vec::new();
-    for (name, net) in [("tutorial's network", network()), ("finer network", finer())] {
+    let ways = [
+        ("tutorial's network", network(), 200, Schedule::Constant),
+        ("finer network", finer(), 50, Schedule::cosine(o.epochs, 0.0).per_epoch()),
+    ];
+    for (name, net, batch, schedule) in ways {
         let mut t = Trainer::builder(net, SoftmaxCrossEntropy, Adam::new(1e-3))
-            .batch(200)
+            .batch(batch)
+            .schedule(schedule)
             .seed(o.seed)
             .device(o.device.clone())
             .precision(o.precision)

@@ -71,7 +71,7 @@ pub fn run(o: &Options) -> Result<()> {
     let mut diagrams = Vec::new();
     for (name, bayes) in [("dropout", false), ("bayes", true)] {
         let mut t = Trainer::builder(network(bayes), SoftmaxCrossEntropy, Adam::new(1e-3))
-            .batch(200)
+            .batch(50)
             .seed(o.seed)
             .device(o.device.clone())
             .precision(o.precision)
