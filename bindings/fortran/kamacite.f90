@@ -38,7 +38,8 @@ module kamacite
     kmc_softmax = 11
   !! Losses.
   integer, parameter, public :: kmc_loss_softmax_cross_entropy = 0, kmc_loss_cross_entropy = 1, kmc_loss_mse = 2, &
-    kmc_loss_mse_half = 3, kmc_loss_mae = 4, kmc_loss_huber = 5, kmc_loss_logistic_bce = 6, kmc_loss_gaussian_nll = 7
+    kmc_loss_mse_half = 3, kmc_loss_mae = 4, kmc_loss_huber = 5, kmc_loss_logistic_bce = 6, kmc_loss_gaussian_nll = 7, &
+    kmc_loss_nt_xent = 8
   !! Optimizers.
   integer, parameter, public :: kmc_sgd = 0, kmc_adam = 1, kmc_adamw = 2, kmc_rmsprop = 3, kmc_adadelta = 4
   !! Modes of a forward pass.
@@ -79,7 +80,7 @@ module kamacite
   !! The node that was added last.
   integer, parameter, public :: kmc_last = -1
   !! The binary interface that this module was written for.
-  integer, parameter, public :: kmc_abi = 1
+  integer, parameter, public :: kmc_abi = 2
   integer, parameter :: put_create = 0, put_input = 16, put_values = 32
   ! ----------------------------------------------------------------------------------------------------
   ! Options: every component has a default, so that only what differs is written
@@ -94,6 +95,7 @@ module kamacite
     real(real64) :: delta = 1                          !! where Huber's loss becomes linear
     real(real64) :: positive = 1                       !! weight of the positive class, logistic BCE
     real(real64) :: lowest = 0, highest = 0            !! bounds of the variance, Gaussian NLL; 0: its own
+    real(real64) :: temperature = 0                    !! NT-Xent; 0: 0.5
     real(real64), allocatable :: class_weights(:)      !! one for each class; not allocated: all 1
   end type
 
@@ -169,6 +171,7 @@ module kamacite
     logical :: input_gradients = .true.                !! .false.: dloss/dx is not computed
     logical :: spare_biases = .false.                  !! biases do not decay
     type(kmc_loss_options), allocatable :: losses(:)   !! not allocated: no loss is attached
+    integer(int64) :: samples = 0                      !! training samples, for variational layers
   end type
 
   ! ----------------------------------------------------------------------------------------------------
@@ -378,6 +381,7 @@ module kamacite
     real(c_double) :: positive = 0
     real(c_double) :: lowest = 0
     real(c_double) :: highest = 0
+    real(c_double) :: temperature = 0
     type(c_ptr) :: class_weights = c_null_ptr
     integer(c_int64_t) :: n_class_weights = 0
   end type
@@ -393,6 +397,7 @@ module kamacite
     integer(c_int32_t) :: reserved = 0
     type(c_ptr) :: losses = c_null_ptr
     integer(c_int64_t) :: n_losses = 0
+    integer(c_int64_t) :: samples = 0
   end type
 
   type, bind(C) :: c_scores_t
@@ -447,6 +452,20 @@ module kamacite
     real(c_double) :: bias_init = 0
     real(c_double) :: a = 0
     real(c_double) :: b = 0
+  end type
+
+  type, bind(C) :: c_bayes_dense_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: input = 0
+    type(c_ptr) :: name = c_null_ptr
+    integer(c_int32_t) :: no_bias = 0
+    integer(c_int32_t) :: init = 0
+    real(c_double) :: init_value = 0
+    real(c_double) :: a = 0
+    real(c_double) :: b = 0
+    real(c_double) :: prior = 0
+    real(c_double) :: deviation = 0
+    integer(c_int64_t) :: samples = 0
   end type
 
   type, bind(C) :: c_sizes_t
@@ -725,6 +744,7 @@ module kamacite
     procedure, public :: summary => network_summary
     procedure, public :: parameters => network_parameters
     procedure, public :: dense => network_dense
+    procedure, public :: bayes_dense => network_bayes_dense
     procedure, public :: norm => network_norm
     procedure, public :: lrn => network_lrn
     procedure, public :: dropout => network_dropout
@@ -890,7 +910,7 @@ module kamacite
     generic, public :: set => view_set_f32_2, view_set_f32_3, view_set_f32_4, view_set_f32_5
   end type
 
-  !! The target of one loss: a copy of the classes or values that were set.
+  !! The target of one loss: a copy of the classes or values that were set; none, for a loss that takes none.
   type, public :: kmc_target
     private
     integer(c_int32_t), allocatable :: labels(:)
@@ -1327,6 +1347,34 @@ module kamacite
       type(c_ptr), value :: out, scores, positive
       integer(c_int64_t), value :: n
     end function
+    integer(c_int32_t) function c_roc_recall_at(out, scores, positive, n, false_alarms) bind(C, name="kmc_roc_recall_at")
+      import
+      type(c_ptr), value :: out, scores, positive
+      integer(c_int64_t), value :: n
+      real(c_double), value :: false_alarms
+    end function
+    integer(c_int32_t) function c_temperature_fit(out, logits, n_classes, truth, n) bind(C, name="kmc_temperature_fit")
+      import
+      type(c_ptr), value :: out, logits, truth
+      integer(c_int64_t), value :: n_classes, n
+    end function
+    integer(c_int32_t) function c_temperature_apply(probabilities, logits, n_classes, n, temperature) &
+        bind(C, name="kmc_temperature_apply")
+      import
+      type(c_ptr), value :: probabilities, logits
+      integer(c_int64_t), value :: n_classes, n
+      real(c_double), value :: temperature
+    end function
+    integer(c_int32_t) function c_crps(out, probabilities, edges, n_bins, truth, n) bind(C, name="kmc_crps")
+      import
+      type(c_ptr), value :: out, probabilities, edges, truth
+      integer(c_int64_t), value :: n_bins, n
+    end function
+    integer(c_int32_t) function c_pit(out, probabilities, edges, n_bins, truth, n) bind(C, name="kmc_pit")
+      import
+      type(c_ptr), value :: out, probabilities, edges, truth
+      integer(c_int64_t), value :: n_bins, n
+    end function
     integer(c_int32_t) function c_top_k(out, scores, n_classes, truth, n, k) bind(C, name="kmc_top_k")
       import
       type(c_ptr), value :: out, scores, truth
@@ -1456,12 +1504,12 @@ module kamacite
       type(c_ptr), value :: out, model, data
       integer(c_int64_t), value :: len, batch
     end function
-    integer(c_int32_t) function c_model_predict_monte_carlo(mean, deviation, quantiles, len, model, data, q, n_q, draws, &
-      batch) &
+    integer(c_int32_t) function c_model_predict_monte_carlo(mean, deviation, quantiles, len, entropies, n_rows, &
+      model, data, q, n_q, draws, batch) &
         bind(C, name="kmc_model_predict_monte_carlo")
       import
-      type(c_ptr), value :: mean, deviation, quantiles, model, data, q
-      integer(c_int64_t), value :: len, n_q, draws, batch
+      type(c_ptr), value :: mean, deviation, quantiles, entropies, model, data, q
+      integer(c_int64_t), value :: len, n_rows, n_q, draws, batch
     end function
     integer(c_int32_t) function c_model_forward_f32(model, mode, x, len) bind(C, name="kmc_model_forward_f32")
       import
@@ -1625,6 +1673,12 @@ module kamacite
       type(c_ptr), value :: out, net
     end function
     integer(c_int32_t) function c_network_dense(net, units, activation, options) bind(C, name="kmc_network_dense")
+      import
+      type(c_ptr), value :: net, options
+      integer(c_int64_t), value :: units
+      integer(c_int32_t), value :: activation
+    end function
+    integer(c_int32_t) function c_network_bayes_dense(net, units, activation, options) bind(C, name="kmc_network_bayes_dense")
       import
       type(c_ptr), value :: net, options
       integer(c_int64_t), value :: units
@@ -1817,7 +1871,8 @@ module kamacite
 
   public :: kmc_version, kmc_abi_version, kmc_status_name, kmc_device_count, kmc_device_name, kmc_doctor, &
     kmc_default_threads, kmc_confusion, kmc_confusion_text, kmc_print_confusion, kmc_confusion_scores, kmc_roc_auc, &
-    kmc_top_k, kmc_residuals_of, kmc_calibration, kmc_gemm, kmc_im2col, kmc_col2im, kmc_conv_forward, &
+    kmc_recall_at, kmc_top_k, kmc_residuals_of, kmc_calibration, kmc_fit_temperature, kmc_apply_temperature, kmc_crps, &
+    kmc_pit, kmc_gemm, kmc_im2col, kmc_col2im, kmc_conv_forward, &
     kmc_conv_input_gradient, kmc_conv_weight_gradient, kmc_pool_forward, kmc_pool_backward, kmc_activation_forward, &
     kmc_activation_backward, kmc_softmax_cross_entropy, kmc_mse, kmc_argmax, kmc_shuffle, kmc_random_uniform, &
     kmc_random_normal, kmc_kmeans, kmc_write_centres, kmc_gradcheck, kmc_plot_clusters, kmc_plot_boundary, &
@@ -3422,6 +3477,36 @@ contains
       node, stat, errmsg)
   end subroutine
 
+  !! A dense layer whose weights have distributions (Bayes by backprop), drawn in training and in Monte-Carlo prediction;
+  !! `prior`: the standard deviation of the prior (absent: 1); `deviation`: that at which weights begin (absent: 0.03);
+  !! `samples`: what their divergence from the prior is divided by (absent: the training samples).
+  subroutine network_bayes_dense(self, units, activation, prior, deviation, samples, from, name, bias, init, init_value, &
+    a, b, node, stat, errmsg)
+    class(kmc_network), intent(inout) :: self
+    integer, intent(in) :: units
+    integer, intent(in), optional :: activation, samples, from, init
+    character(len=*), intent(in), optional :: name
+    integer, intent(out), optional :: node, stat
+    logical, intent(in), optional :: bias
+    real(real64), intent(in), optional :: prior, deviation, init_value, a, b
+    character(len=*), intent(inout), optional :: errmsg
+    type(c_bayes_dense_options_t), target :: c
+    character(len=:), allocatable, target :: store
+    c%size = int(c_sizeof(c), c_int32_t)
+    c%input = int_or(from, kmc_last)
+    c%name = hold(store, name)
+    c%no_bias = flag(bias, .true., .true.)
+    c%init = int_or(init, 0)
+    c%init_value = real_or(init_value, 0.0_real64)
+    c%a = real_or(a, 0.0_real64)
+    c%b = real_or(b, 0.0_real64)
+    c%prior = real_or(prior, 0.0_real64)
+    c%deviation = real_or(deviation, 0.0_real64)
+    c%samples = int_or(samples, 0)
+    call network_added(self, c_network_bayes_dense(self%handle, int(units, c_int64_t), int_or(activation, kmc_linear), &
+      c_loc(c)), node, stat, errmsg)
+  end subroutine
+
   !! A convolution: `filters` filters of this kernel; `stride`, `pad` zeros on both sides (`pad_after`: another number
   !! behind), `dilation`, `gap` zeros between inputs, `same` padding, `groups`; `depthwise`: `filters` for each
   !! channel.
@@ -3832,6 +3917,7 @@ contains
       c%threads = options%threads
       c%no_input_gradients = flag(options%input_gradients, .true., .true.)
       c%spare_biases = flag(options%spare_biases, .false.)
+      c%samples = options%samples
       call hold_losses(store, options%losses)
       if (allocated(store%more_losses)) then
         c%losses = c_loc(store%more_losses)
@@ -5401,9 +5487,11 @@ contains
     call model_copy_classes(self, data, classes, size(classes, kind=int64), batch, stat, errmsg)
   end subroutine
 
-  !! Predictions with dropout at work: mean(outputs, n) and deviation(outputs, n) over so many draws, and
-  !! quantiles(outputs, n, size(q)) at q.
-  subroutine model_predict_monte_carlo(self, data, draws, mean, deviation, q, quantiles, batch, stat, errmsg)
+  !! Predictions with dropout at work, and weights drawn: mean(outputs, n) and deviation(outputs, n) over so many draws,
+  !! quantiles(outputs, n, size(q)) at q, and of class probabilities entropies in nats, for each sample (or each position of
+  !! each): `predictive` of the mean, `expected` the mean of those of the draws, `mutual_information` their difference.
+  subroutine model_predict_monte_carlo(self, data, draws, mean, deviation, q, quantiles, batch, predictive, expected, &
+    mutual_information, stat, errmsg)
     class(kmc_model), intent(inout) :: self
     class(kmc_dataset), intent(in) :: data
     integer, intent(in) :: draws
@@ -5411,10 +5499,13 @@ contains
     real(real32), intent(out), contiguous, target, optional :: deviation(:, :), quantiles(:, :, :)
     real(real64), intent(in), contiguous, target, optional :: q(:)
     integer, intent(in), optional :: batch
+    real(real32), intent(out), optional :: predictive(:), expected(:), mutual_information(:)
     integer, intent(out), optional :: stat
     character(len=*), intent(inout), optional :: errmsg
-    type(c_ptr) :: at_deviation, at_quantiles, at_q
-    integer(c_int64_t) :: n_q
+    type(c_ptr) :: at_deviation, at_quantiles, at_q, at_entropies
+    integer(c_int64_t) :: n_q, n_rows
+    integer(c_int32_t) :: status
+    real(real32), allocatable, target :: entropies(:, :)
     if (.not. predicts(self, seen(mean), stat, errmsg)) return
     at_deviation = c_null_ptr
     at_quantiles = c_null_ptr
@@ -5434,8 +5525,36 @@ contains
       at_q = c_loc(q)
       at_quantiles = c_loc(quantiles)
     end if
-    call finish(c_model_predict_monte_carlo(c_loc(mean), at_deviation, at_quantiles, size(mean, kind=c_int64_t), self%handle, &
-      data%handle, at_q, n_q, int(draws, c_int64_t), int(int_or(batch, 0), c_int64_t)), stat, errmsg)
+    at_entropies = c_null_ptr
+    n_rows = max(sized(predictive), sized(expected), sized(mutual_information))
+    if (n_rows >= 0) then
+      if (present(predictive)) then
+        if (.not. same_shape("predictive", shape(predictive, int64), [n_rows], stat, errmsg)) return
+      end if
+      if (present(expected)) then
+        if (.not. same_shape("expected", shape(expected, int64), [n_rows], stat, errmsg)) return
+      end if
+      if (present(mutual_information)) then
+        if (.not. same_shape("mutual_information", shape(mutual_information, int64), [n_rows], stat, errmsg)) return
+      end if
+      allocate (entropies(n_rows, 3))
+      at_entropies = c_loc(entropies)
+    end if
+    status = c_model_predict_monte_carlo(c_loc(mean), at_deviation, at_quantiles, size(mean, kind=c_int64_t), at_entropies, &
+      max(n_rows, 0_c_int64_t), self%handle, data%handle, at_q, n_q, int(draws, c_int64_t), int(int_or(batch, 0), c_int64_t))
+    if (status == kmc_ok .and. n_rows >= 0) then
+      if (present(predictive)) predictive = entropies(:, 1)
+      if (present(expected)) expected = entropies(:, 2)
+      if (present(mutual_information)) mutual_information = entropies(:, 3)
+    end if
+    call finish(status, stat, errmsg)
+  contains
+    ! The length of an array, -1 where there is none.
+    pure integer(c_int64_t) function sized(x)
+      real(real32), intent(in), optional :: x(:)
+      sized = -1
+      if (present(x)) sized = size(x, kind=c_int64_t)
+    end function
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -5976,6 +6095,21 @@ contains
     call finish(c_roc_auc(c_loc(answer), c_loc(scores), c_loc(p), size(p, kind=c_int64_t)), stat, errmsg)
   end function
 
+  !! The fraction of the positive samples that are found where at most so large a fraction of the negative ones is.
+  function kmc_recall_at(scores, positive, false_alarms, stat, errmsg) result(answer)
+    real(real64), intent(in), contiguous, target :: scores(:)
+    logical, intent(in) :: positive(:)
+    real(real64), intent(in) :: false_alarms
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    real(real64), target :: answer
+    integer(c_int32_t), allocatable, target :: p(:)
+    answer = 0
+    if (.not. same_shape("positive", shape(positive, int64), shape(scores, int64), stat, errmsg)) return
+    allocate(p, source=merge(1_c_int32_t, 0_c_int32_t, positive))
+    call finish(c_roc_recall_at(c_loc(answer), c_loc(scores), c_loc(p), size(p, kind=c_int64_t), false_alarms), stat, errmsg)
+  end function
+
   !! The fraction of samples whose class is among the k highest of scores(classes, n).
   function kmc_top_k(scores, truth, k, stat, errmsg) result(answer)
     real(real32), intent(in), contiguous, target :: scores(:, :)
@@ -6031,6 +6165,64 @@ contains
       if (present(brier)) brier = b
     end if
     call finish(status, stat, errmsg)
+  end subroutine
+
+  !! The temperature at which softmax(logits / temperature) makes the true classes the likeliest, of logits(classes, n);
+  !! logarithms of probabilities are logits as well.
+  function kmc_fit_temperature(logits, truth, stat, errmsg) result(answer)
+    real(real32), intent(in), contiguous, target :: logits(:, :)
+    integer, intent(in) :: truth(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    real(real64), target :: answer
+    integer(c_int32_t), allocatable, target :: t(:)
+    answer = 0
+    if (.not. same_shape("truth", shape(truth, int64), [size(logits, 2, int64)], stat, errmsg)) return
+    if (.not. labels_ok(truth, size(logits, 1), stat, errmsg)) return
+    allocate(t, source=int(truth, c_int32_t) - 1)
+    call finish(c_temperature_fit(c_loc(answer), c_loc(logits), size(logits, 1, c_int64_t), c_loc(t), size(t, &
+      kind=c_int64_t)), stat, errmsg)
+  end function
+
+  !! The probabilities(classes, n) that logits(classes, n) have at a temperature.
+  subroutine kmc_apply_temperature(logits, temperature, probabilities, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: logits(:, :)
+    real(real64), intent(in) :: temperature
+    real(real32), intent(out), contiguous, target :: probabilities(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (.not. same_shape("probabilities", shape(probabilities, int64), shape(logits, int64), stat, errmsg)) return
+    call finish(c_temperature_apply(c_loc(probabilities), c_loc(logits), size(logits, 1, c_int64_t), size(logits, 2, &
+      c_int64_t), temperature), stat, errmsg)
+  end subroutine
+
+  !! The mean continuous ranked probability score of densities, probabilities(bins, n) between edges(bins + 1), in the units
+  !! of the edges.
+  function kmc_crps(probabilities, edges, truth, stat, errmsg) result(answer)
+    real(real32), intent(in), contiguous, target :: probabilities(:, :)
+    real(real64), intent(in), contiguous, target :: edges(:), truth(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    real(real64), target :: answer
+    answer = 0
+    if (.not. same_shape("edges", shape(edges, int64), [size(probabilities, 1, int64) + 1], stat, errmsg)) return
+    if (.not. same_shape("truth", shape(truth, int64), [size(probabilities, 2, int64)], stat, errmsg)) return
+    call finish(c_crps(c_loc(answer), c_loc(probabilities), c_loc(edges), size(probabilities, 1, c_int64_t), c_loc(truth), &
+      size(truth, kind=c_int64_t)), stat, errmsg)
+  end function
+
+  !! The probability integral transform of each sample, values(n), of densities as for `kmc_crps`: the share below the truth.
+  subroutine kmc_pit(probabilities, edges, truth, values, stat, errmsg)
+    real(real32), intent(in), contiguous, target :: probabilities(:, :)
+    real(real64), intent(in), contiguous, target :: edges(:), truth(:)
+    real(real64), intent(out), contiguous, target :: values(:)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    if (.not. same_shape("edges", shape(edges, int64), [size(probabilities, 1, int64) + 1], stat, errmsg)) return
+    if (.not. same_shape("truth", shape(truth, int64), [size(probabilities, 2, int64)], stat, errmsg)) return
+    if (.not. same_shape("values", shape(values, int64), [size(probabilities, 2, int64)], stat, errmsg)) return
+    call finish(c_pit(c_loc(values), c_loc(probabilities), c_loc(edges), size(probabilities, 1, c_int64_t), c_loc(truth), &
+      size(truth, kind=c_int64_t)), stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -7967,6 +8159,7 @@ contains
     c%positive = o%positive
     c%lowest = o%lowest
     c%highest = o%highest
+    c%temperature = o%temperature
     if (allocated(o%class_weights)) then
       allocate (store%class_weights, source=o%class_weights)
       c%class_weights = c_loc(store%class_weights)

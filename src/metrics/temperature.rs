@@ -74,6 +74,17 @@ impl Temperature {
         Ok(Self(libm::exp(-at)))
     }
 
+    /// A temperature that was found before.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Value`](crate::ErrorKind::Value) for numbers that are not positive.
+    pub fn new(value: f64) -> Result<Self> {
+        if value.is_finite() && value > 0.0 {
+            return Ok(Self(value));
+        }
+        Err(Error::value(PLACE, "temperature").expected("a positive number").got(value))
+    }
+
     /// The number: above 1 where the logits are too sure.
     pub fn value(&self) -> f64 {
         self.0

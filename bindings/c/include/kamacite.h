@@ -16,6 +16,8 @@
 #define KMC_NODE_OPTIONS_INIT {(uint32_t)sizeof(kmc_node_options), KMC_LAST, NULL}
 #define KMC_DENSE_OPTIONS_INIT \
   {(uint32_t)sizeof(kmc_dense_options), KMC_LAST, NULL, 0, KMC_INIT_DEFAULT, 0.0, 0.0, 0.0, 0.0}
+#define KMC_BAYES_DENSE_OPTIONS_INIT \
+  {(uint32_t)sizeof(kmc_bayes_dense_options), KMC_LAST, NULL, 0, KMC_INIT_DEFAULT, 0.0, 0.0, 0.0, 0.0, 0.0, 0}
 #define KMC_CONV_OPTIONS_INIT \
   {(uint32_t)sizeof(kmc_conv_options), KMC_LAST, NULL, 0, KMC_INIT_DEFAULT, 0.0, 0.0, 0.0, 0.0, 0, 0, 0, \
    KMC_SIZES_INIT, KMC_SIZES_INIT, KMC_SIZES_INIT, KMC_SIZES_INIT, KMC_SIZES_INIT, KMC_SIZES_INIT, KMC_SIZES_INIT}
@@ -24,7 +26,7 @@
    KMC_SIZES_INIT, KMC_SIZES_INIT, KMC_SIZES_INIT, KMC_SIZES_INIT}
 #define KMC_NORM_OPTIONS_INIT {(uint32_t)sizeof(kmc_norm_options), KMC_LAST, NULL, 0.0, 0.0, 0, 0, 0, 0}
 #define KMC_LOSS_OPTIONS_INIT \
-  {(uint32_t)sizeof(kmc_loss_options), KMC_LOSS_SOFTMAX_CROSS_ENTROPY, NULL, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, NULL, 0}
+  {(uint32_t)sizeof(kmc_loss_options), KMC_LOSS_SOFTMAX_CROSS_ENTROPY, NULL, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, NULL, 0}
 #define KMC_OPTIMIZER_OPTIONS_INIT \
   {(uint32_t)sizeof(kmc_optimizer_options), KMC_SGD, 0.01, 0.0, 0.0, 0.9, 0.999, 0.0, 0.0, 0, 0, 0, 0}
 #define KMC_SCHEDULE_OPTIONS_INIT \
@@ -33,7 +35,7 @@
   {(uint32_t)sizeof(kmc_trainer_options), KMC_FP32, 0, 32, NULL, 0, 0, \
    KMC_LOSS_OPTIONS_INIT, KMC_OPTIMIZER_OPTIONS_INIT, KMC_SCHEDULE_OPTIONS_INIT, NULL, 0, \
    KMC_CLIP_NONE, 0, 0.0, 0.0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0.0, 0.0, 0, 0.0, NULL, 0, NULL, NULL}
-#define KMC_MODEL_OPTIONS_INIT {(uint32_t)sizeof(kmc_model_options), KMC_FP32, 0, NULL, 0, 0, 0, 0, NULL, 0}
+#define KMC_MODEL_OPTIONS_INIT {(uint32_t)sizeof(kmc_model_options), KMC_FP32, 0, NULL, 0, 0, 0, 0, NULL, 0, 0}
 #define KMC_FIT_OPTIONS_INIT {(uint32_t)sizeof(kmc_fit_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 #define KMC_SCORES_INIT {(uint32_t)sizeof(kmc_scores), 0, 0, 0, 0.0, 0.0, 0.0, 0.0}
 #define KMC_REPORT_INIT {(uint32_t)sizeof(kmc_report), KMC_ENDED_DONE, 0, 0, 0.0, 0.0, 0.0, KMC_SCORES_INIT}
@@ -294,6 +296,9 @@
 // `kmc_loss`: Negative log likelihood of a normal distribution: outputs are means and log variances.
 #define KMC_LOSS_GAUSSIAN_NLL 7
 
+// `kmc_loss`: Contrast of two views of each sample, the two positions of the output (NT-Xent). It takes no target.
+#define KMC_LOSS_NT_XENT 8
+
 // `kmc_optimizer`: Gradient descent, plain or with momentum.
 #define KMC_SGD 0
 
@@ -346,7 +351,7 @@
 #define KMC_CLIP_VALUE 2
 
 // The version of the binary interface; a program that was compiled against another one must be compiled anew.
-#define KMC_ABI_VERSION 1
+#define KMC_ABI_VERSION 2
 
 // `kmc_ended`: All epochs were done.
 #define KMC_ENDED_DONE 0
@@ -654,6 +659,8 @@ typedef struct {
   double lowest;
   // The largest variance; 0: 1e6.
   double highest;
+  // The temperature of NT-Xent; 0: 0.5.
+  double temperature;
   // A weight for each class (softmax and logistic cross-entropy); NULL: 1 for all.
   const double *class_weights;
   // Their number.
@@ -682,6 +689,8 @@ typedef struct {
   const kmc_loss_options *losses;
   // Their number.
   int64_t n_losses;
+  // Training samples, over which variational layers spread their divergence from the prior; a trainer knows its own.
+  int64_t samples;
 } kmc_model_options;
 
 // A node, counted from 0 in the order in which inputs and layers were added. The first input is node 0.
@@ -726,7 +735,7 @@ typedef struct {
   int64_t c;
 } kmc_view;
 
-// The target of one loss: labels (from 0), or values where `labels` is NULL.
+// The target of one loss: labels (from 0), or values where `labels` is NULL; neither, and a `len` of 0, for a loss that takes none.
 typedef struct {
   // Class indices.
   const int32_t *labels;
@@ -799,6 +808,32 @@ typedef struct {
   // See `a`.
   double b;
 } kmc_dense_options;
+
+// Options of a variational dense layer; see `KMC_BAYES_DENSE_OPTIONS_INIT`.
+typedef struct {
+  // sizeof(kmc_bayes_dense_options)
+  uint32_t size;
+  // The node it comes after; `KMC_LAST` in the macro.
+  kmc_node input;
+  // Its name; NULL: its kind and number.
+  const char *name;
+  // 1: no bias.
+  int32_t no_bias;
+  // How the means of the weights begin.
+  kmc_init init;
+  // The number of that.
+  double init_value;
+  // The numbers of the activation.
+  double a;
+  // See `a`.
+  double b;
+  // The standard deviation of the prior of each weight; 0: 1.
+  double prior;
+  // The standard deviation at which all weights begin; 0: 0.03.
+  double deviation;
+  // The number that the divergence from the prior is divided by; 0: the training samples.
+  int64_t samples;
+} kmc_bayes_dense_options;
 
 // Sizes along the axes. All 0: not given. 0 along one axis: 1 for sizes, strides and dilations, 0 for padding and gaps.
 typedef struct {
@@ -1714,6 +1749,13 @@ kmc_status kmc_confusion_scores(double *recall,
 // The area under the curve of true against false positives; `positive` is 0 or 1 for each score.
 kmc_status kmc_roc_auc(double *out, const double *scores, const int32_t *positive, int64_t n);
 
+// The share of the positive samples that are found where at most this share of the negative ones is taken for positive; TPR0 at 0.
+kmc_status kmc_roc_recall_at(double *out,
+                             const double *scores,
+                             const int32_t *positive,
+                             int64_t n,
+                             double false_alarms);
+
 // The share of samples whose class is among the k largest of their scores, [sample][class].
 kmc_status kmc_top_k(double *out,
                      const float *scores,
@@ -1739,6 +1781,39 @@ kmc_status kmc_calibration(double *out_ece,
                            const int32_t *truth,
                            int64_t n,
                            int64_t bins);
+
+// The temperature T at which softmax(logits / T) makes the true classes of validation samples the most likely. Logits are
+// [sample][class]; logarithms of probabilities are logits as well.
+kmc_status kmc_temperature_fit(double *out,
+                               const float *logits,
+                               int64_t n_classes,
+                               const int32_t *truth,
+                               int64_t n);
+
+// The probabilities softmax(logits / temperature), [sample][class] as the logits.
+kmc_status kmc_temperature_apply(float *probabilities,
+                                 const float *logits,
+                                 int64_t n_classes,
+                                 int64_t n,
+                                 double temperature);
+
+// The mean continuous ranked probability score of densities over bins, in the units of the edges. Probabilities are [sample][bin];
+// `edges` are n_bins + 1, ascending.
+kmc_status kmc_crps(double *out,
+                    const float *probabilities,
+                    const double *edges,
+                    int64_t n_bins,
+                    const double *truth,
+                    int64_t n);
+
+// The probability integral transform of each sample, the share of its density below the truth; see `kmc_crps`. Over many samples it
+// is uniform where the densities are right.
+kmc_status kmc_pit(double *out,
+                   const float *probabilities,
+                   const double *edges,
+                   int64_t n_bins,
+                   const double *truth,
+                   int64_t n);
 
 // A model of this network with new weights. `options` may be NULL: f32, seed 0, the best device, no loss.
 kmc_status kmc_model_create(kmc_model **out, kmc_network *net, const kmc_model_options *options);
@@ -1832,12 +1907,17 @@ kmc_status kmc_model_predict_classes(int32_t *out,
                                      kmc_dataset *data,
                                      int64_t batch);
 
-// Predicts `draws` times with other dropout masks: the mean, the standard deviation and the quantiles `q` (0 to 1) of each prediction.
-// `len` is the number of predictions, rows x outputs; `deviation` (as long) and `quantiles` ([q][row][output]) may be NULL.
+// Predicts `draws` times with other dropout masks, and other weights of variational layers: the mean, the standard deviation and the
+// quantiles `q` (0 to 1) of each prediction. `len` is the number of predictions, rows x outputs; `deviation` (as long) and `quantiles`
+// ([q][row][output]) may be NULL. `entropies` is NULL or, where predictions are class probabilities, [3][row], in nats: of the mean
+// (all that is not known), the mean of those of the draws (noise in the data), and their difference, the mutual information (what more
+// data would settle). `n_rows` is the number of rows, times the positions of a map of classes.
 kmc_status kmc_model_predict_monte_carlo(float *mean,
                                          float *deviation,
                                          float *quantiles,
                                          int64_t len,
+                                         float *entropies,
+                                         int64_t n_rows,
                                          kmc_model *model,
                                          kmc_dataset *data,
                                          const double *q,
@@ -1996,6 +2076,14 @@ kmc_status kmc_network_dense(kmc_network *net,
                              int64_t units,
                              kmc_activation activation,
                              const kmc_dense_options *options);
+
+// A dense layer whose weights have distributions (Bayes by backprop): each pass in training and in Monte-Carlo prediction draws them,
+// all others take their means. The divergence from the prior, over the number of training samples, is part of the loss. `options` may
+// be NULL.
+kmc_status kmc_network_bayes_dense(kmc_network *net,
+                                   int64_t units,
+                                   kmc_activation activation,
+                                   const kmc_bayes_dense_options *options);
 
 // A convolution of `filters` filters: the same `kernel`, `stride` and `pad` (zeros on both sides) along each axis that the network has,
 // 1-D, 2-D or 3-D. `options` may be NULL, and has sizes for each axis.

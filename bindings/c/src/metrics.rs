@@ -1,10 +1,10 @@
 //! Scores of predictions that the caller holds.
 
 use crate::entry::{
-    Answer, Fault, classes, count, entry, give_text, output, print_line, results, sized32, slice, slice_mut, texts,
+    Answer, Fault, classes, copy_out, count, entry, give_text, output, print_line, results, sized32, slice, slice_mut, texts,
 };
 use crate::status::kmc_status;
-use kamacite::metrics::{Confusion, Reliability, Residuals, Roc, brier, r2, top_k};
+use kamacite::metrics::{self, Confusion, Reliability, Residuals, Roc, Temperature, brier, r2, top_k};
 use std::ffi::{CString, c_char};
 
 /// Counts how often class t was predicted as p: `counts` has classes x classes numbers, [true][predicted], and is overwritten.
@@ -118,6 +118,25 @@ pub unsafe extern "C" fn kmc_roc_auc(out: *mut f64, scores: *const f64, positive
     })
 }
 
+/// The share of the positive samples that are found where at most this share of the negative ones is taken for positive; TPR0 at 0.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_roc_recall_at(
+    out: *mut f64,
+    scores: *const f64,
+    positive: *const i32,
+    n: i64,
+    false_alarms: f64,
+) -> kmc_status {
+    entry("kmc_roc_recall_at", || {
+        // SAFETY: the crate's contract.
+        let (out, scores) = unsafe { (output(out, "out")?, slice(scores, n, "scores")?) };
+        // SAFETY: as above.
+        let positive: Vec<bool> = unsafe { slice(positive, n, "positive") }?.iter().map(|&p| p != 0).collect();
+        *out = Roc::of(scores, &positive)?.recall_at(false_alarms);
+        Ok(())
+    })
+}
+
 /// The share of samples whose class is among the k largest of their scores, [sample][class].
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_top_k(
@@ -218,5 +237,102 @@ pub unsafe extern "C" fn kmc_calibration(
             *unsafe { output(out_brier, "out_brier") }? = brier(p, k, truth)?;
         }
         Ok(())
+    })
+}
+
+/// The temperature T at which softmax(logits / T) makes the true classes of validation samples the most likely. Logits are
+/// [sample][class]; logarithms of probabilities are logits as well.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_temperature_fit(
+    out: *mut f64,
+    logits: *const f32,
+    n_classes: i64,
+    truth: *const i32,
+    n: i64,
+) -> kmc_status {
+    entry("kmc_temperature_fit", || {
+        // SAFETY: the crate's contract.
+        let (out, z, truth) = unsafe {
+            (output(out, "out")?, slice(logits, area(n, n_classes)?, "logits")?, classes(slice(truth, n, "truth")?, "truth")?)
+        };
+        *out = Temperature::fit(z, count(n_classes, "n_classes")?, truth)?.value();
+        Ok(())
+    })
+}
+
+/// The probabilities softmax(logits / temperature), [sample][class] as the logits.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_temperature_apply(
+    probabilities: *mut f32,
+    logits: *const f32,
+    n_classes: i64,
+    n: i64,
+    temperature: f64,
+) -> kmc_status {
+    entry("kmc_temperature_apply", || {
+        let len = area(n, n_classes)?;
+        // SAFETY: the crate's contract.
+        let z = unsafe { slice(logits, len, "logits") }?;
+        let p = Temperature::new(temperature)?.apply(z, count(n_classes, "n_classes")?)?;
+        // SAFETY: as above.
+        copy_out(unsafe { slice_mut(probabilities, len, "probabilities") }?, &p, "probabilities")
+    })
+}
+
+/// Predicted densities: their probabilities in double precision, the edges of the bins, and the truth.
+///
+/// # Safety
+/// The crate's contract.
+unsafe fn densities<'a>(
+    probabilities: *const f32,
+    edges: *const f64,
+    n_bins: i64,
+    truth: *const f64,
+    n: i64,
+) -> Answer<(Vec<f64>, &'a [f64], &'a [f64])> {
+    let n_edges = n_bins.checked_add(1).ok_or_else(|| Fault::value("n_bins", "fewer", n_bins))?;
+    // SAFETY: the caller's promise.
+    let p = unsafe { slice(probabilities, area(n, n_bins)?, "probabilities") }?;
+    // SAFETY: as above.
+    let (edges, truth) = unsafe { (slice(edges, n_edges, "edges")?, slice(truth, n, "truth")?) };
+    Ok((p.iter().map(|&p| f64::from(p)).collect(), edges, truth))
+}
+
+/// The mean continuous ranked probability score of densities over bins, in the units of the edges. Probabilities are [sample][bin];
+/// `edges` are n_bins + 1, ascending.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_crps(
+    out: *mut f64,
+    probabilities: *const f32,
+    edges: *const f64,
+    n_bins: i64,
+    truth: *const f64,
+    n: i64,
+) -> kmc_status {
+    entry("kmc_crps", || {
+        // SAFETY: the crate's contract.
+        let (out, (p, edges, truth)) = unsafe { (output(out, "out")?, densities(probabilities, edges, n_bins, truth, n)?) };
+        *out = metrics::crps(&p, edges, truth)?;
+        Ok(())
+    })
+}
+
+/// The probability integral transform of each sample, the share of its density below the truth; see `kmc_crps`. Over many samples it
+/// is uniform where the densities are right.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_pit(
+    out: *mut f64,
+    probabilities: *const f32,
+    edges: *const f64,
+    n_bins: i64,
+    truth: *const f64,
+    n: i64,
+) -> kmc_status {
+    entry("kmc_pit", || {
+        // SAFETY: the crate's contract.
+        let (p, edges, truth) = unsafe { densities(probabilities, edges, n_bins, truth, n) }?;
+        let found = metrics::pit(&p, edges, truth)?;
+        // SAFETY: as above.
+        copy_out(unsafe { slice_mut(out, n, "out") }?, &found, "out")
     })
 }

@@ -8,7 +8,7 @@ pub mod update;
 pub(crate) use evaluate::{fill_confusion, fill_scores, kmc_scores};
 
 use crate::device::device;
-use crate::entry::{Answer, Fault, entry, flag, give_text, lookup, optional, optional_text, output, sized32, slice, text};
+use crate::entry::{Answer, Fault, count, entry, flag, give_text, lookup, optional, optional_text, output, sized32, slice, text};
 use crate::handle::{Object, destroy, insert, with};
 use crate::network::{kmc_network, kmc_node, node};
 use crate::rules::{self, kmc_loss_options, kmc_precision};
@@ -45,6 +45,8 @@ pub struct kmc_model_options {
     pub losses: *const kmc_loss_options,
     /// Their number.
     pub n_losses: i64,
+    /// Training samples, over which variational layers spread their divergence from the prior; a trainer knows its own.
+    pub samples: i64,
 }
 
 sized32!(kmc_model_options);
@@ -71,6 +73,7 @@ pub unsafe extern "C" fn kmc_model_create(
         if let Some(o) = o {
             builder = builder.precision(rules::precision(o.precision)?).seed(o.seed);
             builder = builder.input_gradients(!flag(o.no_input_gradients, "no_input_gradients")?);
+            builder = builder.samples(count(o.samples, "samples")?);
             if flag(o.spare_biases, "spare_biases")? {
                 builder = builder.spare_biases();
             }

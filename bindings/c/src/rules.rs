@@ -3,8 +3,8 @@
 use crate::entry::{Answer, Fault, count, flag, optional_text, sized, sized32, slice};
 use kamacite::optim::{Clip, Ema, Schedule};
 use kamacite::{
-    Activation, Adadelta, Adam, AdamW, CrossEntropy, GaussianNll, Huber, Init, LogisticBce, Loss, Mae, Mse, Optimizer, Precision,
-    RmsProp, Sgd, SoftmaxCrossEntropy,
+    Activation, Adadelta, Adam, AdamW, CrossEntropy, GaussianNll, Huber, Init, LogisticBce, Loss, Mae, Mse, NtXent, Optimizer,
+    Precision, RmsProp, Sgd, SoftmaxCrossEntropy,
 };
 use std::ffi::c_char;
 use std::sync::Arc;
@@ -148,6 +148,8 @@ pub const KMC_LOSS_HUBER: i32 = 5;
 pub const KMC_LOSS_LOGISTIC_BCE: i32 = 6;
 /// `kmc_loss`: Negative log likelihood of a normal distribution: outputs are means and log variances.
 pub const KMC_LOSS_GAUSSIAN_NLL: i32 = 7;
+/// `kmc_loss`: Contrast of two views of each sample, the two positions of the output (NT-Xent). It takes no target.
+pub const KMC_LOSS_NT_XENT: i32 = 8;
 
 /// A loss and its numbers. Zero is the default of every field; see `KMC_LOSS_OPTIONS_INIT`.
 #[repr(C)]
@@ -171,6 +173,8 @@ pub struct kmc_loss_options {
     pub lowest: f64,
     /// The largest variance; 0: 1e6.
     pub highest: f64,
+    /// The temperature of NT-Xent; 0: 0.5.
+    pub temperature: f64,
     /// A weight for each class (softmax and logistic cross-entropy); NULL: 1 for all.
     pub class_weights: *const f64,
     /// Their number.
@@ -197,9 +201,8 @@ pub(crate) unsafe fn loss(o: &kmc_loss_options) -> Answer<Attached> {
         KMC_LOSS_HUBER => Arc::new(Huber::new(or(o.delta, 1.0))),
         KMC_LOSS_LOGISTIC_BCE => Arc::new(LogisticBce.pos_weight(or(o.positive, 1.0)).class_weights(weights)),
         KMC_LOSS_GAUSSIAN_NLL => Arc::new(GaussianNll.variance_within(or(o.lowest, 1e-6), or(o.highest, 1e6))),
-        other => {
-            return Err(Fault::value("loss.kind", "one of KMC_LOSS_SOFTMAX_CROSS_ENTROPY to _GAUSSIAN_NLL", other));
-        }
+        KMC_LOSS_NT_XENT => Arc::new(NtXent::new(or(o.temperature, 0.5))),
+        other => return Err(Fault::value("loss.kind", "one of KMC_LOSS_SOFTMAX_CROSS_ENTROPY to _NT_XENT", other)),
     };
     let weighted = [KMC_LOSS_SOFTMAX_CROSS_ENTROPY, KMC_LOSS_LOGISTIC_BCE].contains(&o.kind);
     if !weighted && !weights.is_empty() {

@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char};
 
 /// The version of the binary interface; a program that was compiled against another one must be compiled anew.
-pub const KMC_ABI_VERSION: u32 = 1;
+pub const KMC_ABI_VERSION: u32 = 2;
 
 /// What every function answers: 0 for success.
 #[repr(i32)]

@@ -352,6 +352,9 @@ static void scores(void)
     const double s[4] = {0.1, 0.4, 0.35, 0.8}, y[3] = {1, 2, 3}, z[3] = {1, 2, 5};
     const char *names[2] = {"star", "galaxy"}, *text = NULL;
     int64_t counts[4];
+    const float logits[8] = {4, 0, 4, 0, 4, 0, 4, 0}, density[4] = {1, 0, 0.25f, 0.75f};
+    const int32_t mostly[4] = {0, 0, 0, 1};
+    const double edges[3] = {0, 1, 2}, at[2] = {1, 1.5};
     double recall[2], precision[2], f1[2], accuracy = 0, auc = 0, top = 0, ece = -1, brier = -1;
     kmc_residuals r = KMC_RESIDUALS_INIT;
     OK(kmc_confusion_count(counts, 2, truth, predicted, 5));
@@ -364,10 +367,26 @@ static void scores(void)
     OK(kmc_confusion_print(counts, 2, NULL));
     OK(kmc_roc_auc(&auc, s, positive, 4));
     CHECK(auc == 0.75);
+    OK(kmc_roc_recall_at(&auc, s, positive, 4, 0.0));
+    CHECK(auc == 0.5);
+    OK(kmc_roc_recall_at(&auc, s, positive, 4, 0.5));
+    CHECK(auc == 1.0);
     OK(kmc_top_k(&top, p, 2, truth, 5, 1));
     CHECK(fabs(top - 0.6) < 1e-15);
     OK(kmc_calibration(&ece, &brier, p, 2, truth, 5, 10));
     CHECK(ece >= 0 && ece <= 1 && brier > 0);
+    /* Three of four are right, at odds of e^4. */
+    double temperature = 0, score = 0, transform[2];
+    float probabilities[8];
+    OK(kmc_temperature_fit(&temperature, logits, 2, mostly, 4));
+    CHECK(fabs(temperature - 4 / log(3)) < 1e-9);
+    OK(kmc_temperature_apply(probabilities, logits, 2, 4, temperature));
+    CHECK(fabsf(probabilities[0] - 0.75f) < 1e-6f && fabsf(probabilities[7] - 0.25f) < 1e-6f);
+    /* x^2 from 0 to 1, and of the second sample x^2/16 from 0 to 1, (1/4 + 3x/4)^2 to 1.5, (3/4 - 3x/4)^2 from there. */
+    OK(kmc_crps(&score, density, edges, 2, at, 1));
+    CHECK(fabs(score - 1.0 / 3.0) < 1e-15);
+    OK(kmc_pit(transform, density, edges, 2, at, 2));
+    CHECK(transform[0] == 1.0 && transform[1] == 0.625);
     OK(kmc_residuals_of(&r, z, y, 3, 0, 1.0));
     CHECK(fabs(r.bias - 2.0 / 3.0) < 1e-15 && fabs(r.mse - 4.0 / 3.0) < 1e-15 && fabs(r.outliers - 1.0 / 3.0) < 1e-15 && r.mad == 0);
 }

@@ -216,6 +216,7 @@ static kmc_status networks(void)
     kmc_node node = 0, nodes[2] = {choice(4), choice(4)};
     kmc_node_options to = KMC_NODE_OPTIONS_INIT;
     kmc_conv_options conv = KMC_CONV_OPTIONS_INIT;
+    kmc_bayes_dense_options bayes = KMC_BAYES_DENSE_OPTIONS_INIT;
     kmc_sizes sides = {0, chance(50) ? size() : 0, chance(50) ? size() : 0};
     const char *said = NULL;
     int64_t n = 0;
@@ -226,6 +227,9 @@ static kmc_status networks(void)
     if (chance(10)) conv.dilation = sides;
     if (chance(10)) conv.groups = size();
     if (chance(2)) conv.size = 7;
+    if (chance(20)) bayes.prior = number();
+    if (chance(20)) bayes.deviation = number();
+    if (chance(20)) bayes.samples = size();
     switch (below(24)) {
     case 0: s = kmc_network_create(&a, 1, chance(50) ? 1 : size(), size(), size()); break;
     case 1: s = kmc_network_clone(&a, NET); break;
@@ -237,7 +241,7 @@ static kmc_status networks(void)
     case 7: s = kmc_network_up_to(&a, NET, choice(5)); break;
     case 8: s = kmc_network_summary(&said, NET, size()); break;
     case 9: s = kmc_network_parameters(&n, NET); break;
-    case 10: s = kmc_network_dense(NET, size(), choice(12), NULL); break;
+    case 10: s = chance(70) ? kmc_network_dense(NET, size(), choice(12), NULL) : kmc_network_bayes_dense(NET, size(), choice(12), &bayes); break;
     case 11: s = kmc_network_conv(NET, size(), size(), size(), size(), choice(12), chance(50) ? NULL : &conv); break;
     case 12: s = kmc_network_conv_transpose(NET, size(), size(), size(), size(), choice(12), chance(50) ? NULL : &conv); break;
     case 13: s = kmc_network_pool(NET, choice(2), size(), NULL); break;
@@ -272,7 +276,8 @@ static kmc_optimizer_options an_optimizer(void)
 static kmc_loss_options a_loss(void)
 {
     kmc_loss_options o = KMC_LOSS_OPTIONS_INIT;
-    if (chance(40)) o.kind = choice(8);
+    if (chance(40)) o.kind = choice(9);
+    if (chance(10)) o.temperature = number();
     if (chance(10)) o.smoothing = number();
     if (chance(10)) o.delta = number();
     if (chance(10)) o.output = text();
@@ -302,6 +307,7 @@ static kmc_status models(void)
     mo.threads = 1;
     mo.losses = &loss;
     mo.n_losses = chance(80);
+    if (chance(10)) mo.samples = size();
     switch (below(30)) {
     case 0: case 1: s = kmc_model_create(&a, NET, chance(90) ? &mo : NULL); break;
     case 2: s = kmc_model_load(&a, file(), "cpu"); break;
@@ -321,7 +327,7 @@ static kmc_status models(void)
     case 16: s = kmc_model_evaluate(&scores, chance(50) ? NULL : longs, chance(50) ? 0 : 9, m, DATA, size()); break;
     case 17: s = kmc_model_predict(floats, length(36), m, DATA, size()); break;
     case 18: s = kmc_model_predict_classes(ints, length(12), m, DATA, size()); break;
-    case 19: s = kmc_model_predict_monte_carlo(floats, NULL, floats + 2048, chance(90) ? 36 : below(100), m, DATA, doubles, below(3), size(), size()); break;
+    case 19: s = kmc_model_predict_monte_carlo(floats, NULL, floats + 2048, chance(90) ? 36 : below(100), chance(50) ? NULL : floats + 1024, chance(90) ? 12 : below(100), m, DATA, doubles, below(3), size(), size()); break;
     case 20: case 21: s = kmc_model_forward_f32(m, choice(4), floats, length(n)); break;
     case 22: s = chance(50) ? kmc_model_loss_classes(&value, m, ints, length(n / 4)) : kmc_model_loss_values_f32(&value, m, floats, length(n)); break;
     case 23: s = chance(70) ? kmc_model_backward(m, choice(3)) : kmc_model_backward_from_f32(m, floats, length(n / 4 * 3), choice(3)); break;
@@ -399,7 +405,11 @@ static kmc_status others(void)
     const char *said = NULL;
     double a = 0, b = 0;
     kmc_residuals r = KMC_RESIDUALS_INIT;
-    switch (below(8)) {
+    switch (below(11)) {
+    case 7: return kmc_temperature_fit(&a, floats, small(), ints, below(20));
+    case 8: return kmc_temperature_apply(floats + 2048, floats, small(), below(20), number());
+    case 9: return chance(50) ? kmc_crps(&a, floats, doubles, small(), doubles + 20, below(20))
+                              : kmc_pit(doubles, floats, doubles, small(), doubles + 20, below(20));
     case 0: return kmc_confusion_count(longs, chance(90) ? small() : 0, ints, ints + 50, below(40));
     case 1: return kmc_confusion_text(&said, longs, small(), NULL);
     case 2: return kmc_confusion_scores(doubles, NULL, doubles + 10, &a, longs, small());

@@ -8,6 +8,7 @@ static kmc_augment_options augment = KMC_AUGMENT_OPTIONS_INIT;
 static kmc_sizes sizes = KMC_SIZES_INIT;
 static kmc_node_options node = KMC_NODE_OPTIONS_INIT;
 static kmc_dense_options dense = KMC_DENSE_OPTIONS_INIT;
+static kmc_bayes_dense_options bayes = KMC_BAYES_DENSE_OPTIONS_INIT;
 static kmc_conv_options conv = KMC_CONV_OPTIONS_INIT;
 static kmc_pool_options pool = KMC_POOL_OPTIONS_INIT;
 static kmc_norm_options norm = KMC_NORM_OPTIONS_INIT;
@@ -37,7 +38,7 @@ static void struct_sizes(void)
     CHECK(scores.size == sizeof scores && report.size == sizeof report && residuals.size == sizeof residuals);
     CHECK(report.valid.size == sizeof scores && sizes.w == 0 && node.input == KMC_LAST && dense.input == KMC_LAST);
     CHECK(window.size == sizeof window && kmeans.size == sizeof kmeans && clusters.size == sizeof clusters);
-    CHECK(gradcheck.size == sizeof gradcheck);
+    CHECK(gradcheck.size == sizeof gradcheck && bayes.size == sizeof bayes && bayes.input == KMC_LAST);
     CHECK(kmc_abi_version() == KMC_ABI_VERSION);
 }
 
@@ -52,6 +53,7 @@ static kmc_network *network(int with_options)
     OK(kmc_network_pool(net, KMC_POOL_MAX, 2, with_options ? &pool : NULL));
     OK(kmc_network_conv_transpose(net, 3, 2, 2, 0, KMC_LINEAR, with_options ? &conv : NULL));
     OK(kmc_network_dropout(net, 0.25, 0, with_options ? &node : NULL));
+    OK(kmc_network_bayes_dense(net, 5, KMC_LINEAR, with_options ? &bayes : NULL));
     OK(kmc_network_dense(net, 3, KMC_LINEAR, with_options ? &dense : NULL));
     return net;
 }

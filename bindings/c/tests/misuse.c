@@ -230,6 +230,7 @@ static void networks(void)
     kmc_node nodes[2] = {0, 9};
     kmc_conv_options conv = KMC_CONV_OPTIONS_INIT;
     kmc_dense_options dense = KMC_DENSE_OPTIONS_INIT;
+    kmc_bayes_dense_options bayes = KMC_BAYES_DENSE_OPTIONS_INIT;
     kmc_network *n = NULL, *part = NULL;
     const char *text = NULL;
     FAILS(KMC_ERR_VALUE, "w: expected 1 or more", kmc_network_create(&n, 1, 1, -3, 1));
@@ -253,6 +254,10 @@ static void networks(void)
     FAILS(KMC_ERR_STRUCT, "KMC_DENSE_OPTIONS_INIT", kmc_network_dense(n, 3, KMC_RELU, &dense));
     conv.size = 0;
     FAILS(KMC_ERR_STRUCT, "size", kmc_network_conv(n, 3, 3, 1, 1, KMC_RELU, &conv));
+    bayes.samples = -3;
+    FAILS(KMC_ERR_VALUE, "samples", kmc_network_bayes_dense(n, 3, KMC_RELU, &bayes));
+    bayes.size = 0;
+    FAILS(KMC_ERR_STRUCT, "KMC_BAYES_DENSE_OPTIONS_INIT", kmc_network_bayes_dense(n, 3, KMC_RELU, &bayes));
     FAILS(KMC_ERR_VALUE, "kind", kmc_network_pool(n, 2, 2, NULL));
     FAILS(KMC_ERR_VALUE, "kind", kmc_network_norm(n, 5, NULL));
     FAILS(KMC_ERR_VALUE, "0 or 1", kmc_network_dropout(n, 0.5, 7, NULL));
@@ -339,7 +344,7 @@ static void creation(void)
     o.batch = 0;
     FAILS(KMC_ERR_VALUE, "batch", kmc_trainer_create(&t, net, data, NULL, &o));
     o = test_options();
-    o.loss.kind = 8;
+    o.loss.kind = 9;
     FAILS(KMC_ERR_VALUE, "loss.kind", kmc_trainer_create(&t, net, data, NULL, &o));
     o = test_options();
     o.loss.output = "no such output";
@@ -380,6 +385,7 @@ static void scores(void)
     kmc_residuals r = KMC_RESIDUALS_INIT;
     int64_t counts[4];
     double d[2] = {1, 2}, auc = 0;
+    float y36[36];
     const int32_t bad[2] = {0, 2}, same[2] = {1, 1};
     s.size = 3;
     FAILS(KMC_ERR_STRUCT, "KMC_SCORES_INIT", kmc_model_evaluate(&s, NULL, 0, model, data, 0));
@@ -393,6 +399,12 @@ static void scores(void)
     FAILS(KMC_ERR_VALUE, "", kmc_roc_auc(&auc, d, same, 2));
     d[0] = NAN;
     FAILS(KMC_ERR_VALUE, "", kmc_roc_auc(&auc, d, bad, 2));
+    FAILS(KMC_ERR_VALUE, "positive", kmc_temperature_apply(x4, x4, 2, 2, 0.0));
+    FAILS(KMC_ERR_VALUE, "below 2", kmc_temperature_fit(&auc, x4, 2, bad, 2));
+    FAILS(KMC_ERR_SHAPE, "edges", kmc_crps(&auc, x4, d, 0, d, 1));
+    FAILS(KMC_ERR_VALUE, "edge", kmc_pit(d, x4, (const double[]){1, 1}, 1, (const double[]){1}, 1));
+    FAILS(KMC_ERR_VALUE, "n_bins", kmc_crps(&auc, x4, d, INT64_MAX, d, 0));
+    FAILS(KMC_ERR_SHAPE, "room for 36", kmc_model_predict_monte_carlo(y36, NULL, NULL, 36, y36, 1, model, data, NULL, 0, 2, 0));
     r.size = 0;
     FAILS(KMC_ERR_STRUCT, "KMC_RESIDUALS_INIT", kmc_residuals_of(&r, d, d, 2, 0, 1));
     r = (kmc_residuals)KMC_RESIDUALS_INIT;

@@ -248,7 +248,7 @@ static void files(void)
     const char *path = test_file("model.safetensors");
     double w[20], v[20];
     int64_t n = 0, confusion[9], sum = 0;
-    float y[90], z[90], mean[90], deviation[90], quantiles[180];
+    float y[90], z[90], mean[90], deviation[90], entropies[90], quantiles[180];
     int32_t classes[30];
     const double q[2] = {0.1, 0.9};
     kmc_scores scores = KMC_SCORES_INIT;
@@ -275,10 +275,98 @@ static void files(void)
     OK(kmc_model_predict_classes(classes, 30, a, data, 0));
     CHECK(y[classes[0]] >= y[0] && y[classes[0]] >= y[1] && y[classes[0]] >= y[2]);
     /* Without dropout every draw is the same. */
-    OK(kmc_model_predict_monte_carlo(mean, deviation, quantiles, 90, a, data, q, 2, 3, 16));
+    OK(kmc_model_predict_monte_carlo(mean, deviation, quantiles, 90, entropies, 30, a, data, q, 2, 3, 16));
     CHECK(fabsf(mean[0] - y[0]) < 1e-6f && deviation[5] == 0 && quantiles[0] == quantiles[90]);
+    CHECK(fabsf(entropies[0] - entropies[30]) < 1e-6f && entropies[0] > 0 && entropies[0] <= 1.0987f && entropies[60] < 1e-6f);
     OK(kmc_model_destroy(a));
     OK(kmc_model_destroy(b));
+    OK(kmc_dataset_destroy(data));
+}
+
+/* A variational layer learns, draws weights, and tells what it does not know; the divergence is part of the loss. */
+static void variational(void)
+{
+    kmc_network *net = NULL;
+    kmc_trainer *trainer = NULL;
+    kmc_model *model = NULL, *alone = NULL;
+    kmc_dataset *data = test_data(96, 4);
+    kmc_bayes_dense_options o = KMC_BAYES_DENSE_OPTIONS_INIT;
+    kmc_trainer_options t = test_options();
+    kmc_model_options m = KMC_MODEL_OPTIONS_INIT;
+    kmc_loss_options loss = KMC_LOSS_OPTIONS_INIT;
+    kmc_report report = KMC_REPORT_INIT;
+    const float x[4] = {1, 2, 3, 4};
+    const int32_t label[1] = {1};
+    float mean[288], deviation[288], entropies[288];
+    double with[2];
+    int spread = 1, apart = 1;
+    o.name = "guess";
+    o.prior = 0.5;
+    o.deviation = 0.1;
+    OK(kmc_network_create(&net, 1, 1, 1, 4));
+    OK(kmc_network_bayes_dense(net, 8, KMC_TANH, &o));
+    OK(kmc_network_dense(net, 3, KMC_LINEAR, NULL));
+    t.optimizer.kind = KMC_ADAM;
+    t.optimizer.learning_rate = 0.02;
+    OK(kmc_trainer_create(&trainer, net, data, NULL, &t));
+    OK(kmc_trainer_fit(&report, trainer, 20, NULL));
+    OK(kmc_trainer_model(&model, trainer));
+    OK(kmc_model_predict_monte_carlo(mean, deviation, NULL, 288, entropies, 96, model, data, NULL, 0, 20, 0));
+    for (int i = 0; i < 288; i++) spread &= deviation[i] > 0;
+    for (int i = 0; i < 96; i++) {
+        apart &= entropies[192 + i] > 0 && fabsf(entropies[i] - entropies[96 + i] - entropies[192 + i]) < 1e-5f;
+    }
+    CHECK(spread && apart && report.loss > 0);
+    /* The weights begin at 0.1, so that with a thousand samples the loss is nearly the data's, and with ten ten times further away. */
+    m.losses = &loss;
+    m.n_losses = 1;
+    m.device = "cpu";
+    m.seed = 1;
+    for (int i = 0; i < 2; i++) {
+        m.samples = i ? 100000 : 10;
+        OK(kmc_model_create(&alone, net, &m));
+        OK(kmc_model_forward_f32(alone, KMC_MODE_EVAL, x, 4));
+        OK(kmc_model_loss_classes(&with[i], alone, label, 1));
+        OK(kmc_model_destroy(alone));
+    }
+    CHECK(with[0] > with[1] + 1.0);
+    OK(kmc_trainer_destroy(trainer));
+    OK(kmc_network_destroy(net));
+    OK(kmc_dataset_destroy(data));
+}
+
+/* Two views of each sample, as two positions, are told from all others; there is no target. */
+static void contrastive(void)
+{
+    kmc_network *net = NULL;
+    kmc_trainer *trainer = NULL;
+    kmc_model *model = NULL;
+    kmc_dataset *data = NULL;
+    kmc_trainer_options t = test_options();
+    kmc_report first = KMC_REPORT_INIT, last = KMC_REPORT_INIT;
+    kmc_target none = {NULL, NULL, 0};
+    float x[320];
+    double loss = 0;
+    for (int i = 0; i < 320; i++) x[i] = sinf((float)(i / 10 * 7 + i % 5)) + 0.01f * (float)(i % 3);
+    OK(kmc_dataset_create_f32(&data, x, 32, 1, 1, 2, 5, KMC_CHANNELS_LAST));
+    OK(kmc_network_create(&net, 1, 1, 2, 5));
+    OK(kmc_network_conv(net, 8, 1, 1, 0, KMC_RELU, NULL));
+    OK(kmc_network_conv(net, 4, 1, 1, 0, KMC_LINEAR, NULL));
+    t.loss.kind = KMC_LOSS_NT_XENT;
+    t.loss.temperature = 0.2;
+    OK(kmc_trainer_create(&trainer, net, data, NULL, &t));
+    OK(kmc_trainer_fit(&first, trainer, 1, NULL));
+    OK(kmc_trainer_fit(&last, trainer, 20, NULL));
+    CHECK(last.loss > 0 && last.loss < first.loss);
+    OK(kmc_trainer_model(&model, trainer));
+    OK(kmc_model_forward_f32(model, KMC_MODE_TRAIN, x, 320));
+    OK(kmc_model_loss_targets(&loss, model, &none, 1));
+    CHECK(loss > 0);
+    t.loss.temperature = -1;
+    kmc_trainer *never = NULL;
+    FAILS(KMC_ERR_VALUE, "temperature", kmc_trainer_create(&never, net, data, NULL, &t));
+    OK(kmc_trainer_destroy(trainer));
+    OK(kmc_network_destroy(net));
     OK(kmc_dataset_destroy(data));
 }
 
@@ -338,6 +426,8 @@ int main(void)
     open_loop_single();
     arrays();
     files();
+    variational();
+    contrastive();
     several();
     return test_end("model");
 }

@@ -6,6 +6,7 @@ program test_metrics
   integer :: checks = 0, failures = 0
   call confusions()
   call scores()
+  call uncertainty()
   call library()
   call report('metrics')
 contains
@@ -39,6 +40,8 @@ contains
     call check(abs(kmc_roc_auc([0.1_real64, 0.4_real64, 0.35_real64, 0.8_real64], [.false., .false., .true., .true.]) - &
         0.75_real64) < 1e-12, 'the area under the ROC curve')
     p = reshape([0.75, 0.25, 0.5, 0.5], [2, 2])
+    call check(abs(kmc_recall_at([0.1_real64, 0.4_real64, 0.35_real64, 0.8_real64], [.false., .false., .true., .true.], &
+        0.0_real64) - 0.5_real64) < 1e-12, 'the share found without a false alarm')
     call check(abs(kmc_top_k(p, [1, 2], 1) - 0.5_real64) < 1e-12, 'top 1: the first of equals')
     call check(kmc_top_k(p, [2, 2], 2) == 1, 'top 2')
     call kmc_residuals_of([2.0_real64, 6.0_real64], [1.0_real64, 3.0_real64], r)
@@ -50,6 +53,28 @@ contains
     call check(abs(r%bias - 1.25_real64) < 1e-12 .and. abs(r%outliers - 0.5_real64) < 1e-12, 'residuals over 1 + z, and outliers')
     call kmc_calibration(p, [1, 2], 10, error, brier)
     call check(abs(brier - ((0.25**2 + 0.25**2) + (0.5**2 + 0.5**2))/2) < 1e-6 .and. error >= 0, 'Brier score')
+  end subroutine
+
+  ! Three of four samples are right, at odds of exp(4); a density of one bin and one of two.
+  subroutine uncertainty()
+    real(real32) :: z(2, 4), q(2, 4), density(2, 2)
+    real(real64) :: t, values(2)
+    integer :: stat
+    character(len=300) :: errmsg
+    z(1, :) = 4
+    z(2, :) = 0
+    t = kmc_fit_temperature(z, [1, 1, 1, 2])
+    call check(abs(t - 4/log(3.0_real64)) < 1e-9, 'temperature')
+    call kmc_apply_temperature(z, t, q)
+    call check(all(abs(q(1, :) - 0.75) < 1e-6) .and. all(abs(sum(q, 1) - 1) < 1e-6), 'probabilities at a temperature')
+    call kmc_apply_temperature(z, 0.0_real64, q, stat, errmsg)
+    call refused(stat, errmsg, kmc_err_value, 'positive')
+    density = reshape([1.0, 0.0, 0.25, 0.75], [2, 2])
+    call check(abs(kmc_crps(density(:, 1:1), [0.0_real64, 1.0_real64, 2.0_real64], [1.0_real64]) - 1/3.0_real64) < 1e-12, 'CRPS')
+    call kmc_pit(density, [0.0_real64, 1.0_real64, 2.0_real64], [1.0_real64, 1.5_real64], values)
+    call check(all(values == [1.0_real64, 0.625_real64]), 'PIT')
+    call kmc_pit(density, [0.0_real64, 1.0_real64], [1.0_real64, 1.5_real64], values, stat, errmsg)
+    call refused(stat, errmsg, kmc_err_shape, 'edges: expected (3), got (2)')
   end subroutine
 
   subroutine library()

@@ -10,6 +10,8 @@ program test_trainer
   call callbacks()
   call resuming()
   call evaluating()
+  call variational()
+  call contrastive()
   call pictures()
   call every_option()
   call report('trainer')
@@ -183,6 +185,87 @@ contains
     call trainer%predict_monte_carlo(valid, 50, mean, deviation, [0.1_real64, 0.5_real64, 0.9_real64], quantiles)
     call check(any(deviation > 0) .and. all(quantiles(:, :, 1) <= quantiles(:, :, 2)) .and. &
         all(quantiles(:, :, 2) <= quantiles(:, :, 3)) .and. maxval(abs(sum(mean, 1) - 1)) < 1e-4, 'Monte-Carlo predictions')
+  end subroutine
+
+  ! A variational layer: what it does not know, and how its divergence from the prior counts.
+  subroutine variational()
+    type(kmc_dataset) :: data
+    type(kmc_network) :: net
+    type(kmc_trainer) :: trainer
+    type(kmc_trainer_options) :: options
+    type(kmc_model) :: model
+    type(kmc_model_options) :: alone
+    real(real32) :: mean(4, 60), deviation(4, 60), predictive(60), expected(60), mutual(60), x(2, 1)
+    real(real64) :: few, many
+    integer :: node, stat
+    character(len=300) :: errmsg
+    call data%make_clusters(60, 2, 1)
+    call net%create([2])
+    call net%bayes_dense(8, kmc_tanh, prior=0.5_real64, deviation=0.1_real64, name='guess', node=node)
+    call net%dense(4)
+    call check(net%node_name(node) == 'guess', 'the name of a variational layer')
+    call check(net%parameters() == 2*(2*8 + 8) + 8*4 + 4, 'means and spreads of a variational layer')
+    options%device = 'cpu'
+    options%optimizer%kind = kmc_adam
+    call trainer%create(net, data, options=options)
+    call trainer%fit(5)
+    call trainer%predict_monte_carlo(data, 20, mean, deviation, predictive=predictive, expected=expected, &
+      mutual_information=mutual)
+    call check(all(deviation > 0) .and. all(mutual > 0), 'weights are drawn')
+    call check(maxval(abs(predictive - expected - mutual)) < 1e-5 .and. maxval(predictive) <= log(4.0) + 1e-5, 'entropies')
+    call trainer%predict_monte_carlo(data, 20, mean, mutual_information=mutual)
+    call check(all(mutual > 0), 'one of the entropies')
+    call trainer%predict_monte_carlo(data, 20, mean, predictive=predictive, expected=expected(1:3), stat=stat, errmsg=errmsg)
+    call refused(stat, errmsg, kmc_err_shape, 'expected: expected (60), got (3)')
+    call trainer%predict_monte_carlo(data, 20, mean, predictive=predictive(1:3), stat=stat, errmsg=errmsg)
+    call refused(stat, errmsg, kmc_err_shape, 'entropies')
+    ! The divergence over ten samples is more of the loss than over a hundred thousand.
+    allocate (alone%losses(1))
+    alone%device = 'cpu'
+    alone%samples = 10
+    x = 0.5
+    call model%create(net, alone)
+    call model%forward(x, kmc_mode_eval)
+    call model%loss([1], few)
+    alone%samples = 100000
+    call model%create(net, alone)
+    call model%forward(x, kmc_mode_eval)
+    call model%loss([1], many)
+    call check(few > many + 1, 'the number of training samples')
+  end subroutine
+
+  ! Two views of each sample as two positions, without targets.
+  subroutine contrastive()
+    type(kmc_dataset) :: data
+    type(kmc_network) :: net
+    type(kmc_trainer) :: trainer
+    type(kmc_trainer_options) :: options
+    type(kmc_report) :: first, last
+    type(kmc_target) :: none(1)
+    real(real32) :: x(5, 2, 32)
+    real(real64) :: loss
+    integer :: i, j
+    do i = 1, 32
+      do j = 1, 5
+        x(j, :, i) = sin(real(7*i + j, real32))
+      end do
+      x(:, 2, i) = x(:, 2, i) + 0.05*cos(real(i, real32))
+    end do
+    call data%create(x)
+    call net%create([5, 2])
+    call net%conv(8, 1, activation=kmc_relu)
+    call net%conv(4, 1)
+    options%device = 'cpu'
+    options%loss%kind = kmc_loss_nt_xent
+    options%loss%temperature = 0.2_real64
+    options%optimizer%learning_rate = 0.1_real64
+    call trainer%create(net, data, options=options)
+    call trainer%fit(1, report=first)
+    call trainer%fit(20, report=last)
+    call check(last%loss > 0 .and. last%loss < first%loss, 'views find each other')
+    call trainer%forward(x, kmc_mode_train)
+    call trainer%loss(none, loss)
+    call check(loss > 0, 'a loss without a target')
   end subroutine
 
   ! Predictions that are pictures, and classes of positions.

@@ -130,14 +130,19 @@ pub unsafe extern "C" fn kmc_model_predict_classes(
     })
 }
 
-/// Predicts `draws` times with other dropout masks: the mean, the standard deviation and the quantiles `q` (0 to 1) of each prediction.
-/// `len` is the number of predictions, rows x outputs; `deviation` (as long) and `quantiles` ([q][row][output]) may be NULL.
+/// Predicts `draws` times with other dropout masks, and other weights of variational layers: the mean, the standard deviation and the
+/// quantiles `q` (0 to 1) of each prediction. `len` is the number of predictions, rows x outputs; `deviation` (as long) and `quantiles`
+/// ([q][row][output]) may be NULL. `entropies` is NULL or, where predictions are class probabilities, [3][row], in nats: of the mean
+/// (all that is not known), the mean of those of the draws (noise in the data), and their difference, the mutual information (what more
+/// data would settle). `n_rows` is the number of rows, times the positions of a map of classes.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_model_predict_monte_carlo(
     mean: *mut f32,
     deviation: *mut f32,
     quantiles: *mut f32,
     len: i64,
+    entropies: *mut f32,
+    n_rows: i64,
     model: *mut kmc_model,
     data: *mut kmc_dataset,
     q: *const f64,
@@ -155,8 +160,14 @@ pub unsafe extern "C" fn kmc_model_predict_monte_carlo(
             if p.is_null() { Ok(None) } else { unsafe { slice_mut(p, len, what) }.map(Some) }
         };
         let (deviation, quantiles) = (wanted(deviation, len, "deviation")?, wanted(quantiles, room, "quantiles")?);
+        let three = n_rows.checked_mul(3).ok_or_else(|| Fault::value("n_rows", "fewer", n_rows))?;
+        let entropies = wanted(entropies, three, "entropies")?;
         let data = shared(data, "data")?;
         let found = with(model, "model", |model| Ok(model.predict_monte_carlo(data, batch, draws, q)?))?;
+        if let Some(entropies) = entropies {
+            let e = super::some(found.entropy.as_ref(), "entropies", "predictions that are class probabilities, or NULL")?;
+            copy_out(entropies, &[&e.predictive[..], &e.expected, &e.mutual_information].concat(), "entropies")?;
+        }
         copy_out(mean, &found.mean, "mean")?;
         if let Some(deviation) = deviation {
             copy_out(deviation, &found.deviation, "deviation")?;

@@ -64,7 +64,7 @@ pub struct kmc_view {
     pub c: i64,
 }
 
-/// The target of one loss: labels (from 0), or values where `labels` is NULL.
+/// The target of one loss: labels (from 0), or values where `labels` is NULL; neither, and a `len` of 0, for a loss that takes none.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct kmc_target {
@@ -304,6 +304,7 @@ pub unsafe extern "C" fn kmc_model_loss_targets(
                     (false, true) => Targets::Classes(classes(unsafe { slice(t.labels, t.len, "labels") }?, "labels")?),
                     // SAFETY: as above.
                     (true, false) => Targets::Values(values(unsafe { slice(t.values, t.len, "values") }?, rows)?),
+                    (true, true) if t.len == 0 => Targets::None,
                     _ => return Err(Fault::value("target", "labels or values", "both or none")),
                 })
             };

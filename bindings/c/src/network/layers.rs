@@ -1,6 +1,8 @@
 //! One function for each layer.
 
-use super::options::{kmc_conv_options, kmc_dense_options, kmc_node_options, kmc_norm_options, kmc_pool_options, kmc_sizes};
+use super::options::{
+    kmc_bayes_dense_options, kmc_conv_options, kmc_dense_options, kmc_node_options, kmc_norm_options, kmc_pool_options, kmc_sizes,
+};
 use super::{KMC_LAST, kmc_network, kmc_node, node};
 use crate::entry::{Answer, Fault, Sized32, count, entry, extent, flag, input, optional, optional_text, slice};
 use crate::handle::with;
@@ -8,8 +10,8 @@ use crate::rules::{self, kmc_activation};
 use crate::status::kmc_status;
 use kamacite::layer::Layer;
 use kamacite::{
-    Activate, Conv, ConvTranspose, Crop, Dense, Dropout, Flatten, Lrn, Merge, Network, NodeId, Norm, PRelu, Pool, Reshape,
-    Upsample, ZeroPad,
+    Activate, BayesDense, Conv, ConvTranspose, Crop, Dense, Dropout, Flatten, Lrn, Merge, Network, NodeId, Norm, PRelu, Pool,
+    Reshape, Upsample, ZeroPad,
 };
 use std::ffi::c_char;
 use std::ptr::null;
@@ -94,6 +96,44 @@ pub unsafe extern "C" fn kmc_network_dense(
             }
             if let Some(init) = rules::init(o.init, o.init_value)? {
                 layer = layer.init(init);
+            }
+        }
+        let at = o.map_or(AT_THE_END, |o| Where { input: o.input, name: o.name });
+        // SAFETY: as above.
+        unsafe { add(net, at, layer) }
+    })
+}
+
+/// A dense layer whose weights have distributions (Bayes by backprop): each pass in training and in Monte-Carlo prediction draws them,
+/// all others take their means. The divergence from the prior, over the number of training samples, is part of the loss. `options` may
+/// be NULL.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn kmc_network_bayes_dense(
+    net: *mut kmc_network,
+    units: i64,
+    activation: kmc_activation,
+    options: *const kmc_bayes_dense_options,
+) -> kmc_status {
+    entry("kmc_network_bayes_dense", || {
+        // SAFETY: the crate's contract.
+        let o = unsafe { optional(options, "options") }?;
+        let (a, b) = o.map_or((0.0, 0.0), |o| (o.a, o.b));
+        let mut layer = BayesDense::new(count(units, "units")?).act(rules::activation(activation, a, b)?);
+        if let Some(o) = o {
+            if flag(o.no_bias, "no_bias")? {
+                layer = layer.no_bias();
+            }
+            if let Some(init) = rules::init(o.init, o.init_value)? {
+                layer = layer.init(init);
+            }
+            if o.prior != 0.0 {
+                layer = layer.prior(o.prior);
+            }
+            if o.deviation != 0.0 {
+                layer = layer.deviation(o.deviation);
+            }
+            if o.samples != 0 {
+                layer = layer.samples(count(o.samples, "samples")? as u64);
             }
         }
         let at = o.map_or(AT_THE_END, |o| Where { input: o.input, name: o.name });

@@ -54,6 +54,34 @@ pub struct kmc_dense_options {
     pub b: f64,
 }
 
+/// Options of a variational dense layer; see `KMC_BAYES_DENSE_OPTIONS_INIT`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct kmc_bayes_dense_options {
+    /// sizeof(kmc_bayes_dense_options)
+    pub size: u32,
+    /// The node it comes after; `KMC_LAST` in the macro.
+    pub input: kmc_node,
+    /// Its name; NULL: its kind and number.
+    pub name: *const c_char,
+    /// 1: no bias.
+    pub no_bias: i32,
+    /// How the means of the weights begin.
+    pub init: kmc_init,
+    /// The number of that.
+    pub init_value: f64,
+    /// The numbers of the activation.
+    pub a: f64,
+    /// See `a`.
+    pub b: f64,
+    /// The standard deviation of the prior of each weight; 0: 1.
+    pub prior: f64,
+    /// The standard deviation at which all weights begin; 0: 0.03.
+    pub deviation: f64,
+    /// The number that the divergence from the prior is divided by; 0: the training samples.
+    pub samples: i64,
+}
+
 /// Options of a convolution; see `KMC_CONV_OPTIONS_INIT`. Sizes that are given take the place of the function's arguments.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
@@ -146,7 +174,7 @@ pub struct kmc_norm_options {
     pub set_off: i64,
 }
 
-sized32!(kmc_node_options, kmc_dense_options, kmc_conv_options, kmc_pool_options, kmc_norm_options);
+sized32!(kmc_node_options, kmc_dense_options, kmc_bayes_dense_options, kmc_conv_options, kmc_pool_options, kmc_norm_options);
 
 impl kmc_sizes {
     pub(super) fn given(self) -> bool {
