@@ -75,6 +75,13 @@ module kamacite
     kmc_kind_i32 = 6, kmc_kind_f16 = 7, kmc_kind_f32 = 8, kmc_kind_f64 = 9
   !! Starts of k-means.
   integer, parameter, public :: kmc_kmeans_plus_plus = 0, kmc_kmeans_points = 1
+  !! What becomes of values that are NaN, infinite or blank.
+  integer, parameter, public :: kmc_missing_error = 0, kmc_missing_keep = 1, kmc_missing_zero = 2, kmc_missing_value = 3, &
+    kmc_missing_median = 4
+  !! What is made of a gradient wrt the input.
+  integer, parameter, public :: kmc_gradient_plain = 0, kmc_gradient_absolute = 1, kmc_gradient_times_input = 2
+  !! The first HDU that holds what is asked for.
+  integer, parameter, public :: kmc_first_hdu = -1
   !! No column of a table.
   integer, parameter, public :: kmc_no_column = -2
   !! The node that was added last.
@@ -358,6 +365,46 @@ module kamacite
     integer(c_int64_t) :: n_targets = 0
   end type
 
+  type, bind(C) :: c_fits_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: hdu = 0
+    type(c_ptr) :: hdu_name = c_null_ptr
+    integer(c_int32_t) :: missing = 0
+    integer(c_int32_t) :: stacked = 0
+    real(c_double) :: fill = 0
+    integer(c_int32_t) :: bands = 0
+    integer(c_int32_t) :: reserved = 0
+  end type
+
+  type, bind(C) :: c_files_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: skip_bad = 0
+    type(c_ptr) :: prepare = c_null_ptr
+    type(c_ptr) :: classes = c_null_ptr
+    integer(c_int64_t) :: n_classes = 0
+    type(c_ptr) :: folder = c_null_ptr
+    type(c_ptr) :: columns = c_null_ptr
+    integer(c_int64_t) :: n_columns = 0
+    integer(c_int32_t) :: hdu = 0
+    integer(c_int32_t) :: values = 0
+    type(c_ptr) :: hdu_name = c_null_ptr
+    integer(c_int32_t) :: bands = 0
+    integer(c_int32_t) :: reserved = 0
+  end type
+
+  type, bind(C) :: c_mosaic_options_t
+    integer(c_int32_t) :: size = 0
+    integer(c_int32_t) :: hdu = 0
+    type(c_ptr) :: hdu_name = c_null_ptr
+    integer(c_int64_t) :: overlap = 0
+    integer(c_int64_t) :: margin = 0
+    integer(c_int64_t) :: batch = 0
+    integer(c_int32_t) :: missing = 0
+    integer(c_int32_t) :: reserved = 0
+    real(c_double) :: fill = 0
+    type(c_ptr) :: prepare = c_null_ptr
+  end type
+
   type, bind(C) :: c_residuals_t
     integer(c_int32_t) :: size = 0
     integer(c_int32_t) :: reserved = 0
@@ -612,6 +659,13 @@ module kamacite
     character(len=:), allocatable :: text
   end type
 
+  ! Texts that a c_files_options_t points to.
+  type :: files_store_t
+    character(len=:), allocatable :: prepare, folder, hdu_name
+    type(text_t), allocatable :: classes(:), columns(:)
+    type(c_ptr), allocatable :: at_classes(:), at_columns(:)
+  end type
+
   ! Texts and arrays that a c_loss_options_t points to.
   type :: loss_store_t
     character(len=:), allocatable :: output
@@ -655,7 +709,14 @@ module kamacite
     procedure, public :: read_npy => dataset_read_npy
     procedure, public :: read_npz => dataset_read_npz
     procedure, public :: read_cifar => dataset_read_cifar
+    procedure, public :: read_fits => dataset_read_fits
+    procedure, public :: read_fits_table => dataset_read_fits_table
     procedure, public :: write_points => dataset_write_points
+    procedure, public :: open_folders => dataset_open_folders
+    procedure, public :: open_labels => dataset_open_labels
+    procedure, public :: open_files => dataset_open_files
+    procedure, public :: load => dataset_load
+    procedure, public :: skipped => dataset_skipped
     procedure, public :: length => dataset_length
     procedure, public :: shape => dataset_shape
     procedure, public :: classes => dataset_classes
@@ -796,6 +857,11 @@ module kamacite
     procedure, public :: array_name => model_array_name
     procedure, public :: array_shape => model_array_shape
     procedure, public :: predict_monte_carlo => model_predict_monte_carlo
+    procedure, public :: predict_fits => model_predict_fits
+    procedure, private :: model_saliency_2, model_saliency_3, model_saliency_4, model_saliency_5
+    procedure, private :: model_grad_cam_3, model_grad_cam_4, model_grad_cam_5
+    generic, public :: saliency => model_saliency_2, model_saliency_3, model_saliency_4, model_saliency_5
+    generic, public :: grad_cam => model_grad_cam_3, model_grad_cam_4, model_grad_cam_5
     procedure, private :: model_create, model_forward_f32_1, model_forward_f32_2, model_forward_f32_3
     procedure, private :: model_forward_f32_4, model_forward_f32_5, model_forward_f64_1, model_forward_f64_2
     procedure, private :: model_forward_f64_3, model_forward_f64_4, model_forward_f64_5, model_forward_views
@@ -1375,6 +1441,70 @@ module kamacite
       type(c_ptr), value :: out, probabilities, edges, truth
       integer(c_int64_t), value :: n_bins, n
     end function
+    integer(c_int32_t) function c_fits_write_f32(path, x, shape, n_axes, like) bind(C, name="kmc_fits_write_f32")
+      import
+      type(c_ptr), value :: path, x, shape, like
+      integer(c_int64_t), value :: n_axes
+    end function
+    integer(c_int32_t) function c_dataset_read_fits(out, path, options) bind(C, name="kmc_dataset_read_fits")
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: path, options
+    end function
+    integer(c_int32_t) function c_dataset_read_fits_table(out, path, columns, n_columns, label, targets, n_targets, &
+      options) &
+        bind(C, name="kmc_dataset_read_fits_table")
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: path, columns, label, targets, options
+      integer(c_int64_t), value :: n_columns, n_targets
+    end function
+    integer(c_int32_t) function c_dataset_open_folders(out, folder, options) bind(C, name="kmc_dataset_open_folders")
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: folder, options
+    end function
+    integer(c_int32_t) function c_dataset_open_labels(out, path, options) bind(C, name="kmc_dataset_open_labels")
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: path, options
+    end function
+    integer(c_int32_t) function c_dataset_open_files(out, paths, n, options) bind(C, name="kmc_dataset_open_files")
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: paths, options
+      integer(c_int64_t), value :: n
+    end function
+    integer(c_int32_t) function c_dataset_skipped(out, data) bind(C, name="kmc_dataset_skipped")
+      import
+      type(c_ptr), intent(inout) :: out
+      type(c_ptr), value :: data
+    end function
+    integer(c_int32_t) function c_dataset_load(out, data, prepare) bind(C, name="kmc_dataset_load")
+      import
+      type(c_ptr), intent(out) :: out
+      type(c_ptr), value :: data, prepare
+    end function
+    integer(c_int32_t) function c_model_saliency(maps, len, model, x, channels, n, kind, draws, noise, seed) &
+        bind(C, name="kmc_model_saliency")
+      import
+      type(c_ptr), value :: maps, model, x, channels
+      integer(c_int64_t), value :: len, n, draws, seed
+      integer(c_int32_t), value :: kind
+      real(c_double), value :: noise
+    end function
+    integer(c_int32_t) function c_model_grad_cam(maps, maps_len, model, x, x_len, channels, n, node) &
+        bind(C, name="kmc_model_grad_cam")
+      import
+      type(c_ptr), value :: maps, model, x, channels
+      integer(c_int64_t), value :: maps_len, x_len, n
+      integer(c_int32_t), value :: node
+    end function
+    integer(c_int32_t) function c_model_predict_fits(model, from, to, d, h, w, options) bind(C, name="kmc_model_predict_fits")
+      import
+      type(c_ptr), value :: model, from, to, options
+      integer(c_int64_t), value :: d, h, w
+    end function
     integer(c_int32_t) function c_top_k(out, scores, n_classes, truth, n, k) bind(C, name="kmc_top_k")
       import
       type(c_ptr), value :: out, scores, truth
@@ -1860,6 +1990,7 @@ module kamacite
   procedure(c_pool_backward_f32), bind(C, name="kmc_pool_backward_f64") :: c_pool_backward_f64
   procedure(c_random_uniform_f32), bind(C, name="kmc_random_uniform_f64") :: c_random_uniform_f64
   procedure(c_random_normal_f32), bind(C, name="kmc_random_normal_f64") :: c_random_normal_f64
+  procedure(c_fits_write_f32), bind(C, name="kmc_fits_write_f64") :: c_fits_write_f64
   procedure(c_dataset_create_f32), bind(C, name="kmc_dataset_create_f64") :: c_dataset_create_f64
   procedure(c_dataset_add_input_f32), bind(C, name="kmc_dataset_add_input_f64") :: c_dataset_add_input_f64
   procedure(c_dataset_add_values_f32), bind(C, name="kmc_dataset_add_values_f64") :: c_dataset_add_values_f64
@@ -1872,7 +2003,7 @@ module kamacite
   public :: kmc_version, kmc_abi_version, kmc_status_name, kmc_device_count, kmc_device_name, kmc_doctor, &
     kmc_default_threads, kmc_confusion, kmc_confusion_text, kmc_print_confusion, kmc_confusion_scores, kmc_roc_auc, &
     kmc_recall_at, kmc_top_k, kmc_residuals_of, kmc_calibration, kmc_fit_temperature, kmc_apply_temperature, kmc_crps, &
-    kmc_pit, kmc_gemm, kmc_im2col, kmc_col2im, kmc_conv_forward, &
+    kmc_pit, kmc_write_fits, kmc_gemm, kmc_im2col, kmc_col2im, kmc_conv_forward, &
     kmc_conv_input_gradient, kmc_conv_weight_gradient, kmc_pool_forward, kmc_pool_backward, kmc_activation_forward, &
     kmc_activation_backward, kmc_softmax_cross_entropy, kmc_mse, kmc_argmax, kmc_shuffle, kmc_random_uniform, &
     kmc_random_normal, kmc_kmeans, kmc_write_centres, kmc_gradcheck, kmc_plot_clusters, kmc_plot_boundary, &
@@ -1938,6 +2069,10 @@ module kamacite
   end interface
   interface kmc_mse
     module procedure kmc_mse_f32, kmc_mse_f64
+  end interface
+  interface kmc_write_fits
+    module procedure kmc_write_fits_f32_1, kmc_write_fits_f32_2, kmc_write_fits_f32_3, kmc_write_fits_f32_4
+    module procedure kmc_write_fits_f64_1, kmc_write_fits_f64_2, kmc_write_fits_f64_3, kmc_write_fits_f64_4
   end interface
   interface kmc_argmax
     module procedure kmc_argmax_f32, kmc_argmax_f64
@@ -2584,6 +2719,60 @@ contains
     call dataset_take(self, new, status, stat, errmsg)
   end subroutine
 
+  !! Reads an image or cube of a FITS file as one sample, (1, w, h) or (1, w, h, d), or with `stacked` as many as its last
+  !! axis is long; with `bands` the last axis before that counts channels. `hdu` (the primary one is 0; absent: the first
+  !! image) or `hdu_name`; `missing`: what becomes of NaN and blank values, one of kmc_missing_ (absent: refused), with `fill`.
+  subroutine dataset_read_fits(self, path, hdu, hdu_name, missing, fill, stacked, bands, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    character(len=*), intent(in) :: path
+    integer, intent(in), optional :: hdu, missing
+    character(len=*), intent(in), optional :: hdu_name
+    real(real64), intent(in), optional :: fill
+    logical, intent(in), optional :: stacked, bands
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    type(c_ptr) :: new
+    type(c_fits_options_t), target :: c
+    character(len=:), allocatable, target :: store, name
+    c = fits_options(name, hdu, hdu_name, missing, fill)
+    c%stacked = flag(stacked, .false.)
+    c%bands = flag(bands, .false.)
+    status = c_dataset_read_fits(new, hold(store, path), c_loc(c))
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+
+  !! Reads columns of a table in a FITS file, a sample for each row: (columns), or of arrays (columns, w). `label`: a column
+  !! of classes, numbers or names; `targets`: columns of values to be predicted; the others as for `read_fits`.
+  subroutine dataset_read_fits_table(self, path, columns, label, targets, hdu, hdu_name, missing, fill, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    character(len=*), intent(in) :: path, columns(:)
+    character(len=*), intent(in), optional :: label, targets(:), hdu_name
+    integer, intent(in), optional :: hdu, missing
+    real(real64), intent(in), optional :: fill
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    type(c_ptr) :: new, at_targets
+    type(c_fits_options_t), target :: c
+    character(len=:), allocatable, target :: store, name, second
+    type(text_t), allocatable, target :: names(:), more(:)
+    type(c_ptr), allocatable, target :: at(:), at_more(:)
+    integer(c_int64_t) :: n_targets
+    c = fits_options(name, hdu, hdu_name, missing, fill)
+    call hold_all(names, at, columns)
+    at_targets = c_null_ptr
+    n_targets = 0
+    if (present(targets)) then
+      call hold_all(more, at_more, targets)
+      at_targets = c_loc(at_more)
+      n_targets = size(targets, kind=c_int64_t)
+    end if
+    status = c_dataset_read_fits_table(new, hold(store, path), c_loc(at), size(columns, kind=c_int64_t), hold(second, label), &
+      at_targets, n_targets, c_loc(c))
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+
   !! Writes points in the format that `read_points` reads.
   subroutine dataset_write_points(self, path, stat, errmsg)
     class(kmc_dataset), intent(in) :: self
@@ -2593,6 +2782,101 @@ contains
     character(len=:), allocatable, target :: store
     call finish(c_dataset_write_points(self%handle, hold(store, path)), stat, errmsg)
   end subroutine
+
+  !! Opens the files in the folders of a folder, a class for each (from 1, in the order of their letters, or as `classes`
+  !! lists them): FITS or NPY files, read as they are needed. `prepare`: what is done to each sample, "astronomy" or steps in
+  !! JSON as for `load`; `columns`: of a table in each file, flux then wavelength; `bands`: planes are channels; `hdu` (the
+  !! primary one is 0) or `hdu_name`; `skip_bad`: what cannot be read is left out, and named by `skipped`.
+  subroutine dataset_open_folders(self, path, prepare, classes, values, columns, bands, hdu, hdu_name, &
+    skip_bad, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    character(len=*), intent(in) :: path
+    character(len=*), intent(in), optional :: prepare, classes(:), columns(:), hdu_name
+    integer, intent(in), optional :: hdu
+    logical, intent(in), optional :: values, bands, skip_bad
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    type(c_ptr) :: new
+    type(c_files_options_t), target :: c
+    type(files_store_t), target :: store
+    character(len=:), allocatable, target :: first
+    call fill_files(c, store, prepare, classes, values, columns, bands, hdu, hdu_name, skip_bad)
+    status = c_dataset_open_folders(new, hold(first, path), c_loc(c))
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+
+  !! Opens the files that a text file lists in lines `filename,label`, relative to its folder or to `folder`; with `values`
+  !! labels are numbers to predict. Otherwise as `open_folders`.
+  subroutine dataset_open_labels(self, path, folder, prepare, classes, values, columns, bands, hdu, hdu_name, &
+    skip_bad, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    character(len=*), intent(in) :: path
+    character(len=*), intent(in), optional :: prepare, classes(:), columns(:), hdu_name, folder
+    integer, intent(in), optional :: hdu
+    logical, intent(in), optional :: values, bands, skip_bad
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    type(c_ptr) :: new
+    type(c_files_options_t), target :: c
+    type(files_store_t), target :: store
+    character(len=:), allocatable, target :: first
+    call fill_files(c, store, prepare, classes, values, columns, bands, hdu, hdu_name, skip_bad, folder)
+    status = c_dataset_open_labels(new, hold(first, path), c_loc(c))
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+
+  !! Opens files without labels, to predict; otherwise as `open_folders`.
+  subroutine dataset_open_files(self, paths, prepare, classes, values, columns, bands, hdu, hdu_name, &
+    skip_bad, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    character(len=*), intent(in) :: paths(:)
+    character(len=*), intent(in), optional :: prepare, classes(:), columns(:), hdu_name
+    integer, intent(in), optional :: hdu
+    logical, intent(in), optional :: values, bands, skip_bad
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    type(c_ptr) :: new
+    type(c_files_options_t), target :: c
+    type(files_store_t), target :: store
+    type(text_t), allocatable, target :: names(:)
+    type(c_ptr), allocatable, target :: at(:)
+    call fill_files(c, store, prepare, classes, values, columns, bands, hdu, hdu_name, skip_bad)
+    call hold_all(names, at, paths)
+    status = c_dataset_open_files(new, c_loc(at), size(paths, kind=c_int64_t), c_loc(c))
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+
+  !! Makes this a copy in memory of another set, also of a view, as it is in the first epoch; skipped files are left out.
+  !! `prepare`: what is done to each sample, "astronomy" (missing values to 0, clip to the 1st and 99th percentile, logarithm,
+  !! 0 to 1) or steps in JSON: '[{"missing": "Zero"}, {"clip": {"low": 0.01, "high": 0.99}}, {"min_max": {"epsilon": 1e-8}}]'.
+  subroutine dataset_load(self, from, prepare, stat, errmsg)
+    class(kmc_dataset), intent(inout) :: self
+    class(kmc_dataset), intent(in) :: from
+    character(len=*), intent(in), optional :: prepare
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t) :: status
+    type(c_ptr) :: new
+    character(len=:), allocatable, target :: store
+    status = c_dataset_load(new, from%handle, hold(store, prepare))
+    call dataset_take(self, new, status, stat, errmsg)
+  end subroutine
+
+  !! The files that could not be read so far, and why: a line for each.
+  function dataset_skipped(self, stat, errmsg) result(answer)
+    class(kmc_dataset), intent(in) :: self
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    character(len=:), allocatable :: answer
+    type(c_ptr) :: text
+    integer(c_int32_t) :: status
+    text = c_null_ptr
+    status = c_dataset_skipped(text, self%handle)
+    call take_text(status, text, answer, stat, errmsg)
+  end function
 
   ! ----------------------------------------------------------------------------------------------------
   ! Data sets that the library makes
@@ -5537,11 +5821,11 @@ contains
       if (present(mutual_information)) then
         if (.not. same_shape("mutual_information", shape(mutual_information, int64), [n_rows], stat, errmsg)) return
       end if
-      allocate (entropies(n_rows, 3))
-      at_entropies = c_loc(entropies)
     end if
+    allocate (entropies(max(n_rows, 0_c_int64_t), 3))
+    if (n_rows >= 0) at_entropies = c_loc(entropies)
     status = c_model_predict_monte_carlo(c_loc(mean), at_deviation, at_quantiles, size(mean, kind=c_int64_t), at_entropies, &
-      max(n_rows, 0_c_int64_t), self%handle, data%handle, at_q, n_q, int(draws, c_int64_t), int(int_or(batch, 0), c_int64_t))
+      size(entropies, 1, c_int64_t), self%handle, data%handle, at_q, n_q, int(draws, c_int64_t), int(int_or(batch, 0), c_int64_t))
     if (status == kmc_ok .and. n_rows >= 0) then
       if (present(predictive)) predictive = entropies(:, 1)
       if (present(expected)) expected = entropies(:, 2)
@@ -5555,6 +5839,150 @@ contains
       sized = -1
       if (present(x)) sized = size(x, kind=c_int64_t)
     end function
+  end subroutine
+
+  !! Predicts an image or cube of any size, from FITS file to FITS file, in tiles of tile = [w, h] or [w, h, d] that share
+  !! `overlap` pixels, of which `margin` at inner edges are left out (as many as the network reaches to one side); `batch`
+  !! tiles at once; `prepare`: what is done to each tile, as for `load`; the others as for `read_fits`.
+  subroutine model_predict_fits(self, from, to, tile, overlap, margin, batch, prepare, hdu, hdu_name, missing, fill, stat, &
+    errmsg)
+    class(kmc_model), intent(inout) :: self
+    character(len=*), intent(in) :: from, to
+    integer, intent(in) :: tile(:)
+    integer, intent(in), optional :: overlap, margin, batch, hdu, missing
+    character(len=*), intent(in), optional :: prepare, hdu_name
+    real(real64), intent(in), optional :: fill
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    type(c_mosaic_options_t), target :: c
+    character(len=:), allocatable, target :: first, second, steps, name
+    integer(c_int64_t) :: dhw(3)
+    if (.not. sizes_ok(stat, errmsg, tile)) return
+    dhw = axes(tile, 1)
+    c%size = int(c_sizeof(c), c_int32_t)
+    c%hdu = int_or(hdu, kmc_first_hdu)
+    c%hdu_name = hold(name, hdu_name)
+    c%overlap = int_or(overlap, 0)
+    c%margin = int_or(margin, 0)
+    c%batch = int_or(batch, 0)
+    c%missing = int_or(missing, kmc_missing_error)
+    c%fill = real_or(fill, 0.0_real64)
+    c%prepare = hold(steps, prepare)
+    call finish(c_model_predict_fits(self%handle, hold(first, from), hold(second, to), dhw(1), dhw(2), dhw(3), c_loc(c)), &
+      stat, errmsg)
+  end subroutine
+
+  ! ----------------------------------------------------------------------------------------------------
+  ! Models: what they look at
+  ! ----------------------------------------------------------------------------------------------------
+
+  subroutine model_find_saliency(self, x, channels, maps, kind, draws, noise, seed, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    type(array_t), intent(in) :: x, maps
+    integer, intent(in) :: channels(:)
+    integer, intent(in), optional :: kind, draws, seed
+    real(real64), intent(in), optional :: noise
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t), allocatable, target :: from_zero(:)
+    if (.not. fits('x', x, self%input_shape, -1_int64, stat, errmsg)) return
+    if (.not. alike('maps', maps, x, stat, errmsg)) return
+    allocate (from_zero, source=int(channels, c_int32_t) - 1)
+    call finish(c_model_saliency(maps%at, values_in(x), self%handle, x%at, c_loc(from_zero), size(from_zero, kind=c_int64_t), &
+      int_or(kind, kmc_gradient_plain), int(int_or(draws, 0), c_int64_t), real_or(noise, 0.15_real64), &
+      int(int_or(seed, 0), c_int64_t)), stat, errmsg)
+  end subroutine
+
+  !! The gradients of a channel of the first output (from 1; one for each sample, its class say), without its activation, wrt
+  !! the inputs x, as maps of their shape. `kind`: one of kmc_gradient_; with `draws` SmoothGrad, the mean over so many copies
+  !! with `noise`, a share of each sample's range (absent: 0.15).
+  subroutine model_saliency_2(self, x, channels, maps, kind, draws, noise, seed, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    real(real32), intent(in), contiguous, target :: x(:, :)
+    integer, intent(in) :: channels(:)
+    real(real32), intent(out), contiguous, target :: maps(:, :)
+    integer, intent(in), optional :: kind, draws, seed
+    real(real64), intent(in), optional :: noise
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_find_saliency(self, seen(x), channels, seen(maps), kind, draws, noise, seed, stat, errmsg)
+  end subroutine
+  subroutine model_saliency_3(self, x, channels, maps, kind, draws, noise, seed, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    real(real32), intent(in), contiguous, target :: x(:, :, :)
+    integer, intent(in) :: channels(:)
+    real(real32), intent(out), contiguous, target :: maps(:, :, :)
+    integer, intent(in), optional :: kind, draws, seed
+    real(real64), intent(in), optional :: noise
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_find_saliency(self, seen(x), channels, seen(maps), kind, draws, noise, seed, stat, errmsg)
+  end subroutine
+  subroutine model_saliency_4(self, x, channels, maps, kind, draws, noise, seed, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
+    integer, intent(in) :: channels(:)
+    real(real32), intent(out), contiguous, target :: maps(:, :, :, :)
+    integer, intent(in), optional :: kind, draws, seed
+    real(real64), intent(in), optional :: noise
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_find_saliency(self, seen(x), channels, seen(maps), kind, draws, noise, seed, stat, errmsg)
+  end subroutine
+  subroutine model_saliency_5(self, x, channels, maps, kind, draws, noise, seed, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
+    integer, intent(in) :: channels(:)
+    real(real32), intent(out), contiguous, target :: maps(:, :, :, :, :)
+    integer, intent(in), optional :: kind, draws, seed
+    real(real64), intent(in), optional :: noise
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_find_saliency(self, seen(x), channels, seen(maps), kind, draws, noise, seed, stat, errmsg)
+  end subroutine
+
+  subroutine model_find_cam(self, x, channels, node, maps, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    type(array_t), intent(in) :: x, maps
+    integer, intent(in) :: channels(:), node
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int32_t), allocatable, target :: from_zero(:)
+    if (.not. fits('x', x, self%input_shape, -1_int64, stat, errmsg)) return
+    if (.not. same_shape('maps', maps%shape(1:maps%rank), x%shape(2:x%rank), stat, errmsg)) return
+    allocate (from_zero, source=int(channels, c_int32_t) - 1)
+    call finish(c_model_grad_cam(maps%at, values_in(maps), self%handle, x%at, values_in(x), c_loc(from_zero), size(from_zero, &
+      kind=c_int64_t), int(node, c_int32_t)), stat, errmsg)
+  end subroutine
+
+  !! The Grad-CAM maps of a node, most often the last convolution, for a channel of the first output (from 1; one for each
+  !! sample): maps(w, n), maps(w, h, n) or maps(w, h, d, n) on the positions of the inputs x(c, w[, h[, d]], n).
+  subroutine model_grad_cam_3(self, x, channels, node, maps, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    real(real32), intent(in), contiguous, target :: x(:, :, :)
+    integer, intent(in) :: channels(:), node
+    real(real32), intent(out), contiguous, target :: maps(:, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_find_cam(self, seen(x), channels, node, seen(maps), stat, errmsg)
+  end subroutine
+  subroutine model_grad_cam_4(self, x, channels, node, maps, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
+    integer, intent(in) :: channels(:), node
+    real(real32), intent(out), contiguous, target :: maps(:, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_find_cam(self, seen(x), channels, node, seen(maps), stat, errmsg)
+  end subroutine
+  subroutine model_grad_cam_5(self, x, channels, node, maps, stat, errmsg)
+    class(kmc_model), intent(inout) :: self
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :, :)
+    integer, intent(in) :: channels(:), node
+    real(real32), intent(out), contiguous, target :: maps(:, :, :, :)
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call model_find_cam(self, seen(x), channels, node, seen(maps), stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -6223,6 +6651,96 @@ contains
     if (.not. same_shape("values", shape(values, int64), [size(probabilities, 2, int64)], stat, errmsg)) return
     call finish(c_pit(c_loc(values), c_loc(probabilities), c_loc(edges), size(probabilities, 1, c_int64_t), c_loc(truth), &
       size(truth, kind=c_int64_t)), stat, errmsg)
+  end subroutine
+
+  ! ----------------------------------------------------------------------------------------------------
+  ! FITS files written
+  ! ----------------------------------------------------------------------------------------------------
+
+  subroutine write_fits(path, a, like, stat, errmsg)
+    character(len=*), intent(in) :: path
+    type(array_t), intent(in) :: a
+    character(len=*), intent(in), optional :: like
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    integer(c_int64_t), target :: slowest_first(5)
+    character(len=:), allocatable, target :: first, second
+    slowest_first = 1
+    slowest_first(1:a%rank) = a%shape(a%rank:1:-1)
+    if (a%bytes == 4) then
+      call finish(c_fits_write_f32(hold(first, path), a%at, c_loc(slowest_first), int(a%rank, c_int64_t), hold(second, like)), &
+        stat, errmsg)
+    else
+      call finish(c_fits_write_f64(hold(first, path), a%at, c_loc(slowest_first), int(a%rank, c_int64_t), hold(second, like)), &
+        stat, errmsg)
+    end if
+  end subroutine
+
+  !! Writes a FITS file of one spectrum x(w), image x(w, h) or cube x(w, h, d), real32 or real64: the first index is NAXIS1.
+  !! `like`: a file whose first image has the same place on the sky, which is copied.
+  subroutine kmc_write_fits_f32_1(path, x, like, stat, errmsg)
+    character(len=*), intent(in) :: path
+    real(real32), intent(in), contiguous, target :: x(:)
+    character(len=*), intent(in), optional :: like
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call write_fits(path, seen(x), like, stat, errmsg)
+  end subroutine
+  subroutine kmc_write_fits_f32_2(path, x, like, stat, errmsg)
+    character(len=*), intent(in) :: path
+    real(real32), intent(in), contiguous, target :: x(:, :)
+    character(len=*), intent(in), optional :: like
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call write_fits(path, seen(x), like, stat, errmsg)
+  end subroutine
+  subroutine kmc_write_fits_f32_3(path, x, like, stat, errmsg)
+    character(len=*), intent(in) :: path
+    real(real32), intent(in), contiguous, target :: x(:, :, :)
+    character(len=*), intent(in), optional :: like
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call write_fits(path, seen(x), like, stat, errmsg)
+  end subroutine
+  subroutine kmc_write_fits_f32_4(path, x, like, stat, errmsg)
+    character(len=*), intent(in) :: path
+    real(real32), intent(in), contiguous, target :: x(:, :, :, :)
+    character(len=*), intent(in), optional :: like
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call write_fits(path, seen(x), like, stat, errmsg)
+  end subroutine
+  subroutine kmc_write_fits_f64_1(path, x, like, stat, errmsg)
+    character(len=*), intent(in) :: path
+    real(real64), intent(in), contiguous, target :: x(:)
+    character(len=*), intent(in), optional :: like
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call write_fits(path, seen(x), like, stat, errmsg)
+  end subroutine
+  subroutine kmc_write_fits_f64_2(path, x, like, stat, errmsg)
+    character(len=*), intent(in) :: path
+    real(real64), intent(in), contiguous, target :: x(:, :)
+    character(len=*), intent(in), optional :: like
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call write_fits(path, seen(x), like, stat, errmsg)
+  end subroutine
+  subroutine kmc_write_fits_f64_3(path, x, like, stat, errmsg)
+    character(len=*), intent(in) :: path
+    real(real64), intent(in), contiguous, target :: x(:, :, :)
+    character(len=*), intent(in), optional :: like
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call write_fits(path, seen(x), like, stat, errmsg)
+  end subroutine
+  subroutine kmc_write_fits_f64_4(path, x, like, stat, errmsg)
+    character(len=*), intent(in) :: path
+    real(real64), intent(in), contiguous, target :: x(:, :, :, :)
+    character(len=*), intent(in), optional :: like
+    integer, intent(out), optional :: stat
+    character(len=*), intent(inout), optional :: errmsg
+    call write_fits(path, seen(x), like, stat, errmsg)
   end subroutine
 
   ! ----------------------------------------------------------------------------------------------------
@@ -8109,6 +8627,44 @@ contains
     c%input = int_or(from, kmc_last)
     c%name = hold(store, name)
   end function
+
+  type(c_fits_options_t) function fits_options(store, hdu, hdu_name, missing, fill) result(c)
+    character(len=:), allocatable, target, intent(inout) :: store
+    integer, intent(in), optional :: hdu, missing
+    character(len=*), intent(in), optional :: hdu_name
+    real(real64), intent(in), optional :: fill
+    c%size = int(c_sizeof(c), c_int32_t)
+    c%hdu = int_or(hdu, kmc_first_hdu)
+    c%hdu_name = hold(store, hdu_name)
+    c%missing = int_or(missing, kmc_missing_error)
+    c%fill = real_or(fill, 0.0_real64)
+  end function
+
+  subroutine fill_files(c, store, prepare, classes, values, columns, bands, hdu, hdu_name, skip_bad, folder)
+    type(c_files_options_t), intent(inout) :: c
+    type(files_store_t), target, intent(inout) :: store
+    character(len=*), intent(in), optional :: folder, prepare, classes(:), columns(:), hdu_name
+    logical, intent(in), optional :: values, bands, skip_bad
+    integer, intent(in), optional :: hdu
+    c%size = int(c_sizeof(c), c_int32_t)
+    c%skip_bad = flag(skip_bad, .false.)
+    c%prepare = hold(store%prepare, prepare)
+    if (present(classes)) then
+      call hold_all(store%classes, store%at_classes, classes)
+      c%classes = c_loc(store%at_classes)
+      c%n_classes = size(classes, kind=c_int64_t)
+    end if
+    c%folder = hold(store%folder, folder)
+    if (present(columns)) then
+      call hold_all(store%columns, store%at_columns, columns)
+      c%columns = c_loc(store%at_columns)
+      c%n_columns = size(columns, kind=c_int64_t)
+    end if
+    c%hdu = int_or(hdu, kmc_first_hdu)
+    c%values = flag(values, .false.)
+    c%hdu_name = hold(store%hdu_name, hdu_name)
+    c%bands = flag(bands, .false.)
+  end subroutine
 
   ! What convolutions have, however their sizes are given.
   subroutine fill_conv(c, store, from, name, bias, init, init_value, bias_init, a, b)

@@ -44,7 +44,7 @@ build() {
   if grep -i "warning" said | grep -v "executable stack\|deprecated" >&2; then cat said >&2; exit 1; fi
 }
 
-for test in data network model trainer compute metrics errors; do
+for test in data fits network model trainer compute metrics errors; do
   build "$checks" $test
   "./$test" >said 2>&1 || { cat said >&2; echo "FAILED: $test" >&2; exit 1; }
   tail -n 1 said

@@ -10,6 +10,10 @@
  */
 #define KMC_TABLE_OPTIONS_INIT \
   {(uint32_t)sizeof(kmc_table_options), 0, KMC_LAST_COLUMN, 0, 0, 0, 0, 0, NULL, 0, NULL, 0}
+#define KMC_FITS_OPTIONS_INIT \
+  {(uint32_t)sizeof(kmc_fits_options), KMC_FIRST_HDU, NULL, KMC_MISSING_ERROR, 0, 0.0, 0, 0}
+#define KMC_FILES_OPTIONS_INIT \
+  {(uint32_t)sizeof(kmc_files_options), 0, NULL, NULL, 0, NULL, NULL, 0, KMC_FIRST_HDU, 0, NULL, 0, 0}
 #define KMC_AUGMENT_OPTIONS_INIT \
   {(uint32_t)sizeof(kmc_augment_options), 0, 0.0, 0.0, 0.0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0, 0}
 #define KMC_SIZES_INIT {0, 0, 0}
@@ -36,6 +40,8 @@
    KMC_LOSS_OPTIONS_INIT, KMC_OPTIMIZER_OPTIONS_INIT, KMC_SCHEDULE_OPTIONS_INIT, NULL, 0, \
    KMC_CLIP_NONE, 0, 0.0, 0.0, 0, 0, 0, 0, 0, 0.0, 0, 0, 0.0, 0.0, 0, 0.0, NULL, 0, NULL, NULL}
 #define KMC_MODEL_OPTIONS_INIT {(uint32_t)sizeof(kmc_model_options), KMC_FP32, 0, NULL, 0, 0, 0, 0, NULL, 0, 0}
+#define KMC_MOSAIC_OPTIONS_INIT \
+  {(uint32_t)sizeof(kmc_mosaic_options), KMC_FIRST_HDU, NULL, 0, 0, 0, KMC_MISSING_ERROR, 0, 0.0, NULL}
 #define KMC_FIT_OPTIONS_INIT {(uint32_t)sizeof(kmc_fit_options), 0, NULL, NULL, NULL, NULL, NULL, NULL, NULL}
 #define KMC_SCORES_INIT {(uint32_t)sizeof(kmc_scores), 0, 0, 0, 0.0, 0.0, 0.0, 0.0}
 #define KMC_REPORT_INIT {(uint32_t)sizeof(kmc_report), KMC_ENDED_DONE, 0, 0, 0.0, 0.0, 0.0, KMC_SCORES_INIT}
@@ -139,6 +145,33 @@
 
 // `kmc_kind`: Double precision.
 #define KMC_KIND_F64 9
+
+// `kmc_missing`: The file is refused.
+#define KMC_MISSING_ERROR 0
+
+// `kmc_missing`: It stays NaN or infinite.
+#define KMC_MISSING_KEEP 1
+
+// `kmc_missing`: Zero.
+#define KMC_MISSING_ZERO 2
+
+// `kmc_missing`: A number that is given, `fill`.
+#define KMC_MISSING_VALUE 3
+
+// `kmc_missing`: The median of the image, or of the place in a table's rows.
+#define KMC_MISSING_MEDIAN 4
+
+// The first HDU that holds what is asked for.
+#define KMC_FIRST_HDU -1
+
+// `kmc_gradient`: The gradient: how the score would change.
+#define KMC_GRADIENT_PLAIN 0
+
+// `kmc_gradient`: Its absolute value.
+#define KMC_GRADIENT_ABSOLUTE 1
+
+// `kmc_gradient`: Times the input: to first order, what a value contributes.
+#define KMC_GRADIENT_TIMES_INPUT 2
 
 // `kmc_mode`: To train: dropout drops, batch statistics are used and kept.
 #define KMC_MODE_TRAIN 0
@@ -538,6 +571,59 @@ typedef double (*kmc_map_fn)(double x, void *user);
 // How the values of an array follow each other.
 typedef int32_t kmc_layout;
 
+// How files become samples. Zero is the default of every field but `hdu`; see `KMC_FILES_OPTIONS_INIT`.
+typedef struct {
+  // sizeof(kmc_files_options)
+  uint32_t size;
+  // 1: files that cannot be read are left out, and named by `kmc_dataset_skipped`; 0: the call that needs one fails.
+  int32_t skip_bad;
+  // What is done to each sample, "astronomy" or steps in JSON, as `kmc_dataset_load` has them; NULL: nothing.
+  const char *prepare;
+  // The names of the classes, in the order of their numbers; NULL: those that are found, in the order of their letters.
+  const char *const *classes;
+  // Their number.
+  int64_t n_classes;
+  // The folder that names in a labels file are relative to; NULL: its own.
+  const char *folder;
+  // Columns of a table in each file (flux, then wavelength), which become channels of a line; NULL: files are images.
+  const char *const *columns;
+  // Their number.
+  int64_t n_columns;
+  // Which HDU of FITS files, the primary one being 0; `KMC_FIRST_HDU` in the macro.
+  int32_t hdu;
+  // 1: labels are numbers to predict, one or several.
+  int32_t values;
+  // The name of the HDU, in place of its number; NULL: none.
+  const char *hdu_name;
+  // 1: planes of an array (planes, rows, columns) are channels; else slices of a cube.
+  int32_t bands;
+  // 0
+  int32_t reserved;
+} kmc_files_options;
+
+// What becomes of a value that is NaN or infinite, or blank in its file.
+typedef int32_t kmc_missing;
+
+// How to read a FITS file. Zero is the default of every field but `hdu`; see `KMC_FITS_OPTIONS_INIT`.
+typedef struct {
+  // sizeof(kmc_fits_options)
+  uint32_t size;
+  // Which HDU, the primary one being 0; `KMC_FIRST_HDU` in the macro.
+  int32_t hdu;
+  // Its name (EXTNAME), in place of the number; NULL: none.
+  const char *hdu_name;
+  // What becomes of missing values.
+  kmc_missing missing;
+  // 1: the slowest axis of an image counts samples.
+  int32_t stacked;
+  // The number of `KMC_MISSING_VALUE`.
+  double fill;
+  // 1: the slowest axis of an image, behind that of the samples, counts channels; else a third axis is the depth of a cube.
+  int32_t bands;
+  // 0
+  int32_t reserved;
+} kmc_fits_options;
+
 // What to change of a sample each time it is met in training. With zeros nothing is changed.
 typedef struct {
   // sizeof(kmc_augment_options)
@@ -715,6 +801,33 @@ typedef struct {
   // Coefficient of determination of those.
   double r2;
 } kmc_scores;
+
+// What is made of the gradient of a score wrt the input.
+typedef int32_t kmc_gradient;
+
+// How an image is predicted in tiles. Zero is the default of every field but `hdu`; see `KMC_MOSAIC_OPTIONS_INIT`.
+typedef struct {
+  // sizeof(kmc_mosaic_options)
+  uint32_t size;
+  // Which HDU of the image, the primary one being 0; `KMC_FIRST_HDU` in the macro.
+  int32_t hdu;
+  // Its name, in place of the number; NULL: none.
+  const char *hdu_name;
+  // Pixels that a tile shares with its neighbours; predictions are blended there.
+  int64_t overlap;
+  // Pixels at the inner edges of tiles that are left out, at most half of the overlap: as many as the network reaches to one side.
+  int64_t margin;
+  // Tiles at once; 0: 1.
+  int64_t batch;
+  // What becomes of missing values, tile by tile, before `prepare`.
+  kmc_missing missing;
+  // 0
+  int32_t reserved;
+  // The number of `KMC_MISSING_VALUE`.
+  double fill;
+  // What is done to each tile, as `kmc_dataset_load` has it; steps that change the size are refused. NULL: nothing.
+  const char *prepare;
+} kmc_mosaic_options;
 
 // What a forward pass is for.
 typedef int32_t kmc_mode;
@@ -1584,6 +1697,49 @@ kmc_status kmc_dataset_set_weights(kmc_dataset *data, const double *weights, int
 // Sets the names of the classes, which tables of results then show.
 kmc_status kmc_dataset_set_class_names(kmc_dataset *data, const char *const *names, int64_t n);
 
+// A data set of the files in the folders of a folder, a class for each: `good/*.fits`, `bad/*.fits`. They are read as they are needed, FITS
+// or `.npy`; trainers read ahead. `options` may be NULL.
+kmc_status kmc_dataset_open_folders(kmc_dataset **out,
+                                    const char *folder,
+                                    const kmc_files_options *options);
+
+// As `kmc_dataset_open_folders`, of the files in a text file of lines `filename,label`.
+kmc_status kmc_dataset_open_labels(kmc_dataset **out, const char *path, const kmc_files_options *options);
+
+// As `kmc_dataset_open_folders`, of `n` files without labels, to be predicted.
+kmc_status kmc_dataset_open_files(kmc_dataset **out,
+                                  const char *const *paths,
+                                  int64_t n,
+                                  const kmc_files_options *options);
+
+// The files that could not be read so far, and why: a line for each.
+kmc_status kmc_dataset_skipped(const char **out, kmc_dataset *data);
+
+// A copy in memory of a set, also of a view, as it is in the first epoch; files that were skipped are left out. `prepare` says what is
+// done to input 0 of each sample: NULL nothing; "astronomy" (missing values to 0, clip to the 1st and 99th percentile, logarithm, 0 to 1);
+// or a list of steps in JSON, such as `[{"missing": "Zero"}, {"clip": {"low": 0.01, "high": 0.99}}, {"min_max": {"epsilon": 1e-8}}]`.
+kmc_status kmc_dataset_load(kmc_dataset **out,
+                            kmc_dataset *data,
+                            const char *prepare);
+
+// Reads an image or cube as one sample: (w), (h, w) or (d, h, w), axes of size 1 left out; with `stacked` as many as its slowest axis is
+// long. `options` may be NULL.
+kmc_status kmc_dataset_read_fits(kmc_dataset **out,
+                                 const char *path,
+                                 const kmc_fits_options *options);
+
+// Reads columns of a binary table, a sample for each row: numbers of a row are channels, arrays of as many values in each column
+// (spectra) lines, with a channel for each column. `label` is a column of classes (numbers from 0, or names), or NULL; `targets` are
+// columns of values to be predicted. `options` may be NULL.
+kmc_status kmc_dataset_read_fits_table(kmc_dataset **out,
+                                       const char *path,
+                                       const char *const *columns,
+                                       int64_t n_columns,
+                                       const char *label,
+                                       const char *const *targets,
+                                       int64_t n_targets,
+                                       const kmc_fits_options *options);
+
 // The number of samples.
 kmc_status kmc_dataset_len(int64_t *out, kmc_dataset *data);
 
@@ -1628,8 +1784,11 @@ kmc_status kmc_dataset_make_ring(kmc_dataset **out, int64_t n, double sigma, uin
 // Writes input 0 in the layout of `kmc_dataset_read_points`.
 kmc_status kmc_dataset_write_points(kmc_dataset *data, const char *path);
 
-// A new set of these samples, counted from 0; one may come several times.
-kmc_status kmc_dataset_subset(kmc_dataset **out, kmc_dataset *data, const int64_t *indices, int64_t n);
+// A new set of these samples, counted from 0; one may come several times. Parts of a view, here and below, are views.
+kmc_status kmc_dataset_subset(kmc_dataset **out,
+                              kmc_dataset *data,
+                              const int64_t *indices,
+                              int64_t n);
 
 // The first `n_first` samples, and the others.
 kmc_status kmc_dataset_split(kmc_dataset **first, kmc_dataset **rest, kmc_dataset *data, int64_t n_first);
@@ -1721,6 +1880,22 @@ kmc_status kmc_doctor(const char **out);
 
 // The threads a CPU device has unless told otherwise: what the affinity of the process, its container and the environment allow.
 kmc_status kmc_default_threads(int32_t *out);
+
+// Writes a FITS file of one image or cube. `shape` has the sizes of its `n_axes` axes, slowest first, the last one being NAXIS1: rows and
+// columns of an image. `like` is a file whose first image has the same place on the sky: its world coordinates are copied; NULL: none.
+// Where there was a file, it is replaced when the new one is whole.
+kmc_status kmc_fits_write_f32(const char *path,
+                              const float *x,
+                              const int64_t *shape,
+                              int64_t n_axes,
+                              const char *like);
+
+// As `kmc_fits_write_f32`, in double precision.
+kmc_status kmc_fits_write_f64(const char *path,
+                              const double *x,
+                              const int64_t *shape,
+                              int64_t n_axes,
+                              const char *like);
 
 // Counts how often class t was predicted as p: `counts` has classes x classes numbers, [true][predicted], and is overwritten.
 kmc_status kmc_confusion_count(int64_t *counts,
@@ -1924,6 +2099,42 @@ kmc_status kmc_model_predict_monte_carlo(float *mean,
                                          int64_t n_q,
                                          int64_t draws,
                                          int64_t batch);
+
+// The gradients wrt the input of one channel of the first output for each sample (its class, say), without the activation of that output:
+// a map of the size of the input for each. `len` is the number of values of all `n` samples. `draws` above 0 gives SmoothGrad: the mean
+// over so many copies with noise of the standard deviation `noise`, a share of the sample's range (0.15 is usual).
+kmc_status kmc_model_saliency(float *maps,
+                              int64_t len,
+                              kmc_model *model,
+                              const float *x,
+                              const int32_t *channels,
+                              int64_t n,
+                              kmc_gradient kind,
+                              int64_t draws,
+                              double noise,
+                              uint64_t seed);
+
+// The Grad-CAM maps of a node, most often the last convolution: where the evidence for a channel of the first output lies. There is a map
+// (d, h, w) of the size of the input for each of `n` samples, `maps_len` values in all; `x_len` is that of the samples.
+kmc_status kmc_model_grad_cam(float *maps,
+                              int64_t maps_len,
+                              kmc_model *model,
+                              const float *x,
+                              int64_t x_len,
+                              const int32_t *channels,
+                              int64_t n,
+                              kmc_node node);
+
+// Predicts an image or cube of any size, from FITS file to FITS file, in tiles of d x h x w, one row of them in memory at a time. The
+// result has the world coordinates of the image, scaled where the network changes its size; several channels become planes. `options`
+// may be NULL.
+kmc_status kmc_model_predict_fits(kmc_model *model,
+                                  const char *from,
+                                  const char *to,
+                                  int64_t d,
+                                  int64_t h,
+                                  int64_t w,
+                                  const kmc_mosaic_options *options);
 
 // Runs a batch through a network with one input. `len` is rows x d x h x w x c, and tells the number of rows.
 kmc_status kmc_model_forward_f32(kmc_model *model, kmc_mode mode, const float *x, int64_t len);

@@ -2,6 +2,8 @@
 
 pub mod change;
 pub mod create;
+pub mod files;
+pub mod fits;
 pub mod inspect;
 pub mod make;
 pub mod part;
@@ -11,7 +13,7 @@ use crate::entry::{Answer, Fault, entry, output};
 use crate::handle::{Object, destroy, insert, with};
 use crate::status::kmc_status;
 use kamacite::Dataset;
-use kamacite::data::{Layout, Samples};
+use kamacite::data::{Layout, Samples, Subset};
 use std::sync::Arc;
 
 /// A set of samples: inputs, targets, weights. Made by `kmc_dataset_create_f32`, the readers and the generators; destroyed by
@@ -62,6 +64,14 @@ impl Data {
         }
     }
 
+    /// The samples of these numbers: a copy, or another view.
+    pub fn part(&self, indices: &[usize]) -> Answer<Self> {
+        Ok(match self {
+            Self::Plain(samples) => Self::Plain(Arc::new(samples.subset(indices)?)),
+            Self::View(view) => Self::View(Arc::new(Subset::new(Arc::clone(view), indices.to_vec())?)),
+        })
+    }
+
     pub fn plain(&self) -> Answer<&Arc<Samples>> {
         match self {
             Self::Plain(samples) => Ok(samples),
@@ -78,7 +88,8 @@ impl Data {
 }
 
 fn is_view() -> Fault {
-    let sentence = "data: this set is a view (augmented or balanced), which holds no arrays; do this to the set below it first";
+    let sentence = "data: this set is a view (files, augmented, balanced or a part of one), which holds no arrays; do this to the set below it \
+        first, or to a copy by kmc_dataset_load";
     Fault::new(kmc_status::KMC_ERR_UNSUPPORTED, sentence)
 }
 
@@ -93,9 +104,9 @@ pub(crate) fn give_data(out: &mut *mut kmc_dataset, data: Data) -> Answer {
 }
 
 /// Two new handles, or none.
-pub(crate) fn give_two(first: &mut *mut kmc_dataset, second: &mut *mut kmc_dataset, (a, b): (Samples, Samples)) -> Answer {
-    give(first, a)?;
-    give(second, b).inspect_err(|_| {
+pub(crate) fn give_two(first: &mut *mut kmc_dataset, second: &mut *mut kmc_dataset, (a, b): (Data, Data)) -> Answer {
+    give_data(first, a)?;
+    give_data(second, b).inspect_err(|_| {
         destroy(*first, "first").ok();
         *first = std::ptr::null_mut();
     })

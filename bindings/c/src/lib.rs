@@ -16,6 +16,7 @@ pub mod compute;
 pub mod dataset;
 pub mod device;
 mod entry;
+pub mod fits;
 mod float_mode;
 mod handle;
 pub mod metrics;

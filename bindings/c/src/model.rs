@@ -2,6 +2,7 @@
 
 pub mod arrays;
 pub mod evaluate;
+pub mod look;
 pub mod open_loop;
 pub mod update;
 

@@ -144,9 +144,10 @@ static box a_box(void)
 static kmc_status datasets(void)
 {
     kmc_dataset *a = NULL, *b = NULL;
+    const char *said = NULL;
     box x = a_box();
     kmc_status s = KMC_OK;
-    switch (below(30)) {
+    switch (below(33)) {
     case 0: s = kmc_dataset_create_f32(&a, x.x, x.n, x.d, x.h, x.w, x.c, choice(3)); break;
     case 1: s = kmc_dataset_create_f64(&a, x.y, x.n, x.d, x.h, x.w, x.c, choice(3)); break;
     case 2: s = kmc_dataset_add_input_f32(DATA, x.x, x.n, x.d, x.h, x.w, x.c, choice(3)); break;
@@ -189,6 +190,19 @@ static kmc_status datasets(void)
     case 27: s = chance(50) ? kmc_dataset_make_digits(&a, size(), draw()) : kmc_dataset_make_clusters(&a, size(), size(), draw()); break;
     case 28: s = chance(50) ? kmc_dataset_make_ring(&a, size(), number(), draw()) : kmc_dataset_make_stars(&a, size(), draw()); break;
     case 29: s = chance(50) ? kmc_dataset_write_points(DATA, file()) : kmc_dataset_read_points(&a, file()); break;
+    case 30: s = kmc_dataset_load(&a, DATA, chance(40) ? NULL : chance(50) ? "astronomy" : chance(50) ? "[\"l2\", {\"min_max\": {\"epsilon\": 0}}]" : text()); break;
+    case 31: s = chance(50) ? kmc_fits_write_f32(file(), floats, longs, choice(4), chance(80) ? NULL : file()) : kmc_dataset_skipped(&said, DATA); break;
+    case 32: {
+        kmc_fits_options o = KMC_FITS_OPTIONS_INIT;
+        const char *name = file(), *flux = "FLUX";
+        o.missing = choice(5);
+        o.stacked = choice(2);
+        o.bands = choice(2);
+        if (chance(10)) o.hdu = choice(2);
+        if (chance(3)) o.size = 0;
+        s = chance(80) ? kmc_dataset_read_fits(&a, name, &o) : kmc_dataset_read_fits_table(&a, name, &flux, 1, NULL, NULL, 0, &o);
+        break;
+    }
     }
     keep(0, a);
     keep(0, b);
@@ -308,7 +322,10 @@ static kmc_status models(void)
     mo.losses = &loss;
     mo.n_losses = chance(80);
     if (chance(10)) mo.samples = size();
-    switch (below(30)) {
+    switch (below(32)) {
+    case 30: s = kmc_model_saliency(floats + 2048, length(n), m, floats, ints, length(n / 4), choice(3), below(3), number(), draw()); break;
+    case 31: s = chance(50) ? kmc_model_grad_cam(floats + 2048, length(n), m, floats, length(n), ints, length(n / 4), choice(4))
+                            : kmc_model_predict_fits(m, file(), file(), chance(80) ? 1 : size(), small(), size(), NULL); break;
     case 0: case 1: s = kmc_model_create(&a, NET, chance(90) ? &mo : NULL); break;
     case 2: s = kmc_model_load(&a, file(), "cpu"); break;
     case 3: s = kmc_model_save(m, file()); break;

@@ -4,6 +4,9 @@
 #include "test.h"
 
 static kmc_table_options table = KMC_TABLE_OPTIONS_INIT;
+static kmc_fits_options fits = KMC_FITS_OPTIONS_INIT;
+static kmc_files_options files = KMC_FILES_OPTIONS_INIT;
+static kmc_mosaic_options mosaic = KMC_MOSAIC_OPTIONS_INIT;
 static kmc_augment_options augment = KMC_AUGMENT_OPTIONS_INIT;
 static kmc_sizes sizes = KMC_SIZES_INIT;
 static kmc_node_options node = KMC_NODE_OPTIONS_INIT;
@@ -38,6 +41,8 @@ static void struct_sizes(void)
     CHECK(scores.size == sizeof scores && report.size == sizeof report && residuals.size == sizeof residuals);
     CHECK(report.valid.size == sizeof scores && sizes.w == 0 && node.input == KMC_LAST && dense.input == KMC_LAST);
     CHECK(window.size == sizeof window && kmeans.size == sizeof kmeans && clusters.size == sizeof clusters);
+    CHECK(fits.size == sizeof fits && files.size == sizeof files && mosaic.size == sizeof mosaic);
+    CHECK(fits.hdu == KMC_FIRST_HDU && files.hdu == KMC_FIRST_HDU && mosaic.hdu == KMC_FIRST_HDU);
     CHECK(gradcheck.size == sizeof gradcheck && bayes.size == sizeof bayes && bayes.input == KMC_LAST);
     CHECK(kmc_abi_version() == KMC_ABI_VERSION);
 }

@@ -66,14 +66,14 @@ for version in 11 17 20; do
   $CXX -std=c++$version -x c++ $warnings -I../include -fsyntax-only header.c
 done
 # Each function is called by a test of what it does, not only by those of misuse.
-for test in header data lowlevel model trainer; do
+for test in header data fits lowlevel model trainer; do
   compile "-c" $test.c "$work/$test.o" ""
   nm -u "$work/$test.o"
 done | grep -o 'kmc_[a-z0-9_]*' | LC_ALL=C sort -u > "$work/called"
 missing=$(LC_ALL=C comm -23 ../abi.txt "$work/called")
 [ -z "$missing" ] || { echo "no test calls $missing" >&2; exit 1; }
 
-for test in header data lowlevel model trainer misuse behave; do
+for test in header data fits lowlevel model trainer misuse behave; do
   compile "-O1 -g" $test.c "$work/$test" "$shared"
   compile "$sanitize" $test.c "$work/$test-sanitized" "$static"
   run "" "$work/$test"
@@ -92,7 +92,7 @@ run speed "$work/speed" 3
 # Not behave.c: valgrind runs one thread at a time.
 if command -v valgrind >/dev/null 2>&1; then
   shared="-L$work/checked -lkamacite -Wl,-rpath,$work/checked -lm -pthread"
-  for test in data lowlevel model trainer misuse fuzz; do
+  for test in data fits lowlevel model trainer misuse fuzz; do
     compile "-O1 -g" $test.c "$work/$test" "$shared"
     # shellcheck disable=SC2046
     run valgrind valgrind --quiet --suppressions="$here/valgrind.supp" --leak-check=full --errors-for-leak-kinds=definite,indirect,possible \

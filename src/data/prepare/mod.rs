@@ -25,6 +25,7 @@ use crate::{Error, Extent, Result};
 use serde::{Deserialize, Serialize};
 use spectrum::Window;
 use std::cell::Cell;
+use std::str::FromStr;
 
 /// Which values of a sample share their statistics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,18 +72,51 @@ pub struct Prepare {
 #[serde(rename_all = "snake_case")]
 enum Step {
     Missing(Missing),
-    Clip { low: f64, high: f64, over: Over },
-    Log { over: Over },
-    Asinh { softening: f32 },
-    Sqrt { softening: f32 },
-    Affine { factor: f32, offset: f32 },
-    MinMax { epsilon: f32, over: Over },
+    Clip {
+        low: f64,
+        high: f64,
+        #[serde(default)]
+        over: Over,
+    },
+    Log {
+        #[serde(default)]
+        over: Over,
+    },
+    Asinh {
+        softening: f32,
+    },
+    Sqrt {
+        softening: f32,
+    },
+    Affine {
+        factor: f32,
+        offset: f32,
+    },
+    MinMax {
+        epsilon: f32,
+        #[serde(default)]
+        over: Over,
+    },
     L2,
     Normalize(Normalizer),
-    Resize { h: usize, w: usize, how: Interpolation },
-    Fit { side: usize, how: Interpolation },
-    Pad { h: usize, w: usize, value: f32 },
-    Crop { h: usize, w: usize },
+    Resize {
+        h: usize,
+        w: usize,
+        how: Interpolation,
+    },
+    Fit {
+        side: usize,
+        how: Interpolation,
+    },
+    Pad {
+        h: usize,
+        w: usize,
+        value: f32,
+    },
+    Crop {
+        h: usize,
+        w: usize,
+    },
     Window(Window),
     Resample(Resample),
     Continuum(Continuum),
@@ -101,6 +135,30 @@ pub struct Scratch {
 }
 
 thread_local!(static SCRATCH: Cell<Scratch> = Cell::default());
+
+/// `astronomy`, for [`Prepare::astronomy`], or the steps in JSON, as they are saved with the weights. It is for programs that are told the
+/// steps: on a command line, through the C interface.
+///
+/// # Examples
+/// ```
+/// use kamacite::data::{Missing, Prepare};
+/// let steps: Prepare = r#"[{"missing": "Zero"}, {"clip": {"low": 0.01, "high": 0.99}}, {"log": {}}, {"min_max": {"epsilon": 1e-8}}]"#.parse()?;
+/// assert_eq!((&steps, "astronomy".parse::<Prepare>()?), (&Prepare::astronomy(), Prepare::astronomy()));
+/// # Ok::<(), kamacite::Error>(())
+/// ```
+impl FromStr for Prepare {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if text == "astronomy" {
+            return Ok(Self::astronomy());
+        }
+        serde_json::from_str(text).map_err(|e| {
+            let e = Error::value("prepare", format!("no list of steps: {e}")).expected("astronomy, or steps in JSON");
+            e.hint(r#"for example [{"missing": "Zero"}, {"resize": {"h": 64, "w": 64, "how": "area"}}, "l2"]"#)
+        })
+    }
+}
 
 impl Prepare {
     /// No steps.

@@ -342,3 +342,23 @@ fn senseless_steps_are_errors() {
     assert_eq!(run(&Prepare::new(), &[1.0; 3], image).unwrap_err().kind(), ErrorKind::Shape);
     assert_eq!(Prepare::new().crop(1, 1).apply_in_place(&mut [1.0; 16], image).unwrap_err().kind(), ErrorKind::Unsupported);
 }
+
+/// What a person writes, and what is wrong with it.
+#[test]
+fn steps_from_a_text() {
+    let all = r#"[{"missing": {"Value": 3.0}}, {"clip": {"low": 0.1, "high": 0.9, "over": "Channel"}}, {"log": {}}, {"asinh": {"softening": 2.0}},
+        {"sqrt": {"softening": 1}}, {"affine": {"factor": 2.0, "offset": -1.0}}, {"min_max": {"epsilon": 0}}, "l2",
+        {"resize": {"h": 8, "w": 9, "how": "cubic"}}, {"fit": {"side": 9, "how": "linear"}}, {"pad": {"h": 10, "w": 10, "value": 0.5}},
+        {"crop": {"h": 4, "w": 4}}]"#;
+    let said =
+        Prepare::new().missing(Missing::Value(3.0)).clip(0.1, 0.9).per_channel().log().asinh(2.0).sqrt(1.0).affine(2.0, -1.0);
+    let said =
+        said.min_max(0.0).l2().resize(8, 9, Interpolation::Cubic).fit(9, Interpolation::Linear).pad(10, 10, 0.5).crop(4, 4);
+    assert_eq!(all.parse::<Prepare>().expect("steps"), said);
+    for (text, word) in
+        [("", "EOF"), ("astronomie", "expected value"), (r#"[{"clipp": {}}]"#, "clipp"), (r#"[{"clip": {"low": 0}}]"#, "high")]
+    {
+        let e = text.parse::<Prepare>().expect_err(text);
+        assert!(e.kind() == ErrorKind::Value && e.to_string().contains(word), "{text}: {e}");
+    }
+}

@@ -1,13 +1,14 @@
 //! Parts of data sets, and views over them.
 
-use super::{Data, give, give_data, give_two, kmc_dataset, samples, shared};
+use super::{Data, give_data, give_two, kmc_dataset, shared};
 use crate::entry::{Answer, Fault, count, entry, flag, options, output, sized32, slice};
+use crate::handle::with;
 use crate::status::kmc_status;
 use kamacite::Dataset;
-use kamacite::data::{Augment, Augmented, Balanced, Border, Samples, classes, split};
+use kamacite::data::{Augment, Augmented, Balanced, Border, classes, split};
 use std::sync::Arc;
 
-/// A new set of these samples, counted from 0; one may come several times.
+/// A new set of these samples, counted from 0; one may come several times. Parts of a view, here and below, are views.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_dataset_subset(
     out: *mut *mut kmc_dataset,
@@ -19,7 +20,7 @@ pub unsafe extern "C" fn kmc_dataset_subset(
         // SAFETY: the crate's contract.
         let (out, indices) = unsafe { (output(out, "out")?, slice(indices, n, "indices")?) };
         let indices = indices.iter().map(|&i| count(i, "indices")).collect::<Answer<Vec<_>>>()?;
-        give(out, samples(data)?.subset(&indices)?)
+        give_data(out, with(data, "data", |data| data.part(&indices))?)
     })
 }
 
@@ -34,13 +35,25 @@ pub unsafe extern "C" fn kmc_dataset_split(
     entry("kmc_dataset_split", || {
         // SAFETY: the crate's contract.
         let (first, rest) = unsafe { (output(first, "first")?, output(rest, "rest")?) };
-        give_two(first, rest, samples(data)?.split(count(n_first, "n_first")?)?)
+        let n = count(n_first, "n_first")?;
+        let parts = with(data, "data", |data| match data {
+            Data::Plain(samples) => {
+                let (a, b) = samples.split(n)?;
+                Ok((Data::Plain(Arc::new(a)), Data::Plain(Arc::new(b))))
+            }
+            Data::View(view) if n <= view.len() => {
+                let (a, b): (Vec<_>, Vec<_>) = (0..view.len()).partition(|&i| i < n);
+                Ok((data.part(&a)?, data.part(&b)?))
+            }
+            Data::View(view) => Err(Fault::value("n_first", format!("at most {}", view.len()), n)),
+        })?;
+        give_two(first, rest, parts)
     })
 }
 
-fn halves(samples: &Samples, parts: &[Vec<usize>]) -> Answer<(Samples, Samples)> {
+fn halves(data: &Data, parts: &[Vec<usize>]) -> Answer<(Data, Data)> {
     let [first, rest] = parts else { return Err(Fault::value("fraction", "two parts", parts.len())) };
-    Ok((samples.subset(first)?, samples.subset(rest)?))
+    Ok((data.part(first)?, data.part(rest)?))
 }
 
 /// A random part of about `fraction` of the samples, and the others.
@@ -55,9 +68,11 @@ pub unsafe extern "C" fn kmc_dataset_split_random(
     entry("kmc_dataset_split_random", || {
         // SAFETY: the crate's contract.
         let (first, rest) = unsafe { (output(first, "first")?, output(rest, "rest")?) };
-        let samples = samples(data)?;
-        let parts = split::fractions(samples.len(), &[fraction, 1.0 - fraction], seed)?;
-        give_two(first, rest, halves(&samples, &parts)?)
+        let halves = with(data, "data", |data| {
+            let parts = split::fractions(data.dataset().len(), &[fraction, 1.0 - fraction], seed)?;
+            halves(data, &parts)
+        })?;
+        give_two(first, rest, halves)
     })
 }
 
@@ -73,15 +88,17 @@ pub unsafe extern "C" fn kmc_dataset_split_stratified(
     entry("kmc_dataset_split_stratified", || {
         // SAFETY: the crate's contract.
         let (first, rest) = unsafe { (output(first, "first")?, output(rest, "rest")?) };
-        let samples = samples(data)?;
-        let (labels, classes) = labels(&samples)?;
-        let parts = split::stratified(&labels, classes, &[fraction, 1.0 - fraction], seed)?;
-        give_two(first, rest, halves(&samples, &parts)?)
+        let halves = with(data, "data", |data| {
+            let (labels, classes) = labels(data.dataset())?;
+            let parts = split::stratified(&labels, classes, &[fraction, 1.0 - fraction], seed)?;
+            halves(data, &parts)
+        })?;
+        give_two(first, rest, halves)
     })
 }
 
-fn labels(samples: &Samples) -> Answer<(Vec<u32>, usize)> {
-    let labels = classes::labels(samples, 0)?;
+fn labels(data: &dyn Dataset) -> Answer<(Vec<u32>, usize)> {
+    let labels = classes::labels(data, 0)?;
     let classes = labels.iter().max().map_or(0, |&l| l as usize + 1);
     Ok((labels, classes))
 }
@@ -100,16 +117,18 @@ pub unsafe extern "C" fn kmc_dataset_fold(
     entry("kmc_dataset_fold", || {
         // SAFETY: the crate's contract.
         let (train, test) = unsafe { (output(train, "train")?, output(test, "test")?) };
-        let samples = samples(data)?;
-        let k = count(k, "k")?;
-        let folds = if flag(stratified, "stratified")? {
-            let (labels, classes) = labels(&samples)?;
-            split::stratified_folds(&labels, classes, k, seed)?
-        } else {
-            split::folds(samples.len(), k, seed)?
-        };
-        let (a, b) = super::inspect::nth(folds.iter(), fold, "fold")?;
-        give_two(train, test, (samples.subset(a)?, samples.subset(b)?))
+        let (k, stratified) = (count(k, "k")?, flag(stratified, "stratified")?);
+        let parts = with(data, "data", |data| {
+            let folds = if stratified {
+                let (labels, classes) = labels(data.dataset())?;
+                split::stratified_folds(&labels, classes, k, seed)?
+            } else {
+                split::folds(data.dataset().len(), k, seed)?
+            };
+            let (a, b) = super::inspect::nth(folds.iter(), fold, "fold")?;
+            Ok((data.part(a)?, data.part(b)?))
+        })?;
+        give_two(train, test, parts)
     })
 }
 
