@@ -141,7 +141,7 @@ thread_local!(static SCRATCH: Cell<Scratch> = Cell::default());
 ///
 /// # Examples
 /// ```
-/// use kamacite::data::{Missing, Prepare};
+/// use kamacite::data::Prepare;
 /// let steps: Prepare = r#"[{"missing": "Zero"}, {"clip": {"low": 0.01, "high": 0.99}}, {"log": {}}, {"min_max": {"epsilon": 1e-8}}]"#.parse()?;
 /// assert_eq!((&steps, "astronomy".parse::<Prepare>()?), (&Prepare::astronomy(), Prepare::astronomy()));
 /// # Ok::<(), kamacite::Error>(())
