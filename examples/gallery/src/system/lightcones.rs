@@ -7,8 +7,8 @@
 //! the mean, three dense layers of 128, six sigmoids: 651 526 parameters, glorot, MSE, Adam 5·10⁻⁵ with AMSGrad. The axes are d and h for the sky
 //! and w, the innermost, for the line of sight. `lightcones_full` runs this network once.
 //!
-//! Trained here is the same list of layers on 20×20×160 cells of 600 generated cones, standardised redshift by redshift, with 3×3×10 and steps of 10
-//! in the first layer; the rate is 10⁻³ with a cosine and batches hold 5, for a run of minutes. `--data FOLDER` takes `lightcones-x.npy` (n, sky,
+//! Trained here is the same list of layers on 20×20×160 cells of 600 generated cones, stretched by asinh(δT/10 mK) and standardised redshift by redshift,
+//! with 3×3×10 and steps of 10 in the first layer; the rate is 10⁻³ with a cosine and batches hold 5, for a run of minutes. `--data FOLDER` takes `lightcones-x.npy` (n, sky,
 //! sky, depth, 1) and `lightcones-t.npy` (n, 6).
 //!
 //! | R² on 150 cones, seed 1 | chance | linear (mean and deviation at each redshift) | PyTorch | here |

@@ -11,7 +11,7 @@
 //!
 //! | accuracy on 75 frames | chance | linear | PyTorch | here |
 //! |---|---|---|---|---|
-//! | 450 frames, 160×160 | 33.3 % | 48.0 % | 88.0 to 90.7 % | 88.0 to 89.3 % (seeds 1 to 3) |
+//! | 450 frames, 160×160 | 33.3 % | 48.0 % | 88.0 to 90.7 % | 89.3 % (each of seeds 1 to 3) |
 //!
 //! A frame of 1024×1024 takes 3.2 ms with one thread: 0.65 to read, 1.5 to prepare, 1.05 to predict. Training takes 16 s of one processor's time.
 
