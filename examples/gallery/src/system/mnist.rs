@@ -18,6 +18,8 @@
 
 use crate::options::Options;
 use kamacite::data::{Samples, idx, synth};
+use kamacite::metrics::predicted;
+use kamacite::plot::{Tile, sheet};
 use kamacite::train::TrainerBuilder;
 use kamacite::*;
 
@@ -57,9 +59,22 @@ fn judge(o: &Options, builder: TrainerBuilder, parameters: usize, test: Samples)
         return Err(Error::value("mnist", "parameters").expected(parameters).got(found));
     }
     t.fit(o.epochs, &mut o.monitor(&[])?)?;
-    let judged = t.model_mut().evaluate(test, 250)?;
+    let judged = t.model_mut().evaluate(test.clone(), 250)?;
+    draw(o, &test, &predicted(&t.model_mut().predict_data(test.clone(), 250, Mode::Infer)?, 10)?)?;
     println!("RESULT accuracy={:.4} loss={:.4} parameters={found}", judged.accuracy.unwrap_or(f64::NAN), judged.loss);
     Ok(())
+}
+
+/// Digits and what the network takes them for, the mistakes first.
+fn draw(o: &Options, test: &Samples, found: &[u32]) -> Result<()> {
+    let truth = test.labels(0).unwrap_or_default();
+    let mut order: Vec<usize> = (0..found.len()).collect();
+    order.sort_by_key(|&i| found[i] == truth[i]);
+    let tile = |&i: &usize| {
+        let caption = if found[i] == truth[i] { format!("{}", found[i]) } else { format!("{}, not {}", truth[i], found[i]) };
+        Tile::new(caption, 28, 28, &test.x(0)[i * 784..(i + 1) * 784])
+    };
+    sheet(o.file("mnist.png")?, 8, &order.iter().take(24).map(tile).collect::<Vec<_>>())
 }
 
 /// Digits to train with and others to judge by: MNIST's, or drawn ones.

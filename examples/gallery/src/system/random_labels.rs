@@ -32,6 +32,9 @@ pub fn run(o: &Options) -> Result<()> {
             .data(train, Some(valid))
             .build()?;
         let found = t.fit(o.epochs, &mut Silent)?.valid.and_then(|v| v.accuracy).unwrap_or(f64::NAN);
+        if seed == o.seed {
+            plot::history(o.file("random_labels.svg")?, t.history())?;
+        }
         let last = t.history().last().map_or(f64::NAN, |r| r.loss);
         println!("seed {seed}: {:.1} % right, loss in training {last:.3}", 100.0 * found);
         accuracy += found / o.seeds.max(1) as f64;
