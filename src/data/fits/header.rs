@@ -263,21 +263,52 @@ fn read(record: &[u8; RECORD]) -> Option<(String, Option<Value>, String)> {
     }
 }
 
-/// `fitsrs` on one record. It knows three kinds of extension by name and cuts the string of a lone quote at byte 1 of 1, which would panic.
+/// `fitsrs` on one record. It knows three kinds of extension by name.
 fn parse(record: &[u8; RECORD]) -> Option<crate_card::Card> {
     let mut record = *record;
     if record.starts_with(b"XTENSION") {
         record[7] = b' ';
     }
-    let from = match &keyword(&record) {
-        b"CONTINUE" => 8,
-        b"HIERARCH" => 1 + record.iter().position(|&b| b == b'=')?,
-        _ => 10,
-    };
-    let mut text = record[from..].trim_ascii().iter();
-    if text.next() == Some(&b'\'') && !text.any(|&b| b == b'\'') {
+    if has_lone_quote(&record) {
         return None;
     }
     // What its next version may panic on.
     std::panic::catch_unwind(|| crate_card::Card::try_from(&record).ok()).ok().flatten()
+}
+
+/// Whether the value, where `fitsrs` looks for it, is a string that does not end: it would cut a lone quote at byte 1 of 1 and panic.
+fn has_lone_quote(record: &[u8; RECORD]) -> bool {
+    let from = match &keyword(record) {
+        b"CONTINUE" => 8,
+        // Not the one of `HIERARCH=`, which is an ordinary keyword to other readers.
+        b"HIERARCH" => 10 + record[9..].iter().position(|&b| b == b'=').unwrap_or(RECORD - 10),
+        _ => 10,
+    };
+    let mut text = record[from..].trim_ascii().iter();
+    text.next() == Some(&b'\'') && !text.any(|&b| b == b'\'')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_string_that_does_not_end_is_found_where_the_value_is() {
+        let record = |text: &str| -> [u8; RECORD] { format!("{text:<80}").into_bytes().try_into().expect("80 bytes") };
+        let lone = [
+            "A       = '",
+            "CONTINUE  '",
+            "HIERARCH A B = '",
+            "HIERARCH= 3 CTYPE1  = '",
+            "HIERARCH= 'k' N = '",
+            "A       = ' / x",
+        ];
+        let whole =
+            ["A       = ''", "A       = 1", "CONTINUE  'x'", "HIERARCH A = 'b'", "HIERARCH= '", "HIERARCH '", "COMMENT '", "END"];
+        assert_eq!(lone.map(|text| has_lone_quote(&record(text))), [true; 6]);
+        assert_eq!(whole.map(|text| has_lone_quote(&record(text))), [false; 8]);
+        // Would panic, which the harness shows, without what is tested above.
+        lone.iter().chain(&whole).for_each(|text| drop(parse(&record(text))));
+        assert!(lone.iter().all(|text| parse(&record(text)).is_none()));
+    }
 }
