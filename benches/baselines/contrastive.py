@@ -1,4 +1,14 @@
-"""The networks of examples/gallery/src/system/contrastive.rs in PyTorch, on the same spectra: contrastive.py FOLDER SEED..."""
+"""The networks of examples/gallery/src/system/contrastive.rs in PyTorch, on the same spectra: contrastive.py FOLDER SEED...
+
+PyTorch 2.15, scikit-learn 1.9:
+linear model of 100 spectra: accuracy=0.7140
+linear model of 300 spectra: accuracy=0.7560
+linear model of 1000 spectra: accuracy=0.7860
+linear model of 3000 spectra: accuracy=0.8200
+seed=1 probe=0.7630,0.8480,0.8390,0.8440 random=0.7100,0.7280,0.7230,0.7390 supervised=0.7920,0.8670,0.8870,0.9150
+seed=2 probe=0.7650,0.8410,0.8450,0.8480 random=0.6940,0.7490,0.7430,0.7380 supervised=0.8170,0.8410,0.8850,0.9170
+seed=3 probe=0.7970,0.8520,0.8680,0.8650 random=0.6720,0.7460,0.7160,0.7140 supervised=0.8140,0.8610,0.8760,0.9240
+"""
 import numpy as np
 import torch
 from torch import nn
