@@ -8071,7 +8071,7 @@ contains
   ! Pictures
   ! ----------------------------------------------------------------------------------------------------
 
-  !! Draws points x(dimensions, n), coloured by their clusters, and centres(dimensions, k), as SVG.
+  !! Draws points x(dimensions, n), coloured by their clusters, and centres(dimensions, k), as SVG or PNG.
   subroutine kmc_plot_clusters(path, x, assignment, centres, stat, errmsg)
     character(len=*), intent(in) :: path
     real(real32), intent(in), contiguous, target :: x(:, :)
@@ -8102,7 +8102,7 @@ contains
   end subroutine
 
   !! Draws points x(2, n) of the plane, coloured by their classes, over the classes that `classify` gives the plane,
-  !! as SVG.
+  !! as SVG, or PNG where the path ends in .png.
   subroutine kmc_plot_boundary(path, x, labels, classify, stat, errmsg)
     character(len=*), intent(in) :: path
     real(real32), intent(in), contiguous, target :: x(:, :)

@@ -1505,7 +1505,7 @@ kmc_status kmc_argmax_f32(int32_t *out, const float *y, int64_t rows, int64_t cl
 // As `kmc_argmax_f32`, in double precision.
 kmc_status kmc_argmax_f64(int32_t *out, const double *y, int64_t rows, int64_t classes);
 
-// Writes a picture (SVG) of points x[n][dims], dims 2 or 3, in the colours of their clusters, with the centres[k][dims]. `assignment` and
+// Writes a picture (SVG or PNG) of points x[n][dims], dims 2 or 3, in the colours of their clusters, with the centres[k][dims]. `assignment` and
 // `centres` may be NULL.
 kmc_status kmc_plot_clusters(const char *path,
                              const float *x,
@@ -1515,7 +1515,7 @@ kmc_status kmc_plot_clusters(const char *path,
                              const float *centres,
                              int64_t k);
 
-// Writes a picture (SVG) of points x[n][2] in the colours of their labels, over the regions in which `classify` answers each class. `user` is
+// Writes a picture (SVG or PNG) of points x[n][2] in the colours of their labels, over the regions in which `classify` answers each class. `user` is
 // handed to `classify`.
 kmc_status kmc_plot_boundary(const char *path,
                              const float *x,

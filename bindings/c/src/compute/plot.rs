@@ -9,7 +9,7 @@ use std::ffi::{c_char, c_void};
 /// A classifier of points in the plane, for `kmc_plot_boundary`: the class of point[2], from 0, or a negative number to end the picture.
 pub type kmc_classify_fn = Option<unsafe extern "C" fn(point: *const f32, user: *mut c_void) -> i32>;
 
-/// Writes a picture (SVG) of points x[n][dims], dims 2 or 3, in the colours of their clusters, with the centres[k][dims]. `assignment` and
+/// Writes a picture (SVG or PNG) of points x[n][dims], dims 2 or 3, in the colours of their clusters, with the centres[k][dims]. `assignment` and
 /// `centres` may be NULL.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_plot_clusters(
@@ -37,7 +37,7 @@ pub unsafe extern "C" fn kmc_plot_clusters(
     })
 }
 
-/// Writes a picture (SVG) of points x[n][2] in the colours of their labels, over the regions in which `classify` answers each class. `user` is
+/// Writes a picture (SVG or PNG) of points x[n][2] in the colours of their labels, over the regions in which `classify` answers each class. `user` is
 /// handed to `classify`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmc_plot_boundary(

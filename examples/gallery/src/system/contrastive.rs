@@ -4,7 +4,7 @@
 //!
 //! System HE3. An encoder with the convolutions of [`super::sdss`] sees two views of each of 3000 spectra: shifted in redshift by up to 10 bins, scaled,
 //! tilted, noisier, a stretch masked. Windows of 1 along the axis of the views give both the same weights; the projection head (64, 32) ends in the
-//! loss of Chen et al. 2020 at a temperature of 0.1 and is thrown away. Then labels, 3000 and 100: a linear classifier on the frozen encoder, the same on one
+//! loss of Chen et al. 2020 at a temperature of 0.1 and is thrown away. Then labels, 100 to 3000: a linear classifier on the frozen encoder, the same on one
 //! that has learnt nothing, and all weights trained on them.
 //!
 //! | accuracy on 1000 spectra in %, seeds 1, 2, 3 (chance 25) | 100 labels | 300 | 1000 | 3000 |
