@@ -1,6 +1,6 @@
 //! Steps that change the frame of an image: pad, crop, fit into a square.
 
-use super::{Interpolation, Scratch, at_least_one, resize};
+use super::{Interpolation, Scratch, resize, step::at_least_one};
 use crate::{Error, Extent, Result};
 
 pub(super) fn padded(from: Extent, h: usize, w: usize, value: f32) -> Result<Extent> {
