@@ -4,7 +4,9 @@
 //! but [`Cuda::download`] and [`Cuda::synchronize`].
 #![allow(unsafe_code)]
 
-use super::kernel::{Blocks, Grid, Kernel, Ptr, Source};
+mod launch;
+
+use super::kernel::{Kernel, Ptr, Source};
 use super::nvrtc::{self, Compiler};
 use super::record::Record;
 use super::upload::Uploads;
@@ -14,7 +16,6 @@ use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUfunction_attr
 use cudarc::driver::{CudaContext, CudaFunction, CudaGraph, CudaModule, CudaStream, DriverError, result};
 use libloading::Library;
 use std::collections::HashMap;
-use std::ffi::c_void;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
@@ -26,6 +27,8 @@ struct Inner {
     ordinal: usize,
     name: String,
     capability: (i32, i32),
+    /// Whether kernels may begin before the one in front is done, in graphs too.
+    early: bool,
     multiprocessors: usize,
     /// Shared memory that a block may ask for, in bytes.
     shared: usize,
@@ -55,8 +58,15 @@ impl std::fmt::Display for Cuda {
 const DRIVER: &str = "libcuda.so.1";
 
 /// Functions whose absence shows a driver before CUDA 12.0.
-const NEEDED: [&str; 6] =
-    ["cuInit", "cuMemAlloc_v2", "cuModuleLoadData", "cuLaunchKernel", "cuStreamBeginCapture_v2", "cuGraphInstantiateWithFlags"];
+const NEEDED: [&str; 7] = [
+    "cuInit",
+    "cuMemAlloc_v2",
+    "cuModuleLoadData",
+    "cuLaunchKernel",
+    "cuLaunchKernelEx",
+    "cuStreamBeginCapture_v2",
+    "cuGraphInstantiateWithFlags",
+];
 
 /// Opens the driver once and for all, or tells why there is none; then the next call looks again.
 fn driver() -> Result<()> {
@@ -138,6 +148,7 @@ impl Cuda {
             ordinal,
             name: context.name().map_err(check("no name"))?,
             capability,
+            early: capability >= (9, 0) && version >= 12030,
             multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1) as usize,
             shared: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?.max(48 << 10) as usize,
             uploads: Mutex::new(Uploads::new(&context).map_err(check("no copy stream"))?),
@@ -237,37 +248,6 @@ impl Cuda {
             module.map_err(|e| failed(format!("kernels of {}.cu", source.name), "the driver refuses the machine code", e))?;
         modules.insert(*source, Arc::clone(&module));
         Ok(module)
-    }
-
-    pub(super) fn launch(&self, function: &Function, grid: Grid, argument: &[u8]) -> Result<()> {
-        let f = &*function.0;
-        let blocks = match grid.blocks {
-            // Eight blocks of 256 threads fill a multiprocessor; four rounds of them hide the end of each.
-            Blocks::Cover(n) => [n.div_ceil(f.threads as usize).min(32 * self.0.multiprocessors), 1, 1],
-            Blocks::Exactly(blocks) => blocks,
-        };
-        if blocks.contains(&0) {
-            return Ok(());
-        }
-        if blocks[0] > i32::MAX as usize || blocks[1] > 65535 || blocks[2] > 65535 || grid.shared > f.dynamic {
-            return Err(Error::device(format!("kernel {}", f.name), "the launch is too large")
-                .expected(format!("at most 2^31-1, 65535 and 65535 blocks and {} bytes of shared memory", f.dynamic)));
-        }
-        let [x, y, z] = blocks.map(|n| n as u32);
-        let mut parameters = [argument.as_ptr().cast_mut().cast::<c_void>()];
-        let stream = self.0.stream.cu_stream();
-        let (raw, shared) = (f.function.cu_function(), grid.shared as u32);
-        let launched = self.bound().and_then(|()| {
-            // SAFETY: the one parameter has the size that the kernel declares (`Kernel::new`), and the driver copies it before
-            // it returns. That the addresses in it belong to live slots is the planner's promise.
-            unsafe { result::launch_kernel(raw, (x, y, z), (f.threads, 1, 1), shared, stream, &mut parameters) }
-        });
-        launched.map_err(|e| failed(format!("kernel {}", f.name), "launch failed", e))?;
-        f.record.launched(f.source, &f.name);
-        if synchronous() && !self.capturing() {
-            self.0.stream.synchronize().map_err(|e| failed(format!("kernel {}", f.name), "failed", e))?;
-        }
-        Ok(())
     }
 
     fn bound(&self) -> Result<(), DriverError> {

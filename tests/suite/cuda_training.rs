@@ -430,7 +430,7 @@ fn without_a_driver_or_a_compiler_there_is_a_reason_and_the_cpu() {
     let (fine, text) = alone(NAME, "child", &[nowhere, ("KAMACITE_DEVICE", "")]).expect("a child");
     assert!(fine && text.contains("CUDA cuda: no NVIDIA driver") && text.contains("AUTO cpu"), "{text}");
     let dir = tempfile::tempdir().expect("a temporary folder");
-    let rest = "int cuMemAlloc_v2(){return 1;} int cuModuleLoadData(){return 1;} int cuLaunchKernel(){return 1;} \
+    let rest = "int cuMemAlloc_v2(){return 1;} int cuModuleLoadData(){return 1;} int cuLaunchKernel(){return 1;} int cuLaunchKernelEx(){return 1;} \
                 int cuStreamBeginCapture_v2(){return 1;} int cuGraphInstantiateWithFlags(){return 1;}";
     for (name, rest, expected) in [("old", "", "lacks cuMemAlloc_v2"), ("empty", rest, "a GPU")] {
         // cuInit: CUDA_ERROR_NO_DEVICE.

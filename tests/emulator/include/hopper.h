@@ -1,13 +1,22 @@
-// sm_90a: mbarrier, TMA, wgmma. Addresses in descriptors are offsets in the dynamic shared memory (shared_address), so that
+// sm_90a: clusters, mbarrier, TMA, wgmma. Addresses in descriptors are offsets in the dynamic shared memory (shared_address), so that
 // kernels build descriptors with the same text on both compilers.
 #pragma once
 
 namespace emulator {
 
 // ------------------------------------------------------------------------------------------------ in the library
+// The block's place in its cluster; 0 and 1 without one.
+unsigned cluster_rank();
+unsigned cluster_size();
+// barrier.cluster: of all threads of the cluster that have not returned.
+void cluster_arrive(int line = __builtin_LINE());
+void cluster_wait(int line = __builtin_LINE());
+
 void mbarrier_init(void* barrier, unsigned arrivals);
 void mbarrier_expect(void* barrier, unsigned bytes);
 void mbarrier_arrive(void* barrier, unsigned expected_bytes = 0);
+// At the barrier that lies at the same place in another block of the cluster.
+void mbarrier_arrive_cluster(void* barrier, unsigned rank, int line = __builtin_LINE());
 // Returns when the phase of this parity is complete.
 void mbarrier_wait(void* barrier, unsigned parity, int line = __builtin_LINE());
 
@@ -23,12 +32,18 @@ inline void tma_load_3d(void* to, const void* map, void* barrier, int x, int y, 
     int at[3] = {x, y, z};
     tma_load(to, map, barrier, at, 3, line);
 }
-// The way back; lands at once.
+// Lands at the same place in each block of the mask, at the barrier that lies at the same place there.
+void tma_load_multicast(void* to, const void* map, void* barrier, unsigned short mask, const int* at, int rank, int line = __builtin_LINE());
+
+// The way back: shared memory is read when the group is waited for (or earlier: see async.h), at the latest when the block
+// has ended.
 void tma_store(const void* map, const void* from, const int* at, int rank, int line = __builtin_LINE());
 inline void tma_store_2d(const void* map, const void* from, int x, int y, int line = __builtin_LINE()) {
     int at[2] = {x, y};
     tma_store(map, from, at, 2, line);
 }
+void tma_store_commit();
+void tma_store_wait_read(unsigned left); // until at most `left` of this thread's groups have still to be read
 
 // wgmma.mma_async m64nNk16 (tf32: k8): d (N/8 x 4 floats of each thread of a warpgroup) += A B. Operands are read when the
 // group is waited for; until then d is poison. `transpose`: the operand lies M- or N-major in shared memory (16-bit only).

@@ -1,4 +1,4 @@
-// cp.async, and the memory barriers of sm_90 with the tiles that arrive at them.
+// cp.async, and what sm_90 does asynchronously: memory barriers with the tiles that arrive at them, and tiles on the way back.
 #include "device.h"
 #include "../include/async.h"
 #include "../include/hopper.h"
@@ -67,16 +67,47 @@ static void complete(MemoryBarrier& b) {
     b.pending = b.arrivals;
     processor->wake_all(processor->parked);
 }
-static void land(Processor& p, size_t i) {
-    Tile t = p.tiles[i];
-    p.tiles.erase(p.tiles.begin() + (long)i);
+// A tile may land before the barrier expects its bytes: their number is negative then.
+void Processor::land(size_t i) {
+    Tile t = tiles[i];
+    tiles.erase(tiles.begin() + (long)i);
     MemoryBarrier& b = checked(t.barrier);
     b.bytes -= (int)((const TensorMap*)t.map)->load(t.to, t.at);
     complete(b);
 }
+// When all threads wait, what is under way arrives, in any order.
+bool Processor::land_any() {
+    if (tiles.empty()) return false;
+    size_t i = 0;
+    if (order == Order::Random) {
+        random = random * 6364136223846793005ull + 1442695040888963407ull;
+        i = (size_t)(random >> 33) % tiles.size();
+    }
+    land(i);
+    return true;
+}
+
+// The last thread of the block has returned.
+void Processor::finish_cta(Cta& cta) {
+    for (const Tile& t : tiles)
+        if (t.cta == &cta) fault("block %u of the cluster returned while TMA brings a tile into its shared memory", cta.rank);
+    for (const Store& s : cta.stores) ((const TensorMap*)s.map)->store(s.from, s.at);
+    cta.stores.clear();
+}
+
+// Where the same byte lies in the shared memory of a block of the cluster.
+static char* counterpart(const void* p, unsigned rank, const char* what, int line) {
+    Processor& s = *processor;
+    if (rank >= s.launch.cluster) fault("%s at line %d: block %u of a cluster of %u", what, line, rank, s.launch.cluster);
+    Cta& c = s.ctas[rank];
+    if (!c.live) fault("%s at line %d: block %u of the cluster has returned", what, line, rank);
+    return (char*)c.shared + shared_address(p);
+}
 
 void mbarrier_init(void* p, unsigned arrivals) {
     if ((uintptr_t)p % 8) fault("misaligned mbarrier");
+    const Kernel& k = *processor->launch.kernel;
+    if (processor->launch.cluster > 1 && p >= k.shared_begin && p < k.shared_end) fault("%s", STATIC_IN_CLUSTER);
     if (!arrivals || arrivals > 1024) fault("mbarrier for %u arrivals", arrivals);
     MemoryBarrier& b = *(MemoryBarrier*)p;
     b.phase = 0, b.arrivals = b.pending = arrivals & 2047, b.mark = MARK, b.bytes = 0;
@@ -89,6 +120,7 @@ void mbarrier_arrive(void* p, unsigned expected_bytes) {
     b.pending--;
     complete(b);
 }
+void mbarrier_arrive_cluster(void* p, unsigned rank, int line) { mbarrier_arrive(counterpart(p, rank, "mbarrier.arrive", line)); }
 void mbarrier_wait(void* p, unsigned parity, int line) {
     MemoryBarrier& b = checked(p);
     Processor& s = *processor;
@@ -96,7 +128,7 @@ void mbarrier_wait(void* p, unsigned parity, int line) {
         bool landed = false;
         for (size_t i = 0; i < s.tiles.size() && !landed; i++)
             if (s.tiles[i].barrier == p) {
-                land(s, i);
+                s.land(i);
                 landed = true;
             }
         if (landed) continue;
@@ -107,24 +139,53 @@ void mbarrier_wait(void* p, unsigned parity, int line) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------- TMA
-void tma_load(void* to, const void* map, void* barrier, const int* at, int rank, int line) {
-    const TensorMap& m = *(const TensorMap*)map;
-    checked(barrier);
-    m.check(rank, to, line);
-    check_shared(to, m.bytes(), "TMA", line);
-    Tile t = {to, map, barrier, {}};
+static void bring(Tile t, const int* at, int rank) {
+    checked(t.barrier);
     for (int i = 0; i < rank; i++) t.at[i] = at[i];
     Processor& p = *processor;
     p.tiles.push_back(t);
-    if (early(p)) land(p, p.tiles.size() - 1);
+    if (early(p)) p.land(p.tiles.size() - 1);
 }
+void tma_load(void* to, const void* map, void* barrier, const int* at, int rank, int line) {
+    const TensorMap& m = *(const TensorMap*)map;
+    m.check(rank, to, line);
+    check_shared(to, m.bytes(), "TMA", line);
+    bring({to, map, barrier, processor->running->cta, {}}, at, rank);
+}
+// The tile comes from memory once and lands in each block by itself.
+void tma_load_multicast(void* to, const void* map, void* barrier, unsigned short mask, const int* at, int rank, int line) {
+    const TensorMap& m = *(const TensorMap*)map;
+    m.check(rank, to, line);
+    check_shared(to, m.bytes(), "TMA", line);
+    if (!mask) fault("TMA multicast at line %d to no block", line);
+    for (unsigned c = 0; mask >> c; c++) {
+        if (!(mask >> c & 1)) continue;
+        char* there = counterpart(to, c, "TMA multicast", line);
+        bring({there, map, counterpart(barrier, c, "TMA multicast", line), &processor->ctas[c], {}}, at, rank);
+    }
+}
+
 void tma_store(const void* map, const void* from, const int* at, int rank, int line) {
     const TensorMap& m = *(const TensorMap*)map;
     m.check(rank, from, line);
     check_shared(from, m.bytes(), "TMA", line);
-    int all[5] = {};
-    for (int i = 0; i < rank; i++) all[i] = at[i];
-    m.store(from, all);
+    Store s = {map, from, {}};
+    for (int i = 0; i < rank; i++) s.at[i] = at[i];
+    if (early(*processor)) m.store(from, s.at);
+    else processor->running->stores.push_back(s);
+}
+void tma_store_commit() {
+    FullThread& t = *processor->running;
+    t.store_groups.push_back(t.stores.size());
+}
+void tma_store_wait_read(unsigned left) {
+    FullThread& t = *processor->running;
+    if (t.store_groups.size() <= left) return;
+    size_t groups = t.store_groups.size() - left, stores = t.store_groups[groups - 1];
+    for (size_t i = 0; i < stores; i++) ((const TensorMap*)t.stores[i].map)->store(t.stores[i].from, t.stores[i].at);
+    t.stores.erase(t.stores.begin(), t.stores.begin() + (long)stores);
+    t.store_groups.erase(t.store_groups.begin(), t.store_groups.begin() + (long)groups);
+    for (size_t& end : t.store_groups) end -= stores;
 }
 
 } // namespace emulator

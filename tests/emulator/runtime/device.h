@@ -117,6 +117,7 @@ extern thread_local int captures_of_thread;
 struct Request {
     Function* function;
     uint3 grid, block;
+    unsigned cluster; // blocks of a cluster, along x
     unsigned shared_bytes;
     Stream* stream;
     void** parameters;

@@ -348,16 +348,34 @@ Result cuFuncSetAttribute(Function* f, int attribute, int v) {
 Result cuFuncSetCacheConfig(Function*, int) { return SUCCESS; }
 
 Result cuLaunchKernel(Function* f, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Stream* s, void** parameters, void** extra) {
-    return launch({f, {gx, gy, gz}, {bx, by, bz}, shared, s, parameters, extra});
+    return launch({f, {gx, gy, gz}, {bx, by, bz}, 1, shared, s, parameters, extra});
 }
+struct LaunchAttribute { // CUlaunchAttribute
+    unsigned id, unused, value[16];
+};
 struct LaunchConfig { // CUlaunchConfig
     unsigned grid[3], block[3], shared;
     Stream* stream;
-    void* attributes;
+    const LaunchAttribute* attributes;
     unsigned attribute_count;
 };
 Result cuLaunchKernelEx(const LaunchConfig* c, Function* f, void** parameters, void** extra) {
-    return launch({f, {c->grid[0], c->grid[1], c->grid[2]}, {c->block[0], c->block[1], c->block[2]}, c->shared, c->stream, parameters, extra});
+    unsigned cluster = 1;
+    for (unsigned i = 0; i < c->attribute_count; i++) {
+        const LaunchAttribute& a = c->attributes[i];
+        switch (a.id) {
+        case 0: break; // CU_LAUNCH_ATTRIBUTE_IGNORE
+        case 4:        // .._CLUSTER_DIMENSION
+            if (a.value[1] != 1 || a.value[2] != 1) return NOT_SUPPORTED;
+            cluster = a.value[0];
+            break;
+        case 6: // .._PROGRAMMATIC_STREAM_SERIALIZATION: kernels of a stream run one after another here
+            if (capability() < 90) return NOT_SUPPORTED;
+            break;
+        default: return NOT_SUPPORTED;
+        }
+    }
+    return launch({f, {c->grid[0], c->grid[1], c->grid[2]}, {c->block[0], c->block[1], c->block[2]}, cluster, c->shared, c->stream, parameters, extra});
 }
 Result cuLaunchCooperativeKernel(Function*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, Stream*, void**) {
     return NOT_SUPPORTED;

@@ -1,4 +1,4 @@
-// Runs a grid: block after block on the processor of the calling host thread.
+// Runs a grid: block after block (or cluster after cluster) on the processor of the calling host thread.
 #include "processor.h"
 #include <atomic>
 #include <chrono>
@@ -68,21 +68,28 @@ void release_processor(Processor* p) {
 }
 
 static constexpr size_t PAGE = 4096, AREA = (Limits::shared + PAGE - 1) / PAGE * PAGE;
-Processor::Processor() {
-    void* area = mmap(nullptr, AREA + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (area == MAP_FAILED) abort();
-    shared_area = (char*)area;
-    mprotect(shared_area + AREA, PAGE, PROT_NONE);
+Processor::Processor() { give_shared_memory(ctas[0]); }
+Processor::~Processor() {
+    for (Cta& c : ctas)
+        if (c.area) munmap(c.area, AREA + PAGE);
 }
-Processor::~Processor() { munmap(shared_area, AREA + PAGE); }
+void Processor::give_shared_memory(Cta& c) {
+    if (!c.area) {
+        void* area = mmap(nullptr, AREA + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (area == MAP_FAILED) abort();
+        c.area = (char*)area;
+        mprotect(c.area + AREA, PAGE, PROT_NONE);
+    }
+    // The last byte asked for lies in the last 1024 bytes before the inaccessible page.
+    c.shared = c.area + AREA - (launch.shared_bytes + 1023) / 1024 * 1024;
+}
 
 // ------------------------------------------------------------------------------------------------------- blocks
 bool Processor::run(const Launch& l) {
     install_fault_handler();
     launch = l;
     order = current_order();
-    // The last byte asked for lies in the last 1024 bytes before the inaccessible page.
-    shared = shared_area + AREA - (l.shared_bytes + 1023) / 1024 * 1024;
+    for (unsigned c = 0; c < l.cluster; c++) give_shared_memory(ctas[c]);
     processor = this;
     in_kernel = true;
     illegal_address = false;
@@ -95,10 +102,14 @@ bool Processor::run(const Launch& l) {
         launch.kernel->poison_all();
         reset_fibers();
         for (auto& t : threads) {
-            t.copies.clear(), t.copy_groups.clear(), t.products.clear(), t.product_groups.clear();
+            t.copies.clear(), t.copy_groups.clear(), t.products.clear(), t.product_groups.clear(), t.stores.clear(), t.store_groups.clear();
             t.fiber = nullptr;
+            t.arrived = false;
         }
-        for (auto& m : meetings) m = Meeting();
+        for (Cta& c : ctas) {
+            for (auto& m : c.meetings) m = Meeting();
+            c.stores.clear();
+        }
         tiles.clear();
     }
     in_kernel = false;
@@ -107,22 +118,13 @@ bool Processor::run(const Launch& l) {
 }
 
 void Processor::run_blocks() {
-    const uint3 b = launch.block, g = launch.grid;
-    unsigned count = b.x * b.y * b.z;
     Here& here = *launch.kernel->here;
-    here.block_size = b;
-    here.grid = g;
-    if (shape.x != b.x || shape.y != b.y || shape.z != b.z) {
-        shape = b;
-        for (unsigned i = 0; i < count; i++) {
-            FullThread& t = threads[i];
-            t.index = {i % b.x, i / b.x % b.y, i / (b.x * b.y)};
-            t.linear = i;
-            t.lane = i % 32;
-            t.warp = &warps[i / 32];
-        }
-    }
+    here.block_size = launch.block;
+    here.grid = launch.grid;
+    lay_out();
     Kernel& kernel = *launch.kernel;
+    // Of static shared memory there is one copy: see check_shared.
+    if (launch.cluster > 1 && !kernel.all_poison()) kernel.poison_all();
     Blocks& blocks = *launch.blocks;
     auto begun = std::chrono::steady_clock::now();
     bool first = true;
@@ -140,17 +142,42 @@ void Processor::run_blocks() {
     kernel.poison_used();
 }
 
+// Numbers the threads of the cluster.
+void Processor::lay_out() {
+    const uint3 b = launch.block;
+    if (shape.x == b.x && shape.y == b.y && shape.z == b.z && shape_cluster == launch.cluster) return;
+    shape = b;
+    shape_cluster = launch.cluster;
+    unsigned count = b.x * b.y * b.z;
+    for (unsigned c = 0; c < launch.cluster; c++) {
+        ctas[c].rank = c;
+        ctas[c].first = c * ((count + 31) / 32 * 32);
+        for (unsigned i = 0; i < count; i++) {
+            FullThread& t = threads[ctas[c].first + i];
+            t.index = {i % b.x, i / b.x % b.y, i / (b.x * b.y)};
+            t.linear = ctas[c].first + i;
+            t.lane = i % 32;
+            t.warp = &warps[t.linear / 32];
+            t.cta = &ctas[c];
+        }
+    }
+}
+
 void Processor::run_block(uint64_t i, bool first) {
-    const uint3 g = launch.grid;
     if (order == Order::Reverse) i = launch.blocks->total - 1 - i;
-    launch.kernel->here->block = {(unsigned)(i % g.x), (unsigned)(i / g.x % g.y), (unsigned)(i / g.x / g.y)};
     start_block(i, first);
     starting = next();
     fiber = take_fiber();
     kamacite_emulator_switch(&launcher, fiber->stack_pointer);
-    check_shared_slack();
+    for (unsigned c = 0; c < launch.cluster; c++) check_shared(ctas[c]);
     // What a kernel uses of the static shared memory is seen after its first block.
     if (first && !launch.kernel->launches) launch.kernel->find_used();
+}
+
+bool Kernel::all_poison() const {
+    for (const char* p = shared_begin; p < shared_end; p++)
+        if ((unsigned char)*p != 0xff) return false;
+    return true;
 }
 
 // Extends the used part by everything that is no longer poison, and poisons that again.
@@ -171,47 +198,58 @@ void Kernel::find_used() {
 }
 
 void Processor::start_block(uint64_t index, bool first) {
-    unsigned count = launch.block.x * launch.block.y * launch.block.z;
     if (!first) launch.kernel->poison_used();
-    if (launch.shared_bytes) memset(shared, 0xff, (size_t)(shared_area + AREA - shared));
-    for (unsigned i = 0; i < count; i++) threads[i].fiber = nullptr;
-    unsigned full = (count + 31) / 32;
-    for (unsigned w = 0; w < full; w++) {
-        unsigned lanes = count - w * 32 >= 32 ? ~0u : (1u << (count - w * 32)) - 1;
-        warps[w].live = warps[w].ready = lanes;
-        warps[w].arrived = 0;
-        yielded[w] = parked[w] = 0;
-    }
-    ready_warps = full == 32 ? ~0u : (1u << full) - 1;
-    for (unsigned left = used_meetings; left; left &= left - 1) meetings[__builtin_ctz(left)].arrived = 0;
-    used_meetings = 0;
+    live = ready_warps = warp_count = 0;
+    for (unsigned c = 0; c < launch.cluster; c++) start_cta(ctas[c], index);
+    launch.kernel->here->block = ctas[0].block;
     tiles.clear();
-    live = count;
+    cluster_missing = live;
     spins = 0;
-    warp = order == Order::Reverse ? full - 1 : 0;
+    warp = order == Order::Reverse ? warp_count - 1 : 0;
     random = index * 0x9e3779b97f4a7c15ull + 12345;
 }
 
-// Writes between the end of the dynamic shared memory and the inaccessible page.
-void Processor::check_shared_slack() {
+void Processor::start_cta(Cta& c, uint64_t cluster) {
+    const uint3 g = launch.grid;
+    unsigned count = launch.block.x * launch.block.y * launch.block.z, along = g.x / launch.cluster;
+    c.block = {(unsigned)(cluster % along) * launch.cluster + c.rank, (unsigned)(cluster / along % g.y), (unsigned)(cluster / along / g.y)};
+    c.live = count;
+    live += count;
+    if (launch.shared_bytes) memset(c.shared, 0xff, (size_t)(c.area + AREA - c.shared));
+    for (unsigned i = 0; i < count; i++) threads[c.first + i].fiber = nullptr;
+    for (unsigned i = 0; i < count; i += 32) {
+        unsigned w = warp_count++;
+        warps[w].live = warps[w].ready = count - i >= 32 ? ~0u : (1u << (count - i)) - 1;
+        warps[w].arrived = 0;
+        yielded[w] = parked[w] = cluster_waiting[w] = 0;
+        ready_warps |= 1u << w;
+    }
+    for (unsigned left = c.used_meetings; left; left &= left - 1) c.meetings[__builtin_ctz(left)].arrived = 0;
+    c.used_meetings = 0;
+}
+
+// Writes between the end of the dynamic shared memory and the inaccessible page. And static shared memory: a library has one
+// copy of it, which the blocks of a cluster would share.
+void Processor::check_shared(const Cta& c) {
+    if (launch.cluster > 1 && !launch.kernel->all_poison()) fault("%s", STATIC_IN_CLUSTER);
     if (!launch.shared_bytes) return;
-    for (char* p = shared + launch.shared_bytes; p < shared_area + AREA; p++)
+    for (char* p = c.shared + launch.shared_bytes; p < c.area + AREA; p++)
         if ((unsigned char)*p != 0xff)
-            fault("wrote %zu bytes behind the %u bytes of dynamic shared memory", (size_t)(p - shared) - launch.shared_bytes + 1, launch.shared_bytes);
+            fault("wrote %zu bytes behind the %u bytes of dynamic shared memory", (size_t)(p - c.shared) - launch.shared_bytes + 1, launch.shared_bytes);
 }
 
 void* dynamic_shared() {
     if (!processor->launch.shared_bytes) fault("dynamic shared memory in a launch without any");
-    return processor->shared;
+    return processor->running->cta->shared;
 }
 unsigned shared_address(const void* p) {
-    Processor& s = *processor;
-    if ((char*)p < s.shared || (char*)p >= s.shared_area + AREA) fault("an address outside of dynamic shared memory is used as a shared address");
-    return (unsigned)((char*)p - s.shared);
+    const Cta& c = *processor->running->cta;
+    if ((char*)p < c.shared || (char*)p >= c.area + AREA) fault("an address outside of dynamic shared memory is used as a shared address");
+    return (unsigned)((char*)p - c.shared);
 }
 void* shared_pointer(unsigned address) {
     if (address >= processor->launch.shared_bytes) fault("shared address %u: the block has %u bytes", address, processor->launch.shared_bytes);
-    return processor->shared + address;
+    return processor->running->cta->shared + address;
 }
 
 // ------------------------------------------------------------------------------------------------------- faults

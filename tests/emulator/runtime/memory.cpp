@@ -102,10 +102,11 @@ void describe_address(const void* address, char* text, size_t length) {
                 snprintf(text, length, "stack overflow: local variables of more than %zu KB", Limits::stack >> 10);
                 return;
             }
-        char* end = run->shared + (run->launch.shared_bytes + 1023) / 1024 * 1024;
-        if ((char*)p >= end && (char*)p < end + PAGE) {
+        for (unsigned c = 0; c < run->launch.cluster; c++) {
+            char *shared = run->ctas[c].shared, *end = shared + (run->launch.shared_bytes + 1023) / 1024 * 1024;
+            if ((char*)p < end || (char*)p >= end + PAGE) continue;
             snprintf(text, length, "out-of-bounds access at +%zu bytes behind the %u bytes of dynamic shared memory",
-                (size_t)((char*)p - run->shared) - run->launch.shared_bytes, run->launch.shared_bytes);
+                (size_t)((char*)p - shared) - run->launch.shared_bytes, run->launch.shared_bytes);
             return;
         }
     }

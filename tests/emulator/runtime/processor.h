@@ -1,4 +1,5 @@
-// A Processor runs the blocks of one launch at a time, on the host thread that launches. Threads of the block are fibers.
+// A Processor runs one cluster of a launch at a time (a block, unless the launch asks for more), on the host thread that
+// launches. All threads of the cluster are fibers.
 #pragma once
 #include "../include/emulator.h"
 #include <atomic>
@@ -12,7 +13,7 @@ namespace emulator {
 enum class Order { Forward, Reverse, Random };
 
 struct Limits {
-    static constexpr unsigned threads = 1024, warps = 32, barriers = 16, warpgroups = 8;
+    static constexpr unsigned threads = 1024, warps = 32, barriers = 16, warpgroups = 8, cluster = 8;
     static constexpr size_t shared = 227 << 10, stack = 128 << 10;
 };
 
@@ -38,20 +39,34 @@ struct Product {
     std::vector<float> saved;
 };
 
+// A tile on its way to a tensor. It is read from shared memory when its group is waited for, or when the block has ended.
+struct Store {
+    const void *map, *from;
+    int at[5];
+};
+
+struct Cta;
+// `linear` counts through the cluster; each block begins with a new warp.
 struct FullThread : Thread {
     Fiber* fiber = nullptr;
+    Cta* cta = nullptr;
+    bool arrived = false; // at the cluster's barrier, and has not waited there since
+    unsigned arrival = 0; // the phase of that
     const char* waits_in = nullptr; // for the report of a deadlock
     int waits_line = 0;
     std::vector<Copy> copies;
     std::vector<size_t> copy_groups;
     std::vector<Product> products;
     std::vector<size_t> product_groups;
+    std::vector<Store> stores;
+    std::vector<size_t> store_groups;
 };
 // A tile that TMA brings when somebody waits for its barrier.
 struct Tile {
     void* to;
     const void* map;
     void* barrier;
+    Cta* cta; // in whose shared memory it lands
     int at[5];
 };
 
@@ -62,6 +77,18 @@ struct Meeting {
     unsigned lanes[Limits::warps] = {};
 };
 
+// A block of the cluster.
+struct Cta {
+    unsigned rank = 0, first = 0, live = 0; // `first`: the number of its thread 0
+    uint3 block = {};                       // blockIdx
+    Meeting meetings[Limits::barriers + Limits::warpgroups];
+    unsigned used_meetings = 0;
+    std::vector<Store> stores; // of threads that returned
+    // dynamic shared memory, with an inaccessible page behind it
+    char *area = nullptr, *shared = nullptr;
+};
+
+static constexpr const char* STATIC_IN_CLUSTER = "static shared memory in a cluster: the emulator gives its blocks one copy of it; use dynamic shared memory";
 struct Kernel {
     std::string name;
     unsigned threads;
@@ -77,10 +104,11 @@ struct Kernel {
     void poison_used() {
         if (used_end > used_begin) memset(used_begin, 0xff, (size_t)(used_end - used_begin));
     }
+    bool all_poison() const;
     void find_used();
 };
 
-// The blocks of a launch, which several processors may share.
+// The clusters of a launch, which several processors may share.
 struct Blocks {
     uint64_t total;
     std::atomic<uint64_t> next{0};
@@ -90,6 +118,7 @@ struct Blocks {
 struct Launch {
     Kernel* kernel; // of the copy of its library that this processor loaded
     uint3 grid, block;
+    unsigned cluster; // blocks of a cluster, along x
     unsigned shared_bytes;
     const void* arguments;
     Blocks* blocks;
@@ -99,16 +128,17 @@ struct Launch {
 struct Processor {
     unsigned id = 0;
     Launch launch;
-    // state of the block
-    unsigned live = 0, spins = 0;
+    // state of the cluster
+    unsigned live = 0, spins = 0, warp_count = 0;
     unsigned ready_warps = 0; // warps with ready lanes
     unsigned yielded[Limits::warps], parked[Limits::warps];
-    Meeting meetings[Limits::barriers + Limits::warpgroups];
-    unsigned used_meetings = 0;
+    Cta ctas[Limits::cluster];
+    unsigned cluster_phase = 0, cluster_missing = 0, cluster_waiting[Limits::warps]; // barrier.cluster
     std::vector<Tile> tiles;
     Warp warps[Limits::warps];
     FullThread threads[Limits::threads];
-    uint3 shape = {}; // block shape for which `threads` is filled
+    uint3 shape = {}; // block shape and size of the cluster for which `threads` is filled
+    unsigned shape_cluster = 0;
     FullThread* running = nullptr;
     unsigned warp = 0;
     // fibers
@@ -119,8 +149,6 @@ struct Processor {
     // order of execution
     Order order = Order::Forward;
     uint64_t random = 1;
-    // dynamic shared memory, with an inaccessible page behind it
-    char *shared_area = nullptr, *shared = nullptr;
     // faults
     bool in_kernel = false, illegal_address = false;
     sigjmp_buf escape;
@@ -134,7 +162,14 @@ struct Processor {
     void run_blocks();
     void run_block(uint64_t index, bool first);
     void start_block(uint64_t index, bool first);
-    void check_shared_slack();
+    void start_cta(Cta& cta, uint64_t cluster);
+    void lay_out();
+    void give_shared_memory(Cta& cta);
+    void check_shared(const Cta& cta);
+    void finish_cta(Cta& cta);
+    void land(size_t tile);
+    bool land_any(); // a tile that nobody has waited for yet
+    void pass_cluster_barrier();
     FullThread* next();
     void wait(const char* what, int line); // the running thread is in some waiting set; returns when it is ready again
     void finish(FullThread& thread);

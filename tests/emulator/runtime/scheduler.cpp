@@ -1,4 +1,4 @@
-// Which thread of the block runs next, and where threads meet.
+// Which thread of the cluster runs next, and where threads meet.
 #include "processor.h"
 
 namespace emulator {
@@ -26,7 +26,9 @@ void Processor::wait(const char* what, int line) {
 
 void Processor::enter(FullThread& thread) {
     running = &thread;
-    launch.kernel->here->thread = &thread;
+    Here& here = *launch.kernel->here;
+    here.thread = &thread;
+    if (launch.cluster > 1) here.block = thread.cta->block;
 }
 
 // The number of one of the bits that are set.
@@ -43,7 +45,8 @@ static unsigned some_bit(unsigned set, unsigned random) {
 // Takes the next thread out of the ready set. Stays in a warp as long as it can, so that warps run ahead of each other.
 FullThread* Processor::next() {
     if (!ready_warps) {
-        wake_all(yielded);
+        while (!ready_warps && land_any()) {}
+        if (!ready_warps) wake_all(yielded);
         if (!ready_warps) return nullptr;
         if (++spins > 1u << 22) fault("threads spin without end: what they wait for never happens within this block");
     }
@@ -63,7 +66,7 @@ FullThread* Processor::next() {
 }
 
 void Processor::wake_all(unsigned* sets) {
-    for (unsigned w = 0; w < (launch.block.x * launch.block.y * launch.block.z + 31) / 32; w++) {
+    for (unsigned w = 0; w < warp_count; w++) {
         if (sets[w]) wake(w, sets[w]);
         sets[w] = 0;
     }
@@ -82,22 +85,29 @@ void Processor::release(Meeting& m) {
 void Processor::finish(FullThread& thread) {
     if (!thread.copies.empty()) thread.copies.clear();
     if (!thread.copy_groups.empty()) thread.copy_groups.clear();
+    Cta& cta = *thread.cta;
+    if (!thread.stores.empty()) cta.stores.insert(cta.stores.end(), thread.stores.begin(), thread.stores.end());
+    thread.stores.clear(), thread.store_groups.clear();
     Warp& w = *thread.warp;
     w.live &= ~(1u << thread.lane);
     live--;
+    if (!(thread.arrived && thread.arrival == cluster_phase) && !--cluster_missing) pass_cluster_barrier();
+    thread.arrived = false;
     if (w.arrived && w.arrived == w.live) {
         w.run(w);
         wake(thread.linear / 32, w.arrived);
         w.arrived = 0;
     }
-    Meeting& all = meetings[0];
-    if (all.arrived && all.arrived == live) release(all);
+    Meeting& all = cta.meetings[0];
+    if (!--cta.live) finish_cta(cta);
+    else if (all.arrived && all.arrived == cta.live) release(all);
 }
 
 void Processor::deadlock() {
+    if (launch.cluster > 1 && !launch.kernel->all_poison()) fault("%s", STATIC_IN_CLUSTER);
     char text[400];
     size_t length = 0;
-    unsigned count = launch.block.x * launch.block.y * launch.block.z, groups = 0;
+    unsigned count = warp_count * 32, groups = 0;
     bool told[Limits::threads] = {};
     for (unsigned i = 0; i < count && groups < 4; i++) {
         FullThread& t = threads[i];
@@ -146,12 +156,13 @@ void barrier(unsigned id, unsigned count, bool wait, int line) {
     FullThread& self = *p.running;
     if (id >= Limits::barriers) fault("barrier %u at line %d: there are %u", id, line, Limits::barriers);
     if (count % 32) fault("barrier %u at line %d: %u threads are no whole number of warps", id, line, count);
-    Meeting& m = p.meetings[id];
-    p.used_meetings |= 1u << id;
+    Cta& cta = *self.cta;
+    Meeting& m = cta.meetings[id];
+    cta.used_meetings |= 1u << id;
     if (id == 0 && m.warps && m.line != line)
         fault("divergent barrier: __syncthreads at line %d, other threads wait at line %d", line, m.line);
     m.line = line;
-    unsigned need = count ? count : p.live;
+    unsigned need = count ? count : cta.live;
     if (++m.arrived > need) fault("barrier %u at line %d: %u arrivals, %u expected", id, line, m.arrived, need);
     if (m.arrived == need) return p.release(m);
     if (!wait) return;
@@ -159,6 +170,34 @@ void barrier(unsigned id, unsigned count, bool wait, int line) {
     m.warps |= 1u << w;
     m.lanes[w] |= 1u << self.lane;
     p.wait(id ? "a named barrier" : "__syncthreads", line);
+}
+
+// ------------------------------------------------------------------------------------------------ barrier.cluster
+unsigned cluster_rank() { return processor->running->cta->rank; }
+unsigned cluster_size() { return processor->launch.cluster; }
+
+// Everybody has arrived or returned.
+void Processor::pass_cluster_barrier() {
+    cluster_phase++;
+    cluster_missing = live;
+    wake_all(cluster_waiting);
+}
+void cluster_arrive(int line) {
+    Processor& p = *processor;
+    FullThread& self = *p.running;
+    if (self.arrived) fault("barrier.cluster.arrive at line %d: the thread has not waited since it last arrived", line);
+    self.arrived = true;
+    self.arrival = p.cluster_phase;
+    if (!--p.cluster_missing) p.pass_cluster_barrier();
+}
+void cluster_wait(int line) {
+    Processor& p = *processor;
+    FullThread& self = *p.running;
+    if (!self.arrived) fault("barrier.cluster.wait at line %d without barrier.cluster.arrive", line);
+    self.arrived = false;
+    if (p.cluster_phase != self.arrival) return;
+    p.cluster_waiting[self.linear / 32] |= 1u << self.lane;
+    p.wait("barrier.cluster", line);
 }
 
 void yield() {

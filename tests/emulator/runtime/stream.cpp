@@ -55,6 +55,11 @@ Result launch(const Request& r) {
         return refuse(r, "blocks of " + std::to_string(threads) + " threads, the kernel is declared for " + std::to_string(k.threads));
     if (!r.grid.x || !r.grid.y || !r.grid.z || r.grid.x > 0x7fffffffu || r.grid.y > 65535 || r.grid.z > 65535)
         return refuse(r, "a grid of " + std::to_string(r.grid.x) + " x " + std::to_string(r.grid.y) + " x " + std::to_string(r.grid.z) + " blocks");
+    const std::string cluster = "clusters of " + std::to_string(r.cluster) + " blocks ";
+    if (r.cluster > 1 && capability() < 90) return refuse(r, cluster + "on a device before 9.0");
+    if (r.cluster != 1 && r.cluster != 2 && r.cluster != 4 && r.cluster != 8) return refuse(r, cluster + "(1, 2, 4 and 8 are portable)");
+    if (r.grid.x % r.cluster) return refuse(r, cluster + "do not divide " + std::to_string(r.grid.x) + " along x");
+    if ((threads + 31) / 32 * r.cluster > Limits::warps) return refuse(r, cluster + "have more than 1024 threads, which the emulator does not run");
     if (r.block.z > 64) return refuse(r, "more than 64 threads in z");
     if (r.shared_bytes > (unsigned)f->dynamic_shared_limit)
         return refuse(r, std::to_string(r.shared_bytes) + " bytes of dynamic shared memory, the limit set for it is " + std::to_string(f->dynamic_shared_limit));
@@ -75,7 +80,7 @@ Result launch(const Request& r) {
     } else {
         return refuse(r, "no arguments");
     }
-    Launch l = {nullptr, r.grid, r.block, r.shared_bytes, nullptr, nullptr, false};
+    Launch l = {nullptr, r.grid, r.block, r.cluster, r.shared_bytes, nullptr, nullptr, false};
     return submit(r.stream, [f, l, arguments] { return execute(f, l, arguments); });
 }
 

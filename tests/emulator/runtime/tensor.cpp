@@ -6,9 +6,10 @@ namespace emulator {
 
 void check_shared(const void* p, size_t bytes, const char* what, int line) {
     const Processor& s = *processor;
-    const char* b = (const char*)p;
-    bool dynamic = b >= s.shared && b + bytes <= s.shared + s.launch.shared_bytes;
+    const char *b = (const char*)p, *shared = s.running->cta->shared;
+    bool dynamic = b >= shared && b + bytes <= shared + s.launch.shared_bytes;
     bool fixed = b >= s.launch.kernel->shared_begin && b + bytes <= s.launch.kernel->shared_end;
+    if (fixed && s.launch.cluster > 1) fault("%s", STATIC_IN_CLUSTER);
     if (!dynamic && !fixed) fault("%s at line %d: not an address in shared memory", what, line);
 }
 

@@ -43,7 +43,7 @@ struct Operand {
         uint32_t address = (uint32_t)swizzled(start + offset, swizzle);
         if (address + element > processor->launch.shared_bytes) fault("wgmma reads at %u, the block has %u bytes of dynamic shared memory", address, processor->launch.shared_bytes);
         uint32_t raw = 0;
-        memcpy(&raw, processor->shared + address, element);
+        memcpy(&raw, processor->running->cta->shared + address, element);
         return decode(raw, kind);
     }
 };
@@ -51,7 +51,7 @@ struct Operand {
 static void issue(Product p, int line) {
     FullThread& t = *processor->running;
     if (p.columns % 8 || p.columns < 8 || p.columns > 256) fault("wgmma of %d columns at line %d", p.columns, line);
-    if (processor->launch.block.x * processor->launch.block.y * processor->launch.block.z < (t.linear / 128 + 1) * 128) fault("wgmma at line %d by less than a warpgroup", line);
+    if (processor->launch.block.x * processor->launch.block.y * processor->launch.block.z < ((t.linear - t.cta->first) / 128 + 1) * 128) fault("wgmma at line %d by less than a warpgroup", line);
     size_t values = (size_t)p.columns / 2;
     bool pending = false;
     for (auto& other : t.products) pending = pending || other.d == p.d;
@@ -151,11 +151,12 @@ void wgmma_wait(unsigned left, int line) {
     Processor& s = *processor;
     FullThread& t = *s.running;
     if (t.product_groups.size() <= left) return;
-    unsigned number = t.linear / 128, id = Limits::barriers + number;
-    Meeting& m = s.meetings[id];
-    s.used_meetings |= 1u << id;
+    Cta& cta = *t.cta;
+    unsigned number = (t.linear - cta.first) / 128, id = Limits::barriers + number;
+    Meeting& m = cta.meetings[id];
+    cta.used_meetings |= 1u << id;
     if (++m.arrived == 128) {
-        finish_groups(&s.threads[number * 128], left, line);
+        finish_groups(&s.threads[cta.first + number * 128], left, line);
         return s.release(m);
     }
     m.warps |= 1u << (t.linear / 32);

@@ -77,7 +77,7 @@ static void ask_for_help(Job& job) {
 
 Result run_everywhere(Function& f, Launch launch) {
     Job job{f, launch, {}, {}, {}, 0, SUCCESS, {}};
-    job.blocks.total = (uint64_t)launch.grid.x * launch.grid.y * launch.grid.z;
+    job.blocks.total = (uint64_t)launch.grid.x / launch.cluster * launch.grid.y * launch.grid.z;
     if (job.blocks.total > 2 && processor_count() > 1) job.blocks.ask_for_help = [&job] { ask_for_help(job); };
     Processor* p = acquire_processor(true);
     job.work(p, false);

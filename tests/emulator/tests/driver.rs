@@ -63,7 +63,8 @@ fn a_captured_step_runs_only_when_replayed() {
     s.begin().unwrap();
     e.launch(f, [1, 1, 1], 64, 0, s.1, &args).unwrap();
     args.by = 10.0; // arguments are copied when the launch is recorded
-    e.launch(f, [1, 1, 1], 64, 0, s.1, &args).unwrap();
+    let cluster_and_programmatic = [(4, [2, 1, 1]), (6, [1, 0, 0])];
+    e.launch_with(f, [2, 1, 1], 64, 0, s.1, (&cluster_and_programmatic, &args)).unwrap();
     let exec = s.end().unwrap();
     assert_eq!(e.download::<f32>(y, 3), Ok(vec![1.0, 2.0, 3.0]));
     s.replay(exec).unwrap();

@@ -164,6 +164,40 @@ impl Emulator {
         unsafe { self.launch_raw(function, grid, threads, shared, stream, parameters.as_mut_ptr(), std::ptr::null_mut()) }
     }
 
+    /// Launches with attributes: their numbers, each with three values.
+    pub fn launch_with<A>(
+        &self,
+        function: *mut c_void,
+        grid: [u32; 3],
+        threads: u32,
+        shared: u32,
+        stream: *mut c_void,
+        (attributes, args): (&[(u32, [u32; 3])], &A),
+    ) -> Result<(), i32> {
+        #[repr(C, align(8))]
+        struct Attribute {
+            id: [u32; 2],
+            value: [u32; 16],
+        }
+        #[repr(C)]
+        struct Config {
+            grid: [u32; 3],
+            block: [u32; 3],
+            shared: u32,
+            stream: *mut c_void,
+            attributes: *const Attribute,
+            count: u32,
+        }
+        let value = |v: [u32; 3]| std::array::from_fn(|i| v.get(i).copied().unwrap_or(0));
+        let attributes: Vec<_> = attributes.iter().map(|&(id, v)| Attribute { id: [id, 0], value: value(v) }).collect();
+        let (count, attributes) = (attributes.len() as u32, attributes.as_ptr());
+        let config = Config { grid, block: [threads, 1, 1], shared, stream, attributes, count };
+        let mut parameters = [std::ptr::from_ref(args).cast_mut().cast::<c_void>()];
+        type Launch = unsafe extern "C" fn(*const Config, *mut c_void, *mut *mut c_void, *mut *mut c_void) -> c_int;
+        let launch = unsafe { self.get::<Launch>("cuLaunchKernelEx") };
+        check(unsafe { launch(&config, function, parameters.as_mut_ptr(), std::ptr::null_mut()) })
+    }
+
     #[expect(clippy::too_many_arguments)]
     pub unsafe fn launch_raw(
         &self,
