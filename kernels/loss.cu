@@ -3,10 +3,7 @@
 // A row is a sum over items, elements or positions. A *team* of threads takes a row: a part of a warp or a warp for few items, a
 // block for many; a long row is cut into chunks, a block each, whose sums `fold` adds. A row of weight 0 counts for nothing,
 // whatever it holds: a missing label may be NaN.
-#include "activation.cuh"
-
-DEVICE float not_a_number() { return __uint_as_float(0x7fc00000u); }
-DEVICE float minus_infinity() { return __uint_as_float(0xff800000u); }
+#include "loss.cuh"
 
 template <class T> struct Rows {
     const T* y;
@@ -43,23 +40,6 @@ template <class T> DEVICE Part part(const Rows<T>& r) {
     return b;
 }
 
-// Over the `n` neighbouring threads that a power of two makes, up to a warp, or the block.
-DEVICE float team_sum(float v, u32 n, float* scratch) {
-    if (n > 32) return block_sum(v, scratch);
-    for (u32 o = n / 2; o; o /= 2) v += __shfl_xor_sync(0xffffffffu, v, o);
-    return v;
-}
-DEVICE double team_sum(double v, u32 n, double* scratch) {
-    if (n > 32) return block_sum(v, scratch);
-    for (u32 o = n / 2; o; o /= 2) v += __shfl_xor_sync(0xffffffffu, v, o);
-    return v;
-}
-DEVICE float team_max(float v, u32 n, float* scratch) {
-    if (n > 32) return block_max(v, scratch);
-    for (u32 o = n / 2; o; o /= 2) v = fmaxf(v, __shfl_xor_sync(0xffffffffu, v, o));
-    return v;
-}
-
 // The value of a row, or of its chunk, from the sums of the team's threads.
 template <class T> DEVICE void finish(const Rows<T>& r, const Part& b, double sum) {
     __shared__ double scratch[32];
@@ -89,9 +69,6 @@ KERNEL(256, fold, FoldArgs) {
 
 // ------------------------------------------------------------------------------------------ one target for each output
 
-// The term of an element and its derivative wrt y.
-struct Term { float l, slope; };
-
 // Calls item(b, i) for the items of each row, which returns the term and writes the gradient. At most 32 terms are added in float.
 template <class T, class Item> DEVICE void each(const Rows<T>& r, Item item) {
     Part b = part(r);
@@ -112,91 +89,40 @@ template <class T, class Point> DEVICE void pointwise(const Rows<T>& r, Point po
 
 template <class T> struct PlainArgs { Rows<T> rows; };
 
-template <class T> DEVICE void mse(const PlainArgs<T>& a) {
-    pointwise(a.rows, [](float y, float t, u32) -> Term {
-        float r = y - t;
-        return {r * r, r + r};
-    });
-}
+template <class T> DEVICE void mse(const PlainArgs<T>& a) { pointwise(a.rows, SquareTerm()); }
 KERNELS(256, mse, PlainArgs)
 
-template <class T> DEVICE void mae(const PlainArgs<T>& a) {
-    pointwise(a.rows, [](float y, float t, u32) -> Term {
-        float r = y - t;
-        return {fabsf(r), r == 0.f ? 0.f : r < 0.f ? -1.f : 1.f};
-    });
-}
+template <class T> DEVICE void mae(const PlainArgs<T>& a) { pointwise(a.rows, AbsoluteTerm()); }
 KERNELS(256, mae, PlainArgs)
 
-template <class T> struct HuberArgs { Rows<T> rows; float delta; u32 unused; };
-
-template <class T> DEVICE void huber(const HuberArgs<T>& a) {
-    float delta = a.delta;
-    pointwise(a.rows, [=](float y, float t, u32) -> Term {
-        float r = y - t, held = r > delta ? delta : r;
-        held = held < -delta ? -delta : held;
-        return {held * (r - 0.5f * held), held}; // half of r^2 where r is held nowhere
-    });
-}
+template <class T> struct HuberArgs { Rows<T> rows; HuberTerm term; u32 unused; };
+template <class T> DEVICE void huber(const HuberArgs<T>& a) { pointwise(a.rows, a.term); }
 KERNELS(256, huber, HuberArgs)
 
-template <class T> struct CrossEntropyArgs { Rows<T> rows; float floor, tiny; };
-
-template <class T> DEVICE void cross_entropy(const CrossEntropyArgs<T>& a) {
-    float floor = a.floor, tiny = a.tiny;
-    pointwise(a.rows, [=](float y, float t, u32) -> Term { return {-t * logf(y < floor ? floor : y), -t / (y < tiny ? tiny : y)}; });
-}
+template <class T> struct CrossEntropyArgs { Rows<T> rows; CrossEntropyTerm term; };
+template <class T> DEVICE void cross_entropy(const CrossEntropyArgs<T>& a) { pointwise(a.rows, a.term); }
 KERNELS(256, cross_entropy, CrossEntropyArgs)
 
-template <class T> struct BceArgs {
-    Rows<T> rows;
-    const float* weights; // of the channels, or null
-    Divisor c;
-    float positive;
-};
-
-// Targets outside of [0, 1] give NaN: the step shows as diverged.
-template <class T> DEVICE void bce(const BceArgs<T>& a) {
-    pointwise(a.rows, [&](float y, float t, u32 i) -> Term {
-        t = t >= 0.f && t <= 1.f ? t : not_a_number();
-        float e = expf(-fabsf(y)), low = log1pf(e), near = 1.f / (1.f + e), far = e / (1.f + e);
-        float yes = a.positive * t, no = 1.f - t, v = a.weights ? a.weights[i - quotient(i, a.c) * a.c.d] : 1.f;
-        // ln(1 + e^-y) and sigma(-y), ln(1 + e^y) and sigma(y)
-        bool below = y < 0.f;
-        float if_yes = below ? low - y : low, if_no = below ? low : low + y, up = below ? near : far, down = below ? far : near;
-        return {v * (no * if_no + yes * if_yes), v * (no * down - yes * up)};
-    });
-}
+template <class T> struct BceArgs { Rows<T> rows; BceTerm term; };
+template <class T> DEVICE void bce(const BceArgs<T>& a) { pointwise(a.rows, a.term); }
 KERNELS(256, bce, BceArgs)
 
 template <class T> struct GaussianArgs {
     Rows<T> rows;
-    Divisor c;             // channels of the target
-    float lowest, highest; // logarithms of the variance's bounds
+    Divisor c; // channels of the target
+    GaussianTerm term;
     u32 unused;
 };
-// s within its bounds; NaN stays.
-template <class T> DEVICE float hold(const GaussianArgs<T>& a, float s) {
-    s = s < a.lowest ? a.lowest : s;
-    return s > a.highest ? a.highest : s;
-}
 
 template <class T> DEVICE void gaussian(const GaussianArgs<T>& a) {
     const Rows<T>& r = a.rows;
     each(r, [&](const Part& b, u32 i) -> float {
         // The first c of 2c channels are means, the others logarithms of variances.
         u64 mean = b.row * r.items * 2 + i + quotient(i, a.c) * a.c.d, log = mean + a.c.d;
-        float dmean = 0, dlog = 0, l = 0;
-        if (b.w != 0.f) {
-            float s = load(r.y, log), held = hold(a, s), off = load(r.y, mean) - r.t[b.row * r.items + i];
-            float pull = off * expf(-held), slope = 0.5f * (1.f - off * pull);
-            l = 0.5f * (held + off * pull);
-            // Beyond a bound the gradient leads back or rests.
-            bool away = (s < held && slope > 0.f) || (s > held && slope < 0.f);
-            dmean = b.g * pull, dlog = away ? 0.f : b.g * slope;
-        }
-        if (r.dy) store(r.dy, mean, dmean), store(r.dy, log, dlog);
-        return l;
+        PairTerm term = {0.f, 0.f, 0.f};
+        if (b.w != 0.f) term = a.term(load(r.y, mean), load(r.y, log), r.t[b.row * r.items + i]);
+        if (r.dy) store(r.dy, mean, b.w != 0.f ? b.g * term.mean : 0.f), store(r.dy, log, b.w != 0.f ? b.g * term.log : 0.f);
+        return term.l;
     });
 }
 KERNELS(256, gaussian, GaussianArgs)
@@ -204,14 +130,11 @@ KERNELS(256, gaussian, GaussianArgs)
 // -------------------------------------------------------------------------------------------- classes of each position
 
 template <class T> struct SoftmaxArgs {
-    Rows<T> rows;         // items are positions
-    const float* weights; // of the classes, or null
-    float keep, spread;   // 1 - epsilon and epsilon/c of label smoothing
-    u32 c, lanes;         // classes, and threads for each position
+    Rows<T> rows; // items are positions
+    ClassTargets targets;
+    u32 c, lanes; // classes, and threads for each position
 };
 
-// With m = max y, Z = sum of e^(y - m), targets q and S = sum of q: l = S ln Z + sum of q (m - y), dl/dy = S e^(y - m)/Z - q. An
-// index out of range gives NaN.
 template <class T> DEVICE void softmax_cross_entropy(const SoftmaxArgs<T>& a) {
     __shared__ float scratch[32];
     const Rows<T>& r = a.rows;
@@ -224,29 +147,16 @@ template <class T> DEVICE void softmax_cross_entropy(const SoftmaxArgs<T>& a) {
         bool in = i < b.n, counts = in && b.w != 0.f;
         u64 at = b.row * r.items + b.first + i;
         const T* y = r.y + at * a.c;
-        u32 label = counts && r.label ? r.label[at] : 0, end = counts ? a.c : 0;
+        u32 label = counts && r.label ? r.label[at] : 0;
         const float* t = counts && r.t ? r.t + at * a.c : r.t;
-        auto target = [&](u32 k) -> float {
-            float q = r.label ? (k == label ? 1.f : 0.f) : t[k];
-            return (a.weights ? a.weights[k] : 1.f) * (a.keep * q + a.spread);
-        };
-        float m = minus_infinity(), z = 0, share = 0, rest = 0;
-        for (u32 k = sub; k < end; k += a.lanes) m = fmaxf(m, load(y, k));
-        m = team_max(m, a.lanes, scratch);
-        for (u32 k = sub; k < end; k += a.lanes) {
-            float q = target(k), below = m - load(y, k);
-            z += expf(-below);
-            share += q;
-            rest += q == 0.f ? 0.f : q * below; // 0 times infinity is not asked
-        }
-        z = team_sum(z, a.lanes, scratch);
-        share = team_sum(label < a.c ? share : not_a_number(), a.lanes, scratch);
-        rest = team_sum(rest, a.lanes, scratch);
-        if (counts && sub == 0) total += share * logf(z) + rest;
-        if (!r.dy || !in) continue;
-        float factor = b.g * share / z;
-        for (u32 k = sub; k < a.c; k += a.lanes)
-            store(r.dy, at * a.c + k, counts ? factor * expf(load(y, k) - m) - b.g * target(k) : 0.f);
+        float l = softmax_position(
+            [&](u32 k) { return load(y, k); },
+            [&](u32 k) { return a.targets(r.label ? (k == label ? 1.f : 0.f) : t[k], k); },
+            [&](u32 k, float dy) {
+                if (r.dy && in) store(r.dy, at * a.c + k, dy);
+            },
+            counts, label < a.c, b.g, a.c, sub, a.lanes, scratch);
+        if (sub == 0) total += l;
     }
     finish(r, b, total);
 }

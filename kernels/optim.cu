@@ -3,7 +3,7 @@
 //
 // What changes from step to step comes from the control block; one thread of each block makes the factors from it, in double
 // as the CPU does. With the flag `diverged` or `skip` set, every kernel leaves everything as it is.
-#include "prelude.cuh"
+#include "optim.cuh"
 
 // A run. Four neighbours at a time where the run begins at a multiple of 16 bytes: `quads` of them, then single elements.
 struct Sweep {
@@ -19,12 +19,10 @@ struct Sweep {
     u32 unused;
 };
 
-DEVICE double learning_rate(const Sweep& a) { return a.control->params.learning_rate * a.lr_scale; }
-
-// From stored gradients to those of the loss, bounded.
-DEVICE double gradient_scale(const Sweep& a) {
-    const StepState& s = a.control->state;
-    return a.grad_scale * (a.clipped ? (double)s.clip : 1.0) / s.loss_scale;
+DEVICE Moment moment(const Sweep& a) {
+    const Control& c = *a.control;
+    double scale = a.grad_scale * (a.clipped ? (double)c.state.clip : 1.0) / c.state.loss_scale;
+    return {c.params.learning_rate * a.lr_scale, scale, a.decay, c.params.update};
 }
 
 DEVICE void load4(const float* p, u64 i, float (&v)[4]) {
@@ -33,13 +31,13 @@ DEVICE void load4(const float* p, u64 i, float (&v)[4]) {
 }
 DEVICE void store4(float* p, u64 i, const float (&v)[4]) { ((float4*)p)[i] = make_float4(v[0], v[1], v[2], v[3]); }
 
-// Applies rule.step(w, dw, x) to every element, x being its Rule::WORDS words of state. Rule::of(a) makes the factors.
+// Applies rule.step(w, dw, x) to every element, x being its Rule::WORDS words of state. Rule::of makes the factors.
 template <class Rule, class Args> DEVICE void update(const Args& args) {
     constexpr int WORDS = Rule::WORDS, ROOM = WORDS ? WORDS : 1;
     const Sweep& a = args.run;
     if (halted(a.control)) return;
     __shared__ Rule made;
-    if (threadIdx.x == 0) made = Rule::of(args);
+    if (threadIdx.x == 0) made = Rule::of(args.rule, moment(a));
     __syncthreads();
     const Rule rule = made;
     for (GRID(i, a.quads)) {
@@ -73,164 +71,23 @@ template <class Rule, class Args> DEVICE void update(const Args& args) {
     }
 }
 
-// --------------------------------------------------------------------------------------------------------------- SGD
+// ---------------------------------------------------------------------------------------------------------- the rules
 
-struct SgdArgs {
+// A run and what its rule keeps for itself.
+template <class Hyper> struct RuleArgs {
     Sweep run;
-    double momentum;
-    u32 nesterov, velocity_form;
+    Hyper rule;
 };
 
-// g = scale·dw + decay·w; v ← momentum·v + g; w ← w − (ahead·g + kept·v). Without momentum there is no v.
-template <int MOMENTUM> struct Sgd {
-    enum { WORDS = MOMENTUM };
-    float scale, decay, momentum, ahead, kept;
-
-    static DEVICE Sgd of(const SgdArgs& a) {
-        double lr = learning_rate(a.run), inner = a.velocity_form ? lr : 1.0, outer = a.velocity_form ? 1.0 : lr;
-        Sgd k;
-        k.scale = (float)(inner * gradient_scale(a.run));
-        k.decay = (float)(inner * a.run.decay);
-        k.momentum = (float)a.momentum;
-        k.ahead = (float)(a.nesterov || !MOMENTUM ? outer : 0.0);
-        k.kept = (float)(outer * (a.nesterov ? a.momentum : 1.0));
-        return k;
-    }
-    DEVICE void step(float& w, float dw, float* v) const {
-        float g = scale * dw + decay * w;
-        if (MOMENTUM) {
-            v[0] = momentum * v[0] + g;
-            w -= ahead * g + kept * v[0];
-        } else {
-            w -= ahead * g;
-        }
-    }
-};
-KERNEL(256, sgd, SgdArgs) { update<Sgd<0>>(a); }
-KERNEL(256, sgd_momentum, SgdArgs) { update<Sgd<1>>(a); }
-
-// ------------------------------------------------------------------------------------------------------ Adam and AdamW
-
-struct AdamArgs {
-    Sweep run;
-    double beta1, beta2, eps;
-    u32 decoupled; // AdamW: decay shrinks the weights instead of entering the gradient
-    u32 unused;
-};
-
-// beta^t by squaring: t roundings at most, where beta^t is not negligible a few thousand of 1e-16.
-DEVICE double power(double beta, u64 t) {
-    double p = 1;
-    for (; t; t >>= 1, beta *= beta)
-        if (t & 1) p *= beta;
-    return p;
-}
-
-template <int AMSGRAD> struct Adam {
-    enum { WORDS = 2 + AMSGRAD };
-    float scale, decay, shrink, beta1, beta2, rest1, rest2;
-    float rate; // η/(1 − β₁ᵗ)
-    float root; // 1/√(1 − β₂ᵗ)
-    float eps;
-
-    static DEVICE Adam of(const AdamArgs& a) {
-        double lr = learning_rate(a.run);
-        u64 t = a.run.control->params.update + 1;
-        Adam k;
-        k.scale = (float)gradient_scale(a.run);
-        k.decay = (float)(a.decoupled ? 0.0 : a.run.decay);
-        k.shrink = (float)(a.decoupled ? 1.0 - lr * a.run.decay : 1.0);
-        k.beta1 = (float)a.beta1, k.rest1 = (float)(1.0 - a.beta1);
-        k.beta2 = (float)a.beta2, k.rest2 = (float)(1.0 - a.beta2);
-        k.rate = (float)(lr / (1.0 - power(a.beta1, t)));
-        k.root = (float)(1.0 / sqrt(1.0 - power(a.beta2, t)));
-        k.eps = (float)a.eps;
-        return k;
-    }
-    DEVICE void step(float& w, float dw, float* x) const {
-        float g = scale * dw + decay * w;
-        w *= shrink;
-        x[0] = beta1 * x[0] + rest1 * g;
-        x[1] = beta2 * x[1] + rest2 * (g * g);
-        float v = x[1];
-        // Not fmaxf, which would drop a NaN.
-        if (AMSGRAD) v = x[AMSGRAD + 1] = v < x[AMSGRAD + 1] ? x[AMSGRAD + 1] : v;
-        w -= rate * (x[0] / (sqrtf(v) * root + eps));
-    }
-};
-KERNEL(256, adam, AdamArgs) { update<Adam<0>>(a); }
-KERNEL(256, adam_amsgrad, AdamArgs) { update<Adam<1>>(a); }
-
-// ------------------------------------------------------------------------------------------------------------- RMSprop
-
-struct RmsPropArgs {
-    Sweep run;
-    double alpha, momentum, eps;
-};
-
-// Words: the square, then the velocity, then the mean, where kept.
-template <int MOMENTUM, int CENTERED> struct RmsProp {
-    enum { WORDS = 1 + MOMENTUM + CENTERED, VELOCITY = MOMENTUM, MEAN = MOMENTUM + CENTERED };
-    float rate, scale, decay, alpha, rest, momentum, eps;
-
-    static DEVICE RmsProp of(const RmsPropArgs& a) {
-        RmsProp k;
-        k.rate = (float)learning_rate(a.run);
-        k.scale = (float)gradient_scale(a.run);
-        k.decay = (float)a.run.decay;
-        k.alpha = (float)a.alpha, k.rest = (float)(1.0 - a.alpha);
-        k.momentum = (float)a.momentum;
-        k.eps = (float)a.eps;
-        return k;
-    }
-    DEVICE void step(float& w, float dw, float* x) const {
-        float g = scale * dw + decay * w;
-        float square = x[0] = alpha * x[0] + rest * (g * g);
-        if (CENTERED) {
-            float mean = x[MEAN] = alpha * x[MEAN] + rest * g;
-            square -= mean * mean;
-            // The variance may come out below 0 by rounding; it counts as 0 then. NaN stays.
-            if (square < 0.f) square = 0.f;
-        }
-        float u = g / (sqrtf(square) + eps);
-        if (MOMENTUM) u = x[VELOCITY] = momentum * x[VELOCITY] + u;
-        w -= rate * u;
-    }
-};
-KERNEL(256, rmsprop, RmsPropArgs) { update<RmsProp<0, 0>>(a); }
-KERNEL(256, rmsprop_momentum, RmsPropArgs) { update<RmsProp<1, 0>>(a); }
-KERNEL(256, rmsprop_centered, RmsPropArgs) { update<RmsProp<0, 1>>(a); }
-KERNEL(256, rmsprop_momentum_centered, RmsPropArgs) { update<RmsProp<1, 1>>(a); }
-
-// ------------------------------------------------------------------------------------------------------------ Adadelta
-
-struct AdadeltaArgs {
-    Sweep run;
-    double rho, eps;
-};
-
-struct Adadelta {
-    enum { WORDS = 2 };
-    float rate, scale, decay, rho, rest, eps;
-
-    static DEVICE Adadelta of(const AdadeltaArgs& a) {
-        Adadelta k;
-        k.rate = (float)learning_rate(a.run);
-        k.scale = (float)gradient_scale(a.run);
-        k.decay = (float)a.run.decay;
-        k.rho = (float)a.rho, k.rest = (float)(1.0 - a.rho);
-        k.eps = (float)a.eps;
-        return k;
-    }
-    DEVICE void step(float& w, float dw, float* x) const {
-        float g = scale * dw + decay * w;
-        x[0] = rho * x[0] + rest * (g * g);
-        float delta = g * (sqrtf(x[1] + eps) / sqrtf(x[0] + eps));
-        x[1] = rho * x[1] + rest * (delta * delta);
-        w -= rate * delta;
-    }
-};
-KERNEL(256, adadelta, AdadeltaArgs) { update<Adadelta>(a); }
+KERNEL(256, sgd, RuleArgs<SgdRule>) { update<Sgd<0>>(a); }
+KERNEL(256, sgd_momentum, RuleArgs<SgdRule>) { update<Sgd<1>>(a); }
+KERNEL(256, adam, RuleArgs<AdamRule>) { update<Adam<0>>(a); }
+KERNEL(256, adam_amsgrad, RuleArgs<AdamRule>) { update<Adam<1>>(a); }
+KERNEL(256, rmsprop, RuleArgs<RmsPropRule>) { update<RmsProp<0, 0>>(a); }
+KERNEL(256, rmsprop_momentum, RuleArgs<RmsPropRule>) { update<RmsProp<1, 0>>(a); }
+KERNEL(256, rmsprop_centered, RuleArgs<RmsPropRule>) { update<RmsProp<0, 1>>(a); }
+KERNEL(256, rmsprop_momentum_centered, RuleArgs<RmsPropRule>) { update<RmsProp<1, 1>>(a); }
+KERNEL(256, adadelta, RuleArgs<AdadeltaRule>) { update<Adadelta>(a); }
 
 // ------------------------------------------------------------------------------------------------------ moving average
 
@@ -243,17 +100,13 @@ struct EmaArgs {
     u32 warm_up, unused;
 };
 
-// average += (1 − d)·(w − average), so that an average that has arrived stays.
 KERNEL(256, ema, EmaArgs) {
     if (halted(a.control)) return;
     __shared__ float made;
-    if (threadIdx.x == 0) {
-        double t = (double)a.control->params.update, early = (1.0 + t) / (10.0 + t);
-        made = (float)(1.0 - (a.warm_up && early < a.decay ? early : a.decay));
-    }
+    if (threadIdx.x == 0) made = ema_rest(a.decay, a.warm_up, a.control->params.update);
     __syncthreads();
     const float rest = made;
-    for (GRID(i, a.n)) a.average[i] += rest * (a.w[i] - a.average[i]);
+    for (GRID(i, a.n)) ema_step(a.average[i], a.w[i], rest);
 }
 
 // ------------------------------------------------------------------------------------------------------------ clipping

@@ -20,7 +20,9 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("activation.cuh", include_str!("../../kernels/activation.cuh")),
     ("conv.cuh", include_str!("../../kernels/conv.cuh")),
     ("gemm.cuh", include_str!("../../kernels/gemm.cuh")),
+    ("loss.cuh", include_str!("../../kernels/loss.cuh")),
     ("mma.cuh", include_str!("../../kernels/mma.cuh")),
+    ("optim.cuh", include_str!("../../kernels/optim.cuh")),
     ("pack.cuh", include_str!("../../kernels/pack.cuh")),
     ("reduce.cuh", include_str!("../../kernels/reduce.cuh")),
 ];
