@@ -41,3 +41,17 @@ template <class F> DEVICE void sum_columns(const Columns& a, F value) {
     if (a.parts == 1) put(a.s, j, sums[x], a.add);
     else a.work[(u64)blockIdx.y * a.c + j] = sums[x];
 }
+
+// Whether this block is the last of `blocks` to arrive here: it sees what the others wrote before. All threads must call. The
+// counter is 0 at first, and again afterwards.
+DEVICE bool last_to_arrive(u32* counter, u32 blocks) {
+    __shared__ u32 before;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) before = atomicAdd(counter, 1u);
+    __syncthreads();
+    if (before != blocks - 1) return false;
+    if (threadIdx.x == 0) *counter = 0;
+    __threadfence();
+    return true;
+}

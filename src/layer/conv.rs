@@ -17,6 +17,7 @@ use crate::op::activation_cuda::{ActivationKernels, CudaActivation};
 use crate::op::conv::{End, Geometry};
 use crate::op::conv_cuda::CudaEnd;
 use crate::op::conv_engine::Engine;
+use crate::op::conv_unit::{ConvUnit, Gradients};
 use crate::op::reduce::{self, ColumnSums};
 use crate::{Cpu, Error, Extent, Init, Padding, Real, Result, Sizes, Window, real};
 use end::ConvEnd;
@@ -245,9 +246,15 @@ impl Layer for Conv {
         let fans = (kd * kh * kw * c, kd * kh * kw * (f / g.groups));
         let w = p.param("weight", ParamSpec::weight(&g.weights(), initializer(self.init, self.act), fans))?;
         let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(f, value))).transpose()?;
+        let unit = if p.device().is_cuda() { ConvUnit::plan(&g, self.act, p)? } else { None };
+        let act = Activated::plan(self.act, g.y, p)?;
+        if let Some(unit) = unit.map(Arc::new) {
+            let planned = Planned::new(g.y, UnitPass { unit: unit.clone(), w, b, act: act.clone() });
+            let planned = planned.reads_x().products(g.products()).head(unit);
+            return Ok(if act.reads_y() { planned.reads_y() } else { planned });
+        }
         let op = Engine::plan(g, false, w.w, p)?;
         let db = bias_sum(b, g.y, p)?;
-        let act = Activated::plan(self.act, g.y, p)?;
         let reads_y = act.reads_y();
         let plain = act.act == Activation::Linear || act.fused();
         let end = match &op {
@@ -329,6 +336,14 @@ impl Activated {
         self.kernels.forward(cuda, at, at, s.len(y)?)
     }
 
+    /// What a kernel applies to dy while it loads it, on a GPU: the gradient of the activation, or, where that is a softmax, nothing more.
+    pub fn gradient_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<CudaActivation> {
+        if self.act == Activation::Softmax {
+            self.backward_cuda(s, cuda, io)?;
+        }
+        Ok(self.kernels.fused())
+    }
+
     /// dy ← the gradient before the activation, on a GPU.
     pub fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
         self.kernels.backward(cuda, s.ptr(self.z.unwrap_or(io.y))?, s.ptr(io.dy)?, s.len(io.dy)?)
@@ -345,6 +360,29 @@ pub(super) fn bias_sum(b: Option<Param>, y: Extent, p: &mut Planner<'_>) -> Resu
 pub(super) fn cuda_end(s: &Step<'_>, b: Option<Param>, act: &Activated) -> Result<CudaEnd> {
     let (act, z) = act.fused_cuda(s)?;
     Ok(CudaEnd { bias: b.map_or(Ok(Ptr::NULL), |b| s.ptr(b.w))?, act, z, mode: GradMode::Write })
+}
+
+/// A convolution of few channels on a GPU, with all that follows it.
+#[derive(Debug)]
+struct UnitPass {
+    unit: Arc<ConvUnit>,
+    w: Param,
+    b: Option<Param>,
+    act: Activated,
+}
+
+impl Pass for UnitPass {
+    fn forward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        let Device::Cuda(cuda) = s.device() else { return Err(Error::order("convolution", "planned for a GPU")) };
+        let bias = self.b.map_or(Ok(Ptr::NULL), |b| s.ptr(b.w))?;
+        self.unit.forward(s, cuda, (io.x[0], self.w.w, io.y), bias, self.act.fused_cuda(s)?.0)
+    }
+
+    fn backward(&self, s: &Step<'_>, io: &Io<'_>) -> Result<()> {
+        let Device::Cuda(cuda) = s.device() else { return Err(Error::order("convolution", "planned for a GPU")) };
+        let to = Gradients { dx: io.dx[0], dw: s.grad(self.w.dw), db: self.b.and_then(|b| s.grad(b.dw)) };
+        self.unit.backward(s, cuda, (io.x[0], self.w.w, io.y, io.dy), self.act.fused_cuda(s)?.0, to)
+    }
 }
 
 #[derive(Debug)]

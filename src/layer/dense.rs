@@ -5,17 +5,20 @@
 //! # Source
 //! Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating errors", Nature 323.
 
+mod products;
+
 use super::conv::{Activated, initializer};
 use super::{Fields, Layer, Pass, Planned, fields, one};
 use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::Activation;
-use crate::op::cast::Narrowed;
 use crate::op::dense_micro::{self, SmallDense};
+use crate::op::dense_small::{self, Backward, DenseSmall, Forward};
 use crate::op::gemm::{Mat, Product, gemm, workspace};
-use crate::op::gemm_cuda::{CudaGemm, CudaProduct, Layout};
-use crate::op::reduce::{self, ColumnSums};
+use crate::op::gemm_cuda::CudaProduct;
+use crate::op::reduce;
 use crate::{DType, Error, Extent, Init, Real, Result, real};
+use products::Products;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -179,32 +182,27 @@ struct DensePass {
     cuda: Option<CudaDense>,
 }
 
-/// The three products on a GPU, the weights in the type that they read, and the sum for the bias.
+/// On a GPU: one launch for a direction, or products of matrices.
 #[derive(Debug)]
-struct CudaDense {
-    w: Narrowed,
-    y: CudaGemm,
-    /// dW, dx, db.
-    gradients: Option<(CudaGemm, CudaGemm, Option<ColumnSums>)>,
+enum CudaDense {
+    Small(DenseSmall),
+    Products(Products),
 }
 
 impl CudaDense {
     fn plan([m, n, k]: [usize; 3], w: Param, b: Option<Param>, p: &mut Planner<'_>) -> Result<Self> {
-        let narrowed = Narrowed::plan(w.w, k * n, p)?;
-        let y = CudaGemm::plan(Layout::NN, [m, n, k], p)?;
-        let gradients = if p.mode().differentiable() {
-            let (dw, dx) = (CudaGemm::plan(Layout::TN, [k, n, m], p)?, CudaGemm::plan(Layout::NT, [m, k, n], p)?);
-            Some((dw, dx, b.map(|_| ColumnSums::plan(m, n, p)).transpose()?))
-        } else {
-            None
-        };
-        Ok(Self { w: narrowed, y, gradients })
+        Ok(match dense_small::fits([m, n, k], p.precision()) {
+            true => Self::Small(DenseSmall::plan([m, n, k], p)?),
+            false => Self::Products(Products::plan([m, n, k], w, b, p)?),
+        })
     }
 
-    /// Floats that each of the products may use.
+    /// Floats of workspace.
     fn workspace(&self) -> usize {
-        let gradients = self.gradients.as_ref().map_or(0, |(dw, dx, _)| dw.workspace().max(dx.workspace()));
-        self.y.workspace().max(gradients)
+        match self {
+            Self::Small(_) => 0,
+            Self::Products(products) => products.workspace(),
+        }
     }
 }
 
@@ -262,32 +260,42 @@ impl Pass for DensePass {
 
 impl DensePass {
     fn forward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
-        let (&Self { k, n, .. }, on) = (self, planned(&self.cuda)?);
-        on.w.refresh(s, cuda)?;
+        let &Self { k, n, .. } = self;
         let (act, z) = self.act.fused_cuda(s)?;
         let bias = self.b.map_or(Ok(Ptr::NULL), |b| s.ptr(b.w))?;
-        let product = CudaProduct::new([s.rows(), n, k], (s.ptr(io.x[0])?, k), (on.w.ptr(s)?, n), (s.ptr(io.y)?, n));
-        on.y.launch(cuda, &CudaProduct { bias, z, act, ..product }, s.ptr(self.work)?)?;
+        let (x, y) = (s.ptr(io.x[0])?, s.ptr(io.y)?);
+        match planned(&self.cuda)? {
+            CudaDense::Small(small) => small.forward(s, cuda, &Forward { x, w: s.ptr(self.w.w)?, bias, y, z, act })?,
+            CudaDense::Products(on) => {
+                on.w.refresh(s, cuda)?;
+                let product = CudaProduct::new([s.rows(), n, k], (x, k), (on.w.ptr(s)?, n), (y, n));
+                on.y.launch(cuda, &CudaProduct { bias, z, act, ..product }, s.ptr(self.work)?)?;
+            }
+        }
         self.act.rest_cuda(s, cuda, io.y)
     }
 
     fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
-        let (&Self { k, n, .. }, m, on) = (self, s.rows(), planned(&self.cuda)?);
-        let (product_dw, product_dx, sum_db) = planned(&on.gradients)?;
-        self.act.backward_cuda(s, cuda, io)?;
-        let (dz, work) = (s.ptr(io.dy)?, s.ptr(self.work)?);
-        if let (Some((db, mode)), Some(sum_db)) = (self.b.and_then(|b| s.grad(b.dw)), sum_db) {
-            sum_db.run(s, cuda, dz, m, (s.ptr(db)?, mode))?;
+        let to = |wanted: Option<(Slot, GradMode)>| wanted.map(|(to, mode)| Ok((s.ptr(to)?, mode))).transpose();
+        let (dx, dw, db) = (to(io.dx[0])?, to(s.grad(self.w.dw))?, to(self.b.and_then(|b| s.grad(b.dw)))?);
+        match planned(&self.cuda)? {
+            CudaDense::Small(small) => {
+                let act = self.act.gradient_cuda(s, cuda, io)?;
+                let (x, w, dy, saved) = (s.ptr(io.x[0])?, s.ptr(self.w.w)?, s.ptr(io.dy)?, s.ptr(self.act.z.unwrap_or(io.y))?);
+                small.backward(s, cuda, &Backward { x, w, dy, saved, act, dx, dw, db })
+            }
+            CudaDense::Products(on) => {
+                self.act.backward_cuda(s, cuda, io)?;
+                on.backward(
+                    s,
+                    cuda,
+                    [s.rows(), self.n, self.k],
+                    (s.ptr(io.x[0])?, s.ptr(io.dy)?),
+                    (dx, dw, db),
+                    s.ptr(self.work)?,
+                )
+            }
         }
-        if let Some((dw, mode)) = s.grad(self.w.dw) {
-            let product = CudaProduct::new([k, n, m], (s.ptr(io.x[0])?, k), (dz, n), (s.ptr(dw)?, n));
-            product_dw.launch(cuda, &CudaProduct { wide: true, add: mode == GradMode::Add, ..product }, work)?;
-        }
-        if let Some((dx, mode)) = io.dx[0] {
-            let product = CudaProduct::new([m, k, n], (dz, n), (on.w.ptr(s)?, n), (s.ptr(dx)?, k));
-            product_dx.launch(cuda, &CudaProduct { add: mode == GradMode::Add, ..product }, work)?;
-        }
-        Ok(())
     }
 }
 

@@ -19,6 +19,8 @@ pub(crate) struct CudaActivation {
 impl CudaActivation {
     /// y = x
     pub const LINEAR: Self = Self { kind: 0, a: 0.0, b: 0.0, unused: 0 };
+    /// y = max(x, 0)
+    pub const RELU: Self = Self { kind: 1, ..Self::LINEAR };
 
     /// `act` with outputs of this type; the identity for the softmax, which is not element-wise.
     pub fn new(act: Activation, dtype: DType) -> Self {

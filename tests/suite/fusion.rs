@@ -1,5 +1,9 @@
-//! What follows a layer, done by its own pass: the same bits as layer by layer, which is how kept nodes are computed.
+//! What follows a layer, done by its own pass: the same bits as layer by layer, which is how kept nodes are computed; on a GPU, where
+//! the passes of rows are kernels of their own, the same within rounding.
 
+use crate::case::{Case, graph};
+use crate::check::all;
+use crate::cuda::{cuda, gpu};
 use kamacite::rng::{Purpose, Stream};
 use kamacite::*;
 
@@ -159,4 +163,45 @@ fn what_one_pass_does_has_the_bits_of_the_layers() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Convolutions of few channels with what may follow them, before a layer that makes their inputs' gradients wanted.
+fn units() -> Vec<(Network, usize)> {
+    let conv = |filters: usize, size: usize| Conv::new(filters, size);
+    let relu = || Layered::Activate(Relu);
+    let max = |k: usize| Layered::Pool(layer::Pool::max(k));
+    let image = |h, w, c| Extent::image(h, w, c);
+    let rows: Vec<(Extent, Vec<Layered>, usize)> = vec![
+        (image(8, 8, 1), vec![Layered::Conv(conv(8, 3).pad(1).act(Relu)), max(2)], 1),
+        (image(10, 6, 5), vec![Layered::Conv(conv(6, 3).pad(1).act(Tanh)), max(2)], 1),
+        (image(9, 9, 8), vec![Layered::Conv(conv(16, 3).pad(2).stride(2)), relu(), max(2)], 2),
+        (image(9, 9, 3), vec![Layered::Conv(conv(9, 3).dilation(2).act(Activation::leaky_relu(0.1)))], 0),
+        (image(7, 7, 16), vec![Layered::Conv(conv(5, 2)), relu()], 1),
+        (Extent::line(50, 2), vec![Layered::Conv(conv(3, 4).pad(2).no_bias().act(Relu)), max(2)], 0),
+        (Extent::line(67, 2), vec![Layered::Conv(conv(3, 5).stride(4).act(Relu)), max(4)], 1),
+        (Extent::cube(4, 4, 6, 2), vec![Layered::Conv(conv(7, 3).same().act(Softplus)), max(2)], 1),
+        // Windows that overlap, or leave cells out, are passes of their own.
+        (image(8, 8, 1), vec![Layered::Conv(conv(4, 3).pad(1).act(Relu)), Layered::Pool(layer::Pool::max(3).stride(2))], 0),
+        (image(9, 9, 1), vec![Layered::Conv(conv(4, 3).pad(1).act(Relu)), max(2)], 0),
+    ];
+    rows.into_iter()
+        .map(|(x, layers, absorbed)| (Row { x, before: Vec::new(), layers, absorbed: [0; 2] }.network().0, absorbed))
+        .collect()
+}
+
+#[test]
+fn a_convolution_of_few_channels_takes_what_follows_it_on_a_gpu() {
+    for (net, expected) in units() {
+        let Some(gpu) = gpu() else { return };
+        let mut model = Model::builder(net.clone()).device(gpu.device.clone()).build().expect("a model");
+        let x = net.inputs().next().expect("an input").1;
+        model.forward(Mode::Train, View::new(x, &vec![0.5; 3 * x.len()]).expect("rows")).expect("a pass");
+        let report = model.plans().last().expect("a plan");
+        let nothing = report.nodes.iter().filter(|n| n.kind != "input" && n.bytes == 0).count();
+        assert_eq!(nothing, expected, "{report:#?}");
+        let unit = report.nodes[1].kernels.iter().any(|k| k.starts_with("unit_"));
+        assert!(unit, "{:?}", report.nodes[1].kernels);
+    }
+    let cases: Vec<Case> = units().into_iter().map(|(net, _)| graph(&format!("{net:?}"), move |_| net.clone())).collect();
+    all(&cases, cuda);
 }

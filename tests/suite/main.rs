@@ -26,6 +26,7 @@ mod gradient;
 mod introspect;
 mod kill;
 mod kmeans;
+mod launches;
 mod layers;
 mod learn;
 mod loading;

@@ -26,6 +26,8 @@ fn cases() -> Vec<Case> {
         new(Dense::new(64), 64, Extent::flat(65)).rows(66),
         new(Dense::new(1), 1, Extent::flat(500)).rows(2),
         new(Dense::new(301), 301, Extent::flat(2)).rows(4),
+        // A GPU takes products of matrices from here on.
+        new(Dense::new(6), 6, Extent::flat(5)).rows(130),
     ];
     let softmax = |z: Batch| {
         let sums: Vec<f64> = z.v.chunks(z.extent.c).map(|r| r.iter().map(|z| z.exp()).sum()).collect();
