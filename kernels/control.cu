@@ -1,5 +1,5 @@
 // The control block: what changes from step to step, the sum of the losses, the loss scale of f16.
-#include "prelude.cuh"
+#include "loss.cuh"
 
 struct SetStepArgs {
     Control* control;
@@ -18,21 +18,7 @@ struct AddLossArgs {
     double factor;
 };
 
-// last ← Σ factor·value, added over the losses of a step and to the sum of all steps. The first loss that is not finite sets the
-// flag that turns updates into no-ops, and leaves the sum as it was.
-KERNEL(256, add_loss, AddLossArgs) {
-    __shared__ double scratch[32];
-    double sum = 0;
-    for (u32 i = threadIdx.x; i < a.rows; i += blockDim.x) sum += a.value[i];
-    sum = a.factor * block_sum(sum, scratch);
-    if (threadIdx.x != 0) return;
-    StepState& s = a.control->state;
-    if (a.first) s.last = 0;
-    s.last += sum;
-    bool finite = sum - sum == 0;
-    if (finite && !s.diverged) s.loss += sum;
-    if (!finite && !s.diverged) s.diverged = 1, s.diverged_at = a.control->params.update;
-}
+KERNEL(256, add_loss, AddLossArgs) { add_losses(a.control, a.value, a.rows, a.factor, a.first); }
 
 struct CheckGradientsArgs {
     Control* control;

@@ -3,7 +3,7 @@
 // this size are bound by the latency of launches and loads.
 //
 // x: m rows of k. W: k rows of n, f32. dz = dy act'(saved) is formed while it is loaded, so nothing waits for a pass of its own.
-#include "activation.cuh"
+#include "loss.cuh"
 #include "reduce.cuh"
 
 // One tile of C = A B by a block of eight warps: WM by WN tiles of 16 x 16, their depth shared by WK warps. Where A or B lies
@@ -58,9 +58,10 @@ struct Split {
 };
 
 // Sums of the tile over depth first..end, taken to put(i, j, sum) for all i and j of the tile. a(r, p, v) and b(p, c, v) load
-// four neighbours: rows from r and columns from c of the tile, or depths from p on where they lie along the depth.
+// four neighbours: rows from r and columns from c of the tile, or depths from p on where they lie along the depth. False in a
+// block that leaves its part of the sums to another one.
 template <int WM, int WN, int WK, int DEPTH, bool A_DEEP, bool B_DEEP, class A, class B, class Put>
-DEVICE void product(
+DEVICE bool product(
     Tile<WM, WN, WK, DEPTH, A_DEEP, B_DEEP>, float* shared, u32 first, u32 end, const Split& split, u32 tile, u32 part, A a, B b, Put put) {
     typedef Tile<WM, WN, WK, DEPTH, A_DEEP, B_DEEP> Q;
     const u32 tid = threadIdx.x, lane = tid % 32, warp = tid / 32, slice = warp / (WM * WN), wm = warp % WM, wn = warp / WM % WN;
@@ -145,13 +146,15 @@ DEVICE void product(
         if (split.parts == 1) put(e / Q::COLUMNS, e % Q::COLUMNS, sum);
         else sums[part * Q::ROWS * Q::COLUMNS + e] = sum;
     }
-    if (split.parts == 1 || !last_to_arrive(split.arrived + tile, split.parts)) return;
+    if (split.parts == 1) return true;
+    if (!last_to_arrive(split.arrived + tile, split.parts)) return false;
 #pragma unroll 1
     for (u32 e = tid; e < Q::ROWS * Q::COLUMNS; e += 256) {
         float sum = 0.f;
         for (u32 s = 0; s < split.parts; s++) sum += sums[s * Q::ROWS * Q::COLUMNS + e];
         put(e / Q::COLUMNS, e % Q::COLUMNS, sum);
     }
+    return true;
 }
 
 template <class T> struct DenseArgs {
@@ -186,6 +189,59 @@ template <class T> DEVICE void dense_forward(const DenseArgs<T>& a) {
         });
 }
 KERNELS(256, dense_forward, DenseArgs)
+
+template <class T> struct DenseLossArgs {
+    DenseArgs<T> dense; // linear, one tile of columns
+    const float* t;     // targets that are numbers, else null
+    const u32* label;   // targets that are indices, else null
+    T* dy;
+    const float* weight; // of the rows
+    float* value;        // of the rows
+    Control* control;
+    u32* done;    // a counter
+    double scale; // on the gradient, besides the weight
+    double factor;
+    ClassTargets target;
+    u32 first, unused;
+};
+
+// The logits of a network with their softmax and cross entropy, as softmax_cross_entropy in loss.cu; the last block to come adds the
+// losses up.
+template <class T> DEVICE void dense_loss(const DenseLossArgs<T>& a) {
+    alignas(16) __shared__ float shared[Forward::FLOATS];
+    __shared__ float logits[Forward::ROWS][Forward::COLUMNS + 1];
+    const DenseArgs<T>& q = a.dense;
+    const u32 tile = blockIdx.x / q.split.parts, part = blockIdx.x % q.split.parts, i0 = tile * Forward::ROWS;
+    const u32 first = part * q.split.length, end = min(first + q.split.length, q.k);
+    const bool finished = product(
+        Forward{}, shared, first, end, q.split, tile, part,
+        [&](u32 r, u32 p, float (&v)[4]) { fetch(q.x, i0 + r, q.m, p, end, q.k, q.k % 4 == 0, v); },
+        [&](u32 p, u32 c, float (&v)[4]) { fetch(q.w, p, end, c, q.n, q.n, q.n % 4 == 0, v); },
+        [&](u32 r, u32 c, float v) {
+            if (i0 + r >= q.m || c >= q.n) return;
+            const T y = of_float<T>(q.bias ? v + q.bias[c] : v);
+            q.y[(u64)(i0 + r) * q.n + c] = y;
+            logits[r][c] = to_float(y);
+        });
+    if (!finished) return;
+    __syncthreads();
+    const u32 r = threadIdx.x / Forward::COLUMNS, i = i0 + r;
+    const bool in = i < q.m;
+    const float w = in ? a.weight[i] : 0.f, g = (float)(a.scale * w * a.control->state.loss_scale);
+    const bool counts = in && w != 0.f;
+    const u64 at = (u64)i * q.n;
+    const u32 label = counts && a.label ? a.label[i] : 0;
+    const float l = softmax_position(
+        [&](u32 k) -> float { return logits[r][k]; },
+        [&](u32 k) -> float { return a.target(a.label ? (k == label ? 1.f : 0.f) : a.t[at + k], k); },
+        [&](u32 k, float dy) {
+            if (in) store(a.dy, at + k, dy);
+        },
+        counts, label < q.n, g, q.n, threadIdx.x % Forward::COLUMNS, Forward::COLUMNS, shared);
+    if (in && threadIdx.x % Forward::COLUMNS == 0) a.value[i] = (float)(w * (double)l);
+    if (last_to_arrive(a.done, gridDim.x / q.split.parts)) add_losses(a.control, a.value, q.m, a.factor, a.first);
+}
+KERNELS(256, dense_loss, DenseLossArgs)
 
 template <class T> struct DenseGradientArgs {
     const T* x;

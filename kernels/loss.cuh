@@ -125,3 +125,21 @@ DEVICE float softmax_position(Y y, Q target, Write write, bool counts, bool vali
     for (u32 k = sub; k < c; k += lanes) write(k, counts ? factor * expf(y(k) - m) - g * target(k) : 0.f);
     return counts ? share * logf(z) + rest : 0.f;
 }
+
+// ------------------------------------------------------------------------------------------------------- all of a step
+
+// last <- the sum of factor times value over the rows, added over the losses of a step and to the sum of all steps. The first loss
+// that is not finite sets the flag that turns updates into no-ops, and leaves the sum as it was. For one block.
+DEVICE void add_losses(Control* control, const float* value, u32 rows, double factor, bool first) {
+    __shared__ double scratch[32];
+    double sum = 0;
+    for (u32 i = threadIdx.x; i < rows; i += blockDim.x) sum += value[i];
+    sum = factor * block_sum(sum, scratch);
+    if (threadIdx.x != 0) return;
+    StepState& s = control->state;
+    if (first) s.last = 0;
+    s.last += sum;
+    bool finite = sum - sum == 0;
+    if (finite && !s.diverged) s.loss += sum;
+    if (!finite && !s.diverged) s.diverged = 1, s.diverged_at = control->params.update;
+}

@@ -1,8 +1,7 @@
 //! What stands for a GPU in builds without the feature `cuda`: types without values.
 
-use super::TensorMap;
 use super::kernel::{Grid, Kernel, Ptr, Source};
-use crate::{DType, Result};
+use crate::Result;
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, Formatter};
 
@@ -78,7 +77,6 @@ impl Cuda {
         pub(crate) fn copy(&self, to: Ptr, from: Ptr, bytes: usize) -> Result<()>;
         pub(crate) fn download(&self, from: Ptr, to: &mut [u8]) -> Result<()>;
         pub(crate) fn upload(&self, to: Ptr, bytes: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<()>;
-        pub(crate) fn tensor_map(&self, dtype: DType, base: Ptr, sizes: &[usize], strides: &[usize], boxed: &[usize]) -> Result<TensorMap>;
         pub(crate) fn capturing(&self) -> bool;
     }
 

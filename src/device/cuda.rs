@@ -250,7 +250,7 @@ impl Cuda {
         Ok(module)
     }
 
-    pub(super) fn bound(&self) -> Result<(), DriverError> {
+    fn bound(&self) -> Result<(), DriverError> {
         self.0.context.bind_to_thread()
     }
 

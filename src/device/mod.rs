@@ -22,7 +22,6 @@ pub mod cpu;
 mod isa;
 mod kernel;
 mod split;
-mod tensor_map;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -44,7 +43,6 @@ pub(crate) use isa::per_isa;
 pub(crate) use kernel::MAX_SIZE;
 pub use kernel::{Divisor, Grid, Kernel, Layout, Ptr, Source};
 pub use split::{Parts, Rows};
-pub(crate) use tensor_map::TensorMap;
 
 use crate::{Error, Precision, Result};
 

@@ -5,10 +5,11 @@
 //! # Source
 //! Rumelhart, Hinton & Williams 1986, "Learning representations by back-propagating errors", Nature 323.
 
+mod ending;
 mod products;
 
 use super::conv::{Activated, initializer};
-use super::{Fields, Layer, Pass, Planned, fields, one};
+use super::{Ending, Fields, Layer, Pass, Planned, fields, one};
 use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
 use crate::op::activation::Activation;
@@ -18,6 +19,7 @@ use crate::op::gemm::{Mat, Product, gemm, workspace};
 use crate::op::gemm_cuda::CudaProduct;
 use crate::op::reduce;
 use crate::{DType, Error, Extent, Init, Real, Result, real};
+use ending::DenseEnding;
 use products::Products;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -148,7 +150,14 @@ impl Dense {
         let reads_y = act.reads_y();
         let fits = cuda.is_none() && dense_micro::fits([p.capacity(), n, k]);
         let small = fits.then_some(SmallDense { n, k, act: act.act, z: act.z, w, b });
-        let planned = Planned::new(y, DensePass { k, n, w, b, act, work, cuda }).small(small).reads_x().products(k * n);
+        let ending = match &cuda {
+            Some(CudaDense::Small(on)) if act.act == Activation::Linear => {
+                Some(Arc::new(DenseEnding::new(on.clone(), w.w, b.map(|b| b.w))) as Arc<dyn Ending>)
+            }
+            _ => None,
+        };
+        let planned = Planned::new(y, DensePass { k, n, w, b, act, work, cuda }).small(small).ending(ending).reads_x();
+        let planned = planned.products(k * n);
         Ok(if reads_y { planned.reads_y() } else { planned })
     }
 }
@@ -185,15 +194,15 @@ struct DensePass {
 /// On a GPU: one launch for a direction, or products of matrices.
 #[derive(Debug)]
 enum CudaDense {
-    Small(DenseSmall),
-    Products(Products),
+    Small(Arc<DenseSmall>),
+    Products(Box<Products>),
 }
 
 impl CudaDense {
     fn plan([m, n, k]: [usize; 3], w: Param, b: Option<Param>, p: &mut Planner<'_>) -> Result<Self> {
         Ok(match dense_small::fits([m, n, k], p.precision()) {
-            true => Self::Small(DenseSmall::plan([m, n, k], p)?),
-            false => Self::Products(Products::plan([m, n, k], w, b, p)?),
+            true => Self::Small(Arc::new(DenseSmall::plan([m, n, k], p)?)),
+            false => Self::Products(Box::new(Products::plan([m, n, k], w, b, p)?)),
         })
     }
 

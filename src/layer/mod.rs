@@ -31,6 +31,8 @@ pub use pool::Pool;
 pub use reshape::{Flatten, Reshape};
 pub use upsample::Upsample;
 
+use crate::device::Cuda;
+use crate::loss::{Logits, LossIo};
 use crate::memory::{Io, Planner, Slot, Step};
 use crate::op::dense_micro::SmallDense;
 use crate::op::epilogue::{Constants, Epilogue};
@@ -107,6 +109,8 @@ pub struct Planned {
     head: Option<(Arc<dyn Head>, (usize, usize))>,
     /// What the layer is to the one before it, and where its pass lies.
     part: Option<(Part, (usize, usize))>,
+    /// What evaluates the loss of its results, and where its pass lies.
+    ending: Option<(Arc<dyn Ending>, (usize, usize))>,
 }
 
 /// A layer that the one before can do on the way of its results to memory.
@@ -127,6 +131,18 @@ pub(crate) trait Head: fmt::Debug + Send + Sync {
     fn take(&self, epilogue: Epilogue, p: &mut Planner<'_>);
 }
 
+/// A pass on a GPU that can evaluate the loss of its results in the same launch.
+pub(crate) trait Ending: fmt::Debug + Send + Sync {
+    /// Whether it can do that for this loss.
+    fn fits(&self, loss: &Logits) -> bool;
+
+    /// Asks for memory, at the time of the losses. Called once, with a loss that fits.
+    fn take(&self, p: &mut Planner<'_>) -> Result<()>;
+
+    /// The forward pass, the loss with its gradient, and the sum of the losses over the rows in `Control`, which `first` begins anew.
+    fn run(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>, loss: (&LossIo, &Logits), factor: f64, first: bool) -> Result<()>;
+}
+
 /// Where a layer's output lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -144,7 +160,7 @@ impl Planned {
     /// A fresh output whose backward pass reads neither x nor y.
     pub fn new(y: Extent, pass: impl Pass + 'static) -> Self {
         let (pass, place, reads_x, reads_y) = (Box::new(pass), Place::Fresh, false, false);
-        Self { y, pass, place, reads_x, reads_y, products: 0, penalty: None, small: None, head: None, part: None }
+        Self { y, pass, place, reads_x, reads_y, products: 0, penalty: None, small: None, head: None, part: None, ending: None }
     }
 
     /// The backward pass reads x.
@@ -193,6 +209,17 @@ impl Planned {
     pub(crate) fn part(mut self, part: Part) -> Self {
         self.part = Some((part, address(&*self.pass)));
         self
+    }
+
+    /// The pass can evaluate the loss of its results.
+    pub(crate) fn ending(mut self, ending: Option<Arc<dyn Ending>>) -> Self {
+        self.ending = ending.map(|ending| (ending, address(&*self.pass)));
+        self
+    }
+
+    /// What evaluates the loss of its results. Not if another pass wraps its own.
+    pub(crate) fn as_ending(&self) -> Option<&Arc<dyn Ending>> {
+        self.ending.as_ref().filter(|(_, pass)| *pass == address(&*self.pass)).map(|(ending, _)| ending)
     }
 
     /// What it can do of that which follows. Not if another pass wraps its own.

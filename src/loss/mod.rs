@@ -25,6 +25,7 @@ pub use mse::Mse;
 pub use nt_xent::NtXent;
 pub use softmax_cross_entropy::SoftmaxCrossEntropy;
 
+use crate::device::Ptr;
 use crate::layer::Fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Extent, Result};
@@ -120,6 +121,25 @@ pub trait LossPass: fmt::Debug + Send {
     fn direct(&self) -> Option<Direct> {
         None
     }
+
+    /// What another kernel has to know to evaluate it, where it is a softmax with cross entropy of one position.
+    #[doc(hidden)]
+    fn logits(&self) -> Option<Logits> {
+        None
+    }
+}
+
+/// Softmax and cross entropy of one position, as `ClassTargets` in `loss.cuh`.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Logits {
+    pub(crate) classes: usize,
+    /// Targets are indices.
+    pub(crate) indexed: bool,
+    /// Of the classes, or null.
+    pub(crate) weights: Ptr,
+    pub(crate) keep: f32,
+    pub(crate) spread: f32,
 }
 
 /// The slots of one loss in one plan. All have the plan's element type, but an index target, which is u32.

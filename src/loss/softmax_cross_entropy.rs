@@ -10,7 +10,7 @@
 use super::cuda::{Constants, Gpu, PredictArgs, RowsArgs, lanes as share, predictor};
 use super::direct::{Direct, Kind};
 use super::sweep::{Batch, check_labels, check_slices, check_weights, find_label, mean, same, sweep};
-use super::{Fields, Loss, LossIo, LossPass, Target};
+use super::{Fields, Logits, Loss, LossIo, LossPass, Target};
 use crate::device::{Cpu, Device, Grid, Kernel, Ptr, per_isa};
 use crate::layer::fields;
 use crate::memory::{Element, Planner, Slot, Step};
@@ -216,6 +216,12 @@ impl LossPass for CrossEntropyPass {
 
     fn direct(&self) -> Option<Direct> {
         Some(Direct(Kind::Softmax { of: self.of.clone(), positions: self.positions }))
+    }
+
+    fn logits(&self) -> Option<Logits> {
+        let Terms { c, keep, spread, .. } = *self.of;
+        let (indexed, weights) = (self.indexed, self.weights.ptr());
+        (self.positions == 1).then_some(Logits { classes: c, indexed, weights, keep: keep as f32, spread: spread as f32 })
     }
 }
 

@@ -9,8 +9,8 @@ use super::wiring::Wiring;
 use super::work::{Cost, Work};
 use super::{Network, NodeReport, PlanReport, What};
 use crate::device::{Cuda, Device, Ptr};
-use crate::layer::{Pass, Place, Planned};
-use crate::loss::{Loss, LossPass, Target};
+use crate::layer::{Ending, Pass, Place, Planned};
+use crate::loss::{Logits, Loss, LossPass, Target};
 use crate::memory::plan::{ALWAYS, Request, Size, Span, arena, pack, push};
 use crate::memory::{ALIGN, Arena, GradMode, Planner, Slot, Store};
 use crate::op::dense_micro::{Small, SmallDense};
@@ -101,6 +101,15 @@ impl LossPort {
     }
 }
 
+/// A node that evaluates the only loss, of its own results.
+#[derive(Debug)]
+pub(crate) struct Finale {
+    /// Its place in the plan.
+    pub at: usize,
+    pub ending: Arc<dyn Ending>,
+    pub loss: Logits,
+}
+
 /// A network planned for one device, precision, mode, capacity and image size.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -110,6 +119,7 @@ pub(crate) struct Plan {
     pub outputs: Vec<Port>,
     pub kept: Vec<Port>,
     pub losses: Vec<LossPort>,
+    pub finale: Option<Finale>,
     /// What layers add to the mean loss.
     pub penalties: Vec<Slot>,
     /// One weight per row, where there are losses.
@@ -145,14 +155,15 @@ impl Plan {
         let in_table =
             |e: Error| if e.kind() == ErrorKind::OutOfMemory { report.too_large(total, free().min(total - 1)) } else { e };
         let arena = arena.map_err(in_table)?;
-        let Draft { nodes, inputs, outputs, kept, losses, penalties, weight, .. } = draft;
+        let Draft { nodes, inputs, outputs, kept, losses, finale, penalties, weight, .. } = draft;
         let bind = |(node, small): (PlannedNode, Option<SmallDense>)| {
             let small = small.and_then(|small| small::bind(&small, &node, setup.capacity, &arena, store));
             PlannedNode { small, ..node }
         };
         let nodes = nodes.into_iter().map(bind).collect();
         let middle = net.nodes.len() as u32;
-        Ok(Self { nodes, inputs, outputs, kept, losses, penalties, weight, arena, report, capacity: setup.capacity, middle })
+        let capacity = setup.capacity;
+        Ok(Self { nodes, inputs, outputs, kept, losses, finale, penalties, weight, arena, report, capacity, middle })
     }
 
     /// Poisons and guards the regions whose life begins at `time`. Nothing in builds without debug assertions.
@@ -240,6 +251,7 @@ pub(crate) struct Draft {
     outputs: Vec<Port>,
     kept: Vec<Port>,
     losses: Vec<LossPort>,
+    finale: Option<Finale>,
     penalties: Vec<Slot>,
     weight: Option<Slot>,
     requests: Vec<Request>,
@@ -296,6 +308,14 @@ impl Draft {
             push(&mut requests, Request { size: Size::PerRow(1), dtype, spans: vec![(0, n)], node: n - 1 })
         });
         let wiring = Wiring::new(net, setup, &planned, (&outputs, &owners), store);
+        let ending = match &losses[..] {
+            [only] => ending(net, &planned, &wiring, (outputs[only.output], only)),
+            _ => None,
+        };
+        if let Some((node, ending, _)) = &ending {
+            let name = &net.nodes[*node].name;
+            ending.take(&mut planner(setup, store, (&mut requests, &kernels), *node, name, Axes::default(), (middle, middle)))?;
+        }
         let slots = wiring.slots(setup, &extents, &mut requests);
         let port = |node: usize| Port { node, extent: extents[node], y: slots.y[node], dy: slots.dy[node] };
         let is_input = |&i: &usize| matches!(net.nodes[i].what, What::Input(_));
@@ -310,9 +330,14 @@ impl Draft {
             let (pass, small) = planned.into_pass();
             Some((PlannedNode { pass, node, x, y, dy, dx, backward, keep_dy, small: None, work, covers }, small))
         });
-        let nodes = nodes.filter(|(n, _)| !owners.absorbed(n.node));
+        let nodes: Vec<_> = nodes.filter(|(n, _)| !owners.absorbed(n.node)).collect();
+        let finale = ending.and_then(|(node, ending, loss)| {
+            let at = nodes.iter().position(|(n, _)| n.node == node)?;
+            Some(Finale { at, ending, loss })
+        });
         Ok(Self {
-            nodes: nodes.collect(),
+            nodes,
+            finale,
             inputs,
             outputs: outputs.iter().copied().map(port).collect(),
             kept: setup.kept.iter().map(kept_port).collect(),
@@ -358,6 +383,21 @@ impl Draft {
             guard: GUARD,
         }
     }
+}
+
+/// The node of the output `loss` belongs to, if it can evaluate it: nobody else takes its results, and what it reads is there until
+/// its backward pass.
+fn ending(
+    net: &Network,
+    planned: &[Option<Planned>],
+    wiring: &Wiring<'_>,
+    (node, loss): (usize, &LossPort),
+) -> Option<(usize, Arc<dyn Ending>, Logits)> {
+    let logits = loss.used().pass.logits().filter(|_| loss.kinds.len() == 1)?;
+    let of = planned[node].as_ref()?;
+    let ending = of.as_ending().filter(|ending| ending.fits(&logits) && of.reads_x && wiring.backward[node])?;
+    let consumed = net.nodes.iter().any(|n| n.inputs.iter().any(|id| id.0 as usize == node));
+    (!consumed).then(|| (node, ending.clone(), logits))
 }
 
 type Layers = (Vec<Option<Planned>>, Vec<Extent>);

@@ -3,8 +3,8 @@
 use super::model::{Current, PlanKey};
 use super::view::{Data, Seed, Targets, View};
 use super::{Model, Plan, small};
-use crate::device::Device;
 use crate::device::control::StepParams;
+use crate::device::{Cuda, Device};
 use crate::loss::{LossIo, Target, find_label};
 use crate::memory::{Arena, GradMode, Grads, Io, Mode, Slot, Step};
 use crate::op::elementwise::copy_or_add;
@@ -153,6 +153,13 @@ impl Model {
                 .value_and_grad(&s, &io)
                 .map_err(|e| e.at(format!("loss of output {}", self.net.outputs()[l.output].0)))?;
         }
+        self.seeded(c, scale)
+    }
+
+    /// The losses have written their gradients; those of outputs without one are 0.
+    fn seeded(&mut self, c: Current, scale: f64) -> Result<()> {
+        let plan = &self.plans[c.plan].1;
+        let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Write, c.forward);
         for (k, port) in plan.outputs.iter().enumerate() {
             if let Some(dy) = port.dy.filter(|_| plan.losses.iter().all(|l| l.output != k)) {
                 zero(&s, dy)?;
@@ -160,6 +167,36 @@ impl Model {
         }
         self.current = Some(Current { seeded: true, penalty: scale * c.rows as f64, ..c });
         Ok(())
+    }
+
+    /// On a GPU: the forward pass and the losses on staged targets, added to the sum that the device keeps, as [`Model::run_forward`],
+    /// [`Model::run_losses`] and [`Model::add_losses`], with the last layer and the loss in one launch where they can be.
+    pub(crate) fn run_to_losses(&mut self, cuda: &Cuda, scale: f64, samples: usize, first: bool) -> Result<()> {
+        let c = self.current.ok_or_else(no_forward)?;
+        let Some(at) = self.plans[c.plan].1.finale.as_ref().map(|finale| finale.at) else {
+            self.run_forward()?;
+            self.run_losses(scale)?;
+            self.add_losses(cuda, first)?;
+            return self.add_penalties(cuda, samples);
+        };
+        (0..self.plans[c.plan].1.nodes.len()).filter(|&i| i != at).try_for_each(|i| self.forward_node(c, i))?;
+        let plan = &mut self.plans[c.plan].1;
+        let (time, middle) = (plan.nodes[at].node as u32, plan.middle);
+        plan.born(time)?;
+        plan.born(middle)?;
+        let plan = &self.plans[c.plan].1;
+        let s = self.step_view(&plan.arena, c.rows, plan.report.mode, Grads::Write, c.forward);
+        if let (Some(finale), [l], Some(weight)) = (&plan.finale, &plan.losses[..], plan.weight) {
+            let (n, port) = (&plan.nodes[at], plan.outputs[l.output]);
+            let loss =
+                LossIo { y: port.y, target: l.used().target, weight, dy: port.dy, value: l.value, scale: scale * l.factor };
+            let io = Io { x: &n.x, y: n.y, dy: n.dy, dx: &n.dx };
+            let done = finale.ending.run(&s, cuda, &io, (&loss, &finale.loss), l.factor, first);
+            done.map_err(|e| e.at(self.net.nodes[n.node].place(n.node)))?;
+        }
+        self.plans[c.plan].1.died(time)?;
+        self.seeded(c, scale)?;
+        self.add_penalties(cuda, samples)
     }
 
     /// The sum over rows of the losses that [`Model::run_losses`] evaluated, and the penalties of layers as often as `samples`, the rows

@@ -18,9 +18,8 @@ impl Model {
         cuda.kernel::<SetStepArgs>(&CONTROL, "set_step")?.launch(cuda, Grid::blocks(1), &args)
     }
 
-    /// Adds the losses of the batch to the sum that the device keeps, without waiting, and the penalties of layers as often as `samples`,
-    /// the rows that count. `first` begins the sum of a step anew.
-    pub(crate) fn add_losses(&self, cuda: &Cuda, samples: usize, first: bool) -> Result<()> {
+    /// Adds the losses of the batch to the sum that the device keeps, without waiting. `first` begins the sum of a step anew.
+    pub(crate) fn add_losses(&self, cuda: &Cuda, first: bool) -> Result<()> {
         let (plan, s) = self.staging()?;
         let kernel = cuda.kernel::<AddLossArgs>(&CONTROL, "add_loss")?;
         for (k, l) in plan.losses.iter().enumerate() {
@@ -28,10 +27,16 @@ impl Model {
             let args = AddLossArgs { control, value, rows: s.rows() as u32, first: u32::from(first && k == 0), factor: l.factor };
             kernel.launch(cuda, Grid::blocks(1), &args)?;
         }
+        Ok(())
+    }
+
+    /// Adds the penalties of layers, as often as `samples`, the rows that count.
+    pub(crate) fn add_penalties(&self, cuda: &Cuda, samples: usize) -> Result<()> {
+        let (plan, s) = self.staging()?;
         for slot in &plan.penalties {
             let (control, value) = (s.control()?, s.ptr(*slot)?);
             let args = AddLossArgs { control, value, rows: 1, first: 0, factor: samples as f64 };
-            kernel.launch(cuda, Grid::blocks(1), &args)?;
+            cuda.kernel::<AddLossArgs>(&CONTROL, "add_loss")?.launch(cuda, Grid::blocks(1), &args)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@
 
 use super::activation_cuda::CudaActivation;
 use crate::device::{Cuda, Grid, Kernel, Ptr, Source};
+use crate::loss::{Logits, LossIo};
 use crate::memory::{GradMode, Planner, Slot, Step};
 use crate::{DType, Precision, Result};
 use bytemuck::{Pod, Zeroable};
@@ -52,6 +53,26 @@ struct DenseArgs {
     k: u32,
     across: u32,
     act: CudaActivation,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct LossArgs {
+    dense: DenseArgs,
+    t: Ptr,
+    label: Ptr,
+    dy: Ptr,
+    weight: Ptr,
+    value: Ptr,
+    control: Ptr,
+    done: Ptr,
+    scale: f64,
+    factor: f64,
+    weights: Ptr,
+    keep: f32,
+    spread: f32,
+    first: u32,
+    unused: u32,
 }
 
 #[repr(C)]
@@ -167,11 +188,21 @@ impl DenseSmall {
 
     /// y = act(x·W + b) of the step's rows.
     pub fn forward(&self, s: &Step<'_>, cuda: &Cuda, of: &Forward) -> Result<()> {
-        let (m, &Self { n, k, .. }, cut) = (s.rows(), self, self.cuts[0]);
+        let (args, grid) = self.args(s.rows(), of, self.shared(s)?);
+        self.forward.launch(cuda, grid, &args)
+    }
+
+    fn args(&self, m: usize, of: &Forward, shared: (Ptr, Ptr)) -> (DenseArgs, Grid) {
+        let (&Self { n, k, .. }, cut) = (self, self.cuts[0]);
         let &Forward { x, w, bias, y, z, act } = of;
-        let (split, across) = (cut.split(self.shared(s)?), n.div_ceil(TILE) as u32);
+        let (split, across) = (cut.split(shared), n.div_ceil(TILE) as u32);
         let args = DenseArgs { x, w, bias, y, z, split, m: m as u32, n: n as u32, k: k as u32, across, act };
-        self.forward.launch(cuda, Grid::blocks(tiles(m, n) * cut.parts), &args)
+        (args, Grid::blocks(tiles(m, n) * cut.parts))
+    }
+
+    /// Inputs and units.
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.k, self.n)
     }
 
     /// dx, dW and db of the step's rows.
@@ -209,6 +240,67 @@ impl DenseSmall {
             act,
         };
         kernel.launch(cuda, Grid::blocks(inputs + weights + biases), &args)
+    }
+}
+
+/// A layer of few units with the softmax and cross entropy of what it yields.
+#[derive(Debug)]
+pub(crate) struct WithLoss {
+    kernel: Kernel<LossArgs>,
+    sums: Option<Slot>,
+    /// For each tile, and one more.
+    arrived: Slot,
+    done: Slot,
+}
+
+/// The most classes: a tile holds all of them.
+pub(crate) const CLASSES: usize = TILE;
+
+impl WithLoss {
+    /// At most [`CLASSES`] units on `k` inputs and `m` rows.
+    pub fn plan([m, n, k]: [usize; 3], p: &mut Planner<'_>) -> Result<Self> {
+        let tiles = tiles(m, n);
+        let work = Cut::new(tiles, k).work(tiles);
+        Ok(Self {
+            kernel: p.typed_kernel(&SMALL, "dense_loss")?,
+            sums: (work > 0).then(|| p.scratch(DType::F32, work)),
+            arrived: p.lasting(DType::U32, tiles),
+            done: p.lasting(DType::U32, 1),
+        })
+    }
+
+    /// y, the loss of each row and its gradient, and the sum of the losses in `Control`.
+    pub fn run(
+        &self,
+        s: &Step<'_>,
+        cuda: &Cuda,
+        (small, of): (&DenseSmall, &Forward),
+        (io, loss): (&LossIo, &Logits),
+        factor: f64,
+        first: bool,
+    ) -> Result<()> {
+        let sums = self.sums.map_or(Ok(Ptr::NULL), |sums| s.ptr(sums))?;
+        let (dense, grid) = small.args(s.rows(), of, (sums, s.ptr(self.arrived)?));
+        let (target, &Logits { indexed, weights, keep, spread, .. }) = (s.ptr(io.target)?, loss);
+        let dy = io.dy.ok_or_else(|| crate::Error::order("dense", "planned without a backward pass"))?;
+        let args = LossArgs {
+            dense,
+            t: if indexed { Ptr::NULL } else { target },
+            label: if indexed { target } else { Ptr::NULL },
+            dy: s.ptr(dy)?,
+            weight: s.ptr(io.weight)?,
+            value: s.ptr(io.value)?,
+            control: s.control()?,
+            done: s.ptr(self.done)?,
+            scale: io.scale,
+            factor,
+            weights,
+            keep,
+            spread,
+            first: u32::from(first),
+            unused: 0,
+        };
+        self.kernel.launch(cuda, grid, &args)
     }
 }
 

@@ -127,9 +127,7 @@ impl Trainer {
     /// Gather, forward, losses, backward.
     fn gradients_on_gpu(&mut self, cuda: &Cuda, used: usize, scale: f64, grads: Grads) -> Result<()> {
         self.gather_on_gpu()?;
-        self.model.run_forward()?;
-        self.model.run_losses(scale)?;
-        self.model.add_losses(cuda, used, grads == Grads::Write)?;
+        self.model.run_to_losses(cuda, scale, used, grads == Grads::Write)?;
         self.model.run_backward(Seed::Loss, grads)
     }
 
