@@ -82,6 +82,12 @@ DEVICE Anchor locate(const Gather& g, const Part& p, u32 n, u32 r, u64& to) {
     return {p.origin[0] + (int)d * g.stride[0], p.origin[1] + (int)h * g.stride[1], p.origin[2] + (int)w * g.stride[2], n};
 }
 
+// The number of a part's tap t among all taps of the weights.
+DEVICE int tap_number(const Gather& g, const Part& p, u32 t) {
+    u32 d = quotient(t, p.taps_plane), r = t - d * p.taps_plane.d, h = quotient(r, p.taps_line), w = r - h * p.taps_line.d;
+    return p.weight + (int)d * g.tap_step[0] + (int)h * g.tap_step[1] + (int)w * g.tap_step[2];
+}
+
 // Row k = tap·channels + channel of the weights of a part and group; `weight` becomes the place of its column 0.
 DEVICE Tap tap_of(const Gather& g, const Part& p, u32 group, u32 k, u32& weight) {
     u32 t = quotient(k, g.channels), i = k - t * g.channels.d;
@@ -90,8 +96,7 @@ DEVICE Tap tap_of(const Gather& g, const Part& p, u32 group, u32 k, u32& weight)
         return {NO_TAP, 0, 0, 0};
     }
     u32 d = quotient(t, p.taps_plane), r = t - d * p.taps_plane.d, h = quotient(r, p.taps_line), w = r - h * p.taps_line.d;
-    u32 tap = (u32)(p.weight + (int)d * g.tap_step[0] + (int)h * g.tap_step[1] + (int)w * g.tap_step[2]);
-    weight = tap * g.w_tap + i * g.w_channel + group * g.w_group;
+    weight = (u32)tap_number(g, p, t) * g.w_tap + i * g.w_channel + group * g.w_group;
     return {(int)d * g.dilation[0], (int)h * g.dilation[1], (int)w * g.dilation[2], group * g.channels.d + i};
 }
 
@@ -100,20 +105,6 @@ DEVICE bool meets(const Extent& x, const Anchor& q, const Tap& t, u32& at) {
     u32 d = (u32)(q.d + t.d), h = (u32)(q.h + t.h), w = (u32)(q.w + t.w);
     at = ((d * x.h + h) * x.w + w) * x.c + t.channel;
     return d < x.d && h < x.h && w < x.w;
-}
-
-// Four neighbours, aligned.
-DEVICE float4 load4(const float* p) { return *(const float4*)p; }
-template <class T> DEVICE float4 load4(const T* p) {
-    u64 four = *(const u64*)p;
-    T v[4];
-#pragma unroll
-    for (int i = 0; i < 4; i++) v[i].bits = (u16)(four >> (16 * i));
-    return make_float4(to_float(v[0]), to_float(v[1]), to_float(v[2]), to_float(v[3]));
-}
-DEVICE void store4(float* p, float4 v) { *(float4*)p = v; }
-template <class T> DEVICE void store4(T* p, float4 v) {
-    *(u64*)p = (u64)of_float<T>(v.x).bits | (u64)of_float<T>(v.y).bits << 16 | (u64)of_float<T>(v.z).bits << 32 | (u64)of_float<T>(v.w).bits << 48;
 }
 
 // What a block works on: tiles of columns run fastest, then tiles of outputs, groups, parts.
@@ -143,7 +134,13 @@ template <class T, class W> DEVICE void finish4(const ConvArgs<T, W>& a, u64 to,
     for (u32 i = 0; i < 4; i++)
         if (a.bias) v[i] += a.bias[j + i];
     if (a.z) store4(a.z + to + j, make_float4(v[0], v[1], v[2], v[3]));
-#pragma unroll
-    for (u32 i = 0; i < 4; i++) v[i] = activate(a.act, v[i]);
+    if (a.act.kind != LINEAR) {
+        // The values rotate through one copy of the long text of `activate`.
+#pragma unroll 1
+        for (u32 i = 0; i < 4; i++) {
+            const float y = activate(a.act, v[0]);
+            v[0] = v[1], v[1] = v[2], v[2] = v[3], v[3] = y;
+        }
+    }
     store4(a.y + to + j, make_float4(v[0], v[1], v[2], v[3]));
 }

@@ -139,7 +139,7 @@ template <class T, Stored L, int S, int BK> DEVICE void gemm(const GemmArgs& a) 
 #pragma unroll 1
         for (u32 q = threadIdx.x; q < B / GROUPS * B / 4; q += THREADS) {
             u32 row = q / (B / 4), i = at.i + g * (B / GROUPS) + row, j = q % (B / 4) * 4;
-            if (i < a.m && at.j + j < a.n) deliver<T>(a, i, at.j + j, load4(shared + row * LD + j));
+            if (i < a.m && at.j + j < a.n) deliver<T>(a, blockIdx.z, i, at.j + j, load4(shared + row * LD + j));
         }
     }
 }

@@ -3,7 +3,7 @@
 // C (m x n) = act(alpha A B + bias), or C += .. with `add`. A is stored as m rows of k (N) or k rows of m (T), B as k rows of
 // n (N) or n rows of k (T); the name of a kernel says which: nn, nt, tn.
 //
-// Where C has few tiles and k is large, k is split over blockIdx.z: each part leaves its sums in `work`, and gemm_sum adds
+// Where C has few tiles and k is large, k is split into parts: each leaves its sums in `work`, and gemm_sum adds
 // them in order. The parts follow from the sizes alone, so the bits do too.
 #pragma once
 #include "activation.cuh"
@@ -15,11 +15,11 @@ struct GemmArgs {
     void* c;           // T, or float with `wide`
     void* z;           // what the activation was applied to, in the type of C; or null
     const float* bias; // n values, or null
-    float* work;       // gridDim.z times m x n sums, or null: no split
+    float* work;       // `splits` times m x n sums, or null: no split
     u32 m, n, k;
     u32 lda, ldb, ldc; // elements from row to row as stored; that of z is ldc
-    u32 split;         // products in each part of k: a multiple of 32 below k, or at least k
-    u32 splits;        // parts that gemm_sum adds
+    u32 split;         // products in each part of k: a multiple of 32 (sm_90a: 64) below k, or at least k
+    u32 splits;        // parts of k
     u32 add, wide;
     float alpha;
     u32 aligned; // bits: rows of A, of B, of C (and z) begin at multiples of 16 bytes
@@ -36,22 +36,6 @@ template <u32 BM, u32 BN> DEVICE Corner corner(const GemmArgs& a) {
     u32 first = blockIdx.x / (BAND * columns) * BAND, within = blockIdx.x % (BAND * columns);
     u32 height = min(rows - first, BAND);
     return {(first + within % height) * BM, within / height * BN};
-}
-
-DEVICE u32 left(u32 end, u32 at) { return end > at ? end - at : 0; }
-
-// Four neighbours, aligned to as many elements.
-DEVICE float4 load4(const float* p) { return *(const float4*)p; }
-template <class T> DEVICE float4 load4(const T* p) {
-    uint2 v = *(const uint2*)p;
-    return {to_float(T{(u16)v.x}), to_float(T{(u16)(v.x >> 16)}), to_float(T{(u16)v.y}), to_float(T{(u16)(v.y >> 16)})};
-}
-DEVICE void store4(float* p, float4 v) { *(float4*)p = v; }
-template <class T> DEVICE void store4(T* p, float4 v) {
-    uint2 out;
-    out.x = of_float<T>(v.x).bits | (u32)of_float<T>(v.y).bits << 16;
-    out.y = of_float<T>(v.z).bits | (u32)of_float<T>(v.w).bits << 16;
-    *(uint2*)p = out;
 }
 
 // The first `width` of four values to c; `together` if all four fit and c is aligned.
@@ -98,11 +82,11 @@ template <class T> DEVICE void finish(const GemmArgs& a, u32 i, u32 j, float4 v)
     put4<T>(a, a.c, at, v, width, a.add);
 }
 
-// Takes them to C, or to this part's sums.
-template <class T> DEVICE void deliver(const GemmArgs& a, u32 i, u32 j, float4 v) {
+// Takes them to C, or to the sums of this part of k.
+template <class T> DEVICE void deliver(const GemmArgs& a, u32 part, u32 i, u32 j, float4 v) {
     if (!a.work) return finish<T>(a, i, j, v);
     u32 width = min(a.n - j, 4u);
-    put4(a.work + ((u64)blockIdx.z * a.m + i) * a.n + j, v, width, width == 4 && a.n % 4 == 0, 0);
+    put4(a.work + ((u64)part * a.m + i) * a.n + j, v, width, width == 4 && a.n % 4 == 0, 0);
 }
 
 // The sums of all parts, in order.

@@ -238,7 +238,7 @@ template <class T, Stored L, int SIZE, int WARPS_M, int WARPS_N, int STAGES, boo
 #pragma unroll 1
         for (u32 q = threadIdx.x; q < SIZE / PASSES * SIZE / 4; q += THREADS) {
             u32 r = q / (SIZE / 4), i = at.i + r / (PART * 16) * WM + pass * PART * 16 + r % (PART * 16), j = q % (SIZE / 4) * 4;
-            if (i < a.m && at.j + j < a.n) deliver<T>(a, i, at.j + j, load4(sums + r * LD + j));
+            if (i < a.m && at.j + j < a.n) deliver<T>(a, blockIdx.z, i, at.j + j, load4(sums + r * LD + j));
         }
     }
 }

@@ -56,6 +56,9 @@ typedef long long i64;
 // for (GRID(i, n)): every index below n once, spread over all threads of the grid.
 #define GRID(i, n) u64 i = (u64)blockIdx.x * blockDim.x + threadIdx.x; i < (n); i += (u64)gridDim.x * blockDim.x
 
+// How much there is from `at` to `end`.
+DEVICE u32 left(u32 end, u32 at) { return end > at ? end - at : 0; }
+
 // ------------------------------------------------------------------------------------------------------------- types
 
 // 16-bit storage types of our own, since CUDA's need its headers. All arithmetic is in float.
@@ -109,6 +112,20 @@ template <class T, int V> DEVICE void put(Pack<T, V>* p, const float (&v)[V], u3
     if (add) old = *p;
     for (int j = 0; j < V; j++) sum.v[j] = of_float<T>(add ? to_float(old.v[j]) + v[j] : v[j]);
     *p = sum;
+}
+
+// Four neighbours, aligned to as many elements.
+DEVICE float4 load4(const float* p) { return *(const float4*)p; }
+template <class T> DEVICE float4 load4(const T* p) {
+    uint2 v = *(const uint2*)p;
+    return {to_float(T{(u16)v.x}), to_float(T{(u16)(v.x >> 16)}), to_float(T{(u16)v.y}), to_float(T{(u16)(v.y >> 16)})};
+}
+DEVICE void store4(float* p, float4 v) { *(float4*)p = v; }
+template <class T> DEVICE void store4(T* p, float4 v) {
+    uint2 out;
+    out.x = of_float<T>(v.x).bits | (u32)of_float<T>(v.y).bits << 16;
+    out.y = of_float<T>(v.z).bits | (u32)of_float<T>(v.w).bits << 16;
+    *(uint2*)p = out;
 }
 
 // Where value i of a batch lies: sample, position, channel. As Layout in device/kernel.rs.

@@ -1,7 +1,8 @@
 //! What stands for a GPU in builds without the feature `cuda`: types without values.
 
+use super::TensorMap;
 use super::kernel::{Grid, Kernel, Ptr, Source};
-use crate::Result;
+use crate::{DType, Result};
 use bytemuck::Pod;
 use std::fmt::{Debug, Display, Formatter};
 
@@ -77,6 +78,7 @@ impl Cuda {
         pub(crate) fn copy(&self, to: Ptr, from: Ptr, bytes: usize) -> Result<()>;
         pub(crate) fn download(&self, from: Ptr, to: &mut [u8]) -> Result<()>;
         pub(crate) fn upload(&self, to: Ptr, bytes: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<()>;
+        pub(crate) fn tensor_map(&self, dtype: DType, base: Ptr, sizes: &[usize], strides: &[usize], boxed: &[usize]) -> Result<TensorMap>;
         pub(crate) fn capturing(&self) -> bool;
     }
 

@@ -250,7 +250,7 @@ impl Cuda {
         Ok(module)
     }
 
-    fn bound(&self) -> Result<(), DriverError> {
+    pub(super) fn bound(&self) -> Result<(), DriverError> {
         self.0.context.bind_to_thread()
     }
 

@@ -22,6 +22,7 @@ pub mod cpu;
 mod isa;
 mod kernel;
 mod split;
+mod tensor_map;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -43,6 +44,7 @@ pub(crate) use isa::per_isa;
 pub(crate) use kernel::MAX_SIZE;
 pub use kernel::{Divisor, Grid, Kernel, Layout, Ptr, Source};
 pub use split::{Parts, Rows};
+pub(crate) use tensor_map::TensorMap;
 
 use crate::{Error, Precision, Result};
 

@@ -20,6 +20,8 @@ pub const HEADERS: &[(&str, &str)] = &[
     ("activation.cuh", include_str!("../../kernels/activation.cuh")),
     ("conv.cuh", include_str!("../../kernels/conv.cuh")),
     ("gemm.cuh", include_str!("../../kernels/gemm.cuh")),
+    ("gemm_sm90.cuh", include_str!("../../kernels/gemm_sm90.cuh")),
+    ("hopper.cuh", include_str!("../../kernels/hopper.cuh")),
     ("loss.cuh", include_str!("../../kernels/loss.cuh")),
     ("mma.cuh", include_str!("../../kernels/mma.cuh")),
     ("optim.cuh", include_str!("../../kernels/optim.cuh")),

@@ -41,6 +41,11 @@ impl CudaActivation {
         };
         Self { kind, a: a as f32, b: b as f32, unused: 0 }
     }
+
+    /// Linear or ReLU: so short that a kernel can apply it to every register of a tile.
+    pub const fn is_short(&self) -> bool {
+        self.kind <= 1
+    }
 }
 
 /// The nearest number of the type.

@@ -151,6 +151,8 @@ pub(super) struct Sizes {
     /// Channels of input and output in a group.
     pub channels: usize,
     pub columns: usize,
+    /// Taps of the window.
+    pub taps: usize,
     /// Some outputs meet no tap.
     pub sparse: bool,
 }
@@ -204,7 +206,7 @@ impl Sizes {
                 }
             }
         }
-        Ok(Self { g: gather, parts, channels, columns, sparse: phases.iter().any(|p: &Phases| p.sparse) })
+        Ok(Self { g: gather, parts, channels, columns, taps: g.window.taps(), sparse: phases.iter().any(|p: &Phases| p.sparse) })
     }
 
     /// Elements of the output of a sample.

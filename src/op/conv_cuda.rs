@@ -2,6 +2,7 @@
 //!
 //! | path | kernels | for |
 //! |---|---|---|
+//! | hopper | `conv_sm90.cu` | the same in bf16 and f16 from 32 columns and 64 products on, compute capability 9.0 |
 //! | tensor | `conv_mma.cu` | channels and filters of a group in eighths, a reduced precision, compute capability 8.0 |
 //! | few | `conv_few*`, `conv_few_weights` | one group of at most 4 input channels, at most 32 columns |
 //! | grouped | `conv_grouped*` | groups of a few channels and filters: depthwise |
@@ -15,9 +16,10 @@
 use super::activation_cuda::CudaActivation;
 use super::conv::Geometry;
 use super::conv_args::{ClearArgs, ConvArgs, Gather, Sizes, StartArgs, SumArgs, WeightArgs};
+use super::conv_sm90::{self, Direction, HopperConvArgs, HopperWeightArgs};
 use crate::device::{Cuda, Divisor, Grid, Kernel, Ptr, Source};
 use crate::memory::GradMode;
-use crate::{Error, Precision, Result};
+use crate::{DType, Error, Precision, Result};
 use bytemuck::Zeroable;
 use std::fmt;
 
@@ -44,6 +46,8 @@ impl CudaEnd {
 /// How a direction is computed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Path {
+    /// Tensor cores by warpgroups, tiles of 128 by so many columns.
+    Hopper { columns: usize },
     /// Tensor cores, tiles of 128 by so many columns.
     Tensor { columns: usize },
     /// Tiles of so many rows and columns.
@@ -62,17 +66,33 @@ const SHARED: usize = 48 << 10;
 /// Blocks that a weight gradient is cut into, if it is long enough: two for each multiprocessor of an H100.
 const BLOCKS: usize = 264;
 
-/// The name of the tensor cores' type.
-fn tensor(precision: Precision, cuda: &Cuda) -> Option<&'static str> {
-    if cuda.capability().0 < 8 {
-        return None;
+/// The units of a GPU that a precision may use.
+#[derive(Clone, Copy, Debug)]
+struct Units {
+    /// The name of the tensor cores' type.
+    tensor: Option<&'static str>,
+    /// Warpgroups and the copy engine.
+    hopper: bool,
+    /// The columns of their tiles, where these are not to be chosen by the shape: for tests.
+    columns: Option<usize>,
+}
+
+impl Units {
+    fn new(precision: Precision, capability: (u32, u32)) -> Self {
+        let tensor = match precision {
+            _ if capability.0 < 8 => None,
+            Precision::TF32 => Some("tf32"),
+            Precision::FP32x3 => Some("tf32x3"),
+            Precision::BF16 => Some("bf16"),
+            Precision::FP16 => Some("f16"),
+            Precision::FP32 | Precision::FP64 => None,
+        };
+        let hopper = capability == (9, 0) && matches!(precision, Precision::BF16 | Precision::FP16);
+        Self { tensor, hopper, columns: None }
     }
-    match precision {
-        Precision::TF32 => Some("tf32"),
-        Precision::FP32x3 => Some("tf32x3"),
-        Precision::BF16 => Some("bf16"),
-        Precision::FP16 => Some("f16"),
-        Precision::FP32 | Precision::FP64 => None,
+
+    fn name(self) -> &'static str {
+        self.tensor.unwrap_or_default()
     }
 }
 
@@ -115,26 +135,32 @@ struct Gathering {
     sizes: Sizes,
     launches: Vec<Gather>,
     path: Path,
+    flip: bool,
+    dtype: DType,
     /// The full name of the kernel.
     name: String,
-    kernel: Kernel<ConvArgs>,
+    kernel: Gathers,
     start: Option<Kernel<StartArgs>>,
     shared: usize,
     /// Whether the kernel reads weights in the type of activations.
     narrow: bool,
 }
 
+/// The kernel of a path.
+enum Gathers {
+    Hopper(Kernel<HopperConvArgs>),
+    Other(Kernel<ConvArgs>),
+}
+
 impl Gathering {
-    fn new(g: &Geometry, flip: bool, capacity: usize, precision: Precision, cuda: &Cuda) -> Result<Self> {
+    fn new(g: &Geometry, flip: bool, capacity: usize, (precision, units): (Precision, Units), cuda: &Cuda) -> Result<Self> {
         let s = Sizes::new(g, flip)?;
         let suffix = precision.storage().suffix();
-        let path = Self::path(&s, tensor(precision, cuda).is_some());
+        let path = Self::path(&s, flip, capacity, units);
         let four = if s.channels.is_multiple_of(4) { "4" } else { "" };
         let name = match path {
-            Path::Tensor { columns } => {
-                let flip = if flip { "flip_" } else { "" };
-                format!("conv_{flip}{}_{columns}", tensor(precision, cuda).unwrap_or_default())
-            }
+            Path::Hopper { columns } => format!("conv_sm90_{}{suffix}_{columns}", if flip { "flip_" } else { "" }),
+            Path::Tensor { columns } => format!("conv_{}{}_{columns}", if flip { "flip_" } else { "" }, units.name()),
             Path::Tiles { columns: 16, .. } => format!("conv_narrow{four}_{suffix}"),
             Path::Tiles { .. } => format!("conv_wide{four}_{suffix}"),
             Path::Few { columns, .. } => format!("conv_few{columns}_{suffix}"),
@@ -145,17 +171,25 @@ impl Gathering {
             Path::Few { columns, width } => few_shared(&s, columns, width),
             _ => 0,
         };
-        let kernel = cuda.kernel(source(path, precision), &name)?;
+        let direction = if flip { Direction::Flip } else { Direction::Forward };
+        let source = source(path, direction, precision);
+        let kernel = match path {
+            Path::Hopper { .. } => Gathers::Hopper(cuda.kernel(source, &name)?),
+            _ => Gathers::Other(cuda.kernel(source, &name)?),
+        };
         let start = s.sparse.then(|| cuda.kernel(&SUM, &format!("conv_start_{suffix}"))).transpose()?;
-        let narrow = matches!(path, Path::Tensor { .. });
-        let this = Self { launches: s.launches(), sizes: s, path, name, kernel, start, shared, narrow };
+        let narrow = matches!(path, Path::Tensor { .. } | Path::Hopper { .. });
+        let (launches, dtype) = (s.launches(), precision.storage());
+        let this = Self { launches, sizes: s, path, flip, dtype, name, kernel, start, shared, narrow };
         fits(this.blocks(capacity), capacity)?;
         Ok(this)
     }
 
-    fn path(s: &Sizes, tensor: bool) -> Path {
-        if tensor && eighths(s) {
-            return Path::Tensor { columns: if s.columns > 64 { 128 } else { 64 } };
+    fn path(s: &Sizes, flip: bool, capacity: usize, units: Units) -> Path {
+        if units.tensor.is_some() && eighths(s) {
+            let hopper = conv_sm90::gathering(s, flip, capacity).filter(|_| units.hopper);
+            let columns = if s.columns > 64 { 128 } else { 64 };
+            return hopper.map_or(Path::Tensor { columns }, |chosen| Path::Hopper { columns: units.columns.unwrap_or(chosen) });
         }
         if small(s) {
             let four = s.channels == 1 && s.columns == 1 && s.g.groups.is_multiple_of(4);
@@ -171,7 +205,7 @@ impl Gathering {
     /// Tiles of outputs of a part and group (few channels: of a sample), and of columns.
     fn tiles(&self, rows: usize) -> (usize, usize) {
         let (m, n) = match self.path {
-            Path::Tensor { columns } => (128, columns),
+            Path::Tensor { columns } | Path::Hopper { columns } => (128, columns),
             Path::Tiles { rows, columns } => (rows, columns),
             Path::Few { columns, width } => return (self.sizes.tiles(FEW, width).0, self.sizes.columns.div_ceil(columns)),
             Path::Grouped { .. } => (1, 1),
@@ -229,15 +263,34 @@ impl Gathering {
         for g in &self.launches {
             args.g = *g;
             args.g.rows = rows as u32;
+            let kernel = match &self.kernel {
+                Gathers::Hopper(kernel) => {
+                    self.on_hopper(kernel, cuda, args)?;
+                    continue;
+                }
+                Gathers::Other(kernel) => kernel,
+            };
             let parts = g.parts as usize;
             let grid = match self.path {
                 Path::Grouped { .. } => Grid::xyz(self.blocks(rows), rows.min(65535), parts),
                 _ => Grid::blocks(self.blocks(rows) / self.launches[0].parts as usize * parts),
             };
-            self.kernel.launch(cuda, grid.shared(self.shared), &args)?;
+            kernel.launch(cuda, grid.shared(self.shared), &args)?;
         }
         Ok(())
     }
+
+    fn on_hopper(&self, kernel: &Kernel<HopperConvArgs>, cuda: &Cuda, args: ConvArgs) -> Result<()> {
+        let Path::Hopper { columns } = self.path else { return Err(unplanned()) };
+        let plain = args.add == 0 && args.z == Ptr::NULL;
+        conv_sm90::Launch { s: &self.sizes, flip: self.flip, columns, dtype: self.dtype, plain }.run(kernel, cuda, args)
+    }
+}
+
+/// The kernel of a path.
+enum Sums {
+    Hopper(Kernel<HopperWeightArgs>, DType),
+    Other(Kernel<WeightArgs>),
 }
 
 /// dw from x and dy.
@@ -246,7 +299,7 @@ struct Weights {
     launches: Vec<Gather>,
     path: Path,
     name: String,
-    kernel: Kernel<WeightArgs>,
+    kernel: Sums,
     sum: Kernel<SumArgs>,
     /// Where some weights meet no output.
     clear: Option<Kernel<ClearArgs>>,
@@ -261,14 +314,15 @@ struct Weights {
 }
 
 impl Weights {
-    fn new(g: &Geometry, capacity: usize, precision: Precision, cuda: &Cuda) -> Result<Self> {
+    fn new(g: &Geometry, capacity: usize, (precision, units): (Precision, Units), cuda: &Cuda) -> Result<Self> {
         let s = Sizes::new(g, false)?;
         let len = g.weight_len()?;
         let suffix = precision.storage().suffix();
-        let path = Self::path(&s, tensor(precision, cuda).is_some());
+        let path = Self::path(&s, units);
         let four = if s.channels.is_multiple_of(4) { "4" } else { "" };
         let name = match path {
-            Path::Tensor { columns } => format!("conv_weights_{}_{columns}", tensor(precision, cuda).unwrap_or_default()),
+            Path::Hopper { columns } => format!("conv_sm90_weights_{suffix}_{columns}"),
+            Path::Tensor { columns } => format!("conv_weights_{}_{columns}", units.name()),
             Path::Tiles { columns: 16, .. } => format!("conv_weights_narrow{four}_{suffix}"),
             Path::Tiles { .. } => format!("conv_weights_wide{four}_{suffix}"),
             Path::Few { .. } => format!("conv_few_weights_{suffix}"),
@@ -278,6 +332,10 @@ impl Weights {
             Path::Tensor { columns } => {
                 let tiles = (s.most_rows().div_ceil(128), s.columns.div_ceil(columns));
                 (stages(precision, columns, false, true), tiles, tiles.0 * tiles.1 * g.groups)
+            }
+            Path::Hopper { columns } => {
+                let tiles = (s.most_rows().div_ceil(conv_sm90::ROWS), s.columns.div_ceil(columns));
+                (0, tiles, tiles.0 * tiles.1 * g.groups)
             }
             Path::Tiles { rows, columns } => {
                 let tiles = (s.most_rows().div_ceil(rows), s.columns.div_ceil(columns));
@@ -301,9 +359,18 @@ impl Weights {
         let launches = s.launches();
         let parts = launches.first().map_or(0, |g| g.parts as usize);
         let chunks = BLOCKS.div_ceil((blocks * parts).max(1)).min(total / least).max(total.div_ceil(1 << 29)).max(1);
+        let (chunks, length) = match path {
+            Path::Hopper { columns } => conv_sm90::chunks(blocks, columns, total, len),
+            _ => (chunks, total.div_ceil(chunks).max(1)),
+        };
+        let source = source(path, Direction::Weights, precision);
+        let kernel = match path {
+            Path::Hopper { .. } => Sums::Hopper(cuda.kernel(source, &name)?, precision.storage()),
+            _ => Sums::Other(cuda.kernel(source, &name)?),
+        };
         let covered: usize = s.parts.iter().map(|p| p.all as usize).sum();
         let this = Self {
-            kernel: cuda.kernel(source(path, precision), &name)?,
+            kernel,
             sum: cuda.kernel(&SUM, "conv_sum")?,
             clear: (covered < g.window.taps()).then(|| cuda.kernel(&SUM, "conv_clear")).transpose()?,
             sizes: s,
@@ -312,7 +379,7 @@ impl Weights {
             shared,
             len,
             chunks,
-            length: total.div_ceil(chunks).max(1),
+            length,
             tiles,
             launches,
         };
@@ -320,9 +387,11 @@ impl Weights {
         Ok(this)
     }
 
-    fn path(s: &Sizes, tensor: bool) -> Path {
-        if tensor && eighths(s) {
-            return Path::Tensor { columns: if s.columns > 64 { 128 } else { 64 } };
+    fn path(s: &Sizes, units: Units) -> Path {
+        if units.tensor.is_some() && eighths(s) {
+            let hopper = conv_sm90::weights(s).filter(|_| units.hopper);
+            let columns = if s.columns > 64 { 128 } else { 64 };
+            return hopper.map_or(Path::Tensor { columns }, |chosen| Path::Hopper { columns: units.columns.unwrap_or(chosen) });
         }
         if small(s) {
             return Path::Grouped { columns: 32 };
@@ -373,7 +442,13 @@ impl Weights {
             args.g = *g;
             args.g.rows = rows as u32;
             let grid = Grid::blocks(each * self.chunks * g.parts as usize).shared(self.shared);
-            self.kernel.launch(cuda, grid, &args)?;
+            match (&self.kernel, self.path) {
+                (Sums::Hopper(kernel, dtype), Path::Hopper { columns }) => {
+                    conv_sm90::run_weights(kernel, cuda, (s, columns, *dtype), args)?;
+                }
+                (Sums::Other(kernel), _) => kernel.launch(cuda, grid, &args)?,
+                (Sums::Hopper(..), _) => return Err(unplanned()),
+            }
         }
         if direct {
             return Ok(());
@@ -407,11 +482,16 @@ impl CudaConv {
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for sizes that do not fit the kernels' indices, and those of
     /// [`Cuda::kernel`].
     pub fn new(g: &Geometry, capacity: usize, precision: Precision, only: Option<bool>, cuda: &Cuda) -> Result<Self> {
+        Self::by(Units::new(precision, cuda.capability()), g, capacity, precision, only, cuda)
+    }
+
+    fn by(units: Units, g: &Geometry, capacity: usize, precision: Precision, only: Option<bool>, cuda: &Cuda) -> Result<Self> {
+        let how = (precision, units);
         let gathering = |flip: bool| {
             let wanted = only.is_none_or(|only| only == flip);
-            wanted.then(|| Gathering::new(g, flip, capacity, precision, cuda)).transpose()
+            wanted.then(|| Gathering::new(g, flip, capacity, how, cuda)).transpose()
         };
-        let weights = only.is_none().then(|| Weights::new(g, capacity, precision, cuda)).transpose()?;
+        let weights = only.is_none().then(|| Weights::new(g, capacity, how, cuda)).transpose()?;
         Ok(Self { forward: gathering(false)?, backward: gathering(true)?, weights })
     }
 
@@ -459,9 +539,10 @@ fn unplanned() -> Error {
 }
 
 /// The part of a file that has kernels of one path for one precision: compiling all would take seconds.
-fn source(path: Path, precision: Precision) -> &'static Source {
+fn source(path: Path, direction: Direction, precision: Precision) -> &'static Source {
     use crate::DType::{Bf16, F16};
     match (path, precision, precision.storage()) {
+        (Path::Hopper { .. }, _, dtype) => conv_sm90::source(direction, dtype),
         (Path::Tensor { .. }, Precision::TF32, _) => &MMA_TF32,
         (Path::Tensor { .. }, Precision::FP32x3, _) => &MMA_TF32X3,
         (Path::Tensor { .. }, _, Bf16) => &MMA_BF16,

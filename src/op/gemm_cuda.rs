@@ -1,11 +1,12 @@
-//! Matrix products on a GPU: which kernel of `gemm.cu` and `gemm_mma.cu`, how k is split, the launch.
-//!
-//! Tile and split follow from the planned sizes and nothing else, so equal plans give equal bits.
+//! Matrix products on a GPU: the kernels of `gemm.cu`, `gemm_mma.cu` and `gemm_sm90.cu`, and their launch. Which of them, and how k is
+//! split, says `gemm_table.rs`.
 
 use super::activation_cuda::CudaActivation;
+use super::gemm_sm90::{self, HopperArgs};
+use super::gemm_table::{Family, Shape, Tile};
 use crate::device::{Cuda, Device, Grid, Kernel, Ptr, Source};
 use crate::memory::Planner;
-use crate::{DType, Error, Precision, Result};
+use crate::{DType, Error, Result};
 use bytemuck::{Pod, Zeroable};
 
 /// How A (m by k) and B (k by n) are stored: rows as they are, or those of the transpose.
@@ -54,32 +55,18 @@ pub(crate) struct GemmArgs {
     act: CudaActivation,
 }
 
-/// The units that multiply: kernels with one name ending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Family {
-    /// Ordinary arithmetic in f32, operands of this type.
-    Plain(DType),
-    Bf16,
-    F16,
-    Tf32,
-    Tf32x3,
+impl GemmArgs {
+    /// Whether the copy engine takes the results to C: `sendable` in `gemm_sm90.cuh`.
+    pub(super) fn sent(&self) -> bool {
+        let plain = self.work == Ptr::NULL && self.z == Ptr::NULL && self.add == 0 && self.wide == 0;
+        plain && self.aligned & 4 != 0 && self.act.is_short()
+    }
 }
 
 impl Family {
-    /// The fastest that this precision allows on a GPU of this compute capability.
-    fn choose(precision: Precision, capability: (u32, u32)) -> Self {
-        match precision {
-            Precision::TF32 if capability >= (8, 0) => Self::Tf32,
-            Precision::FP32x3 if capability >= (8, 0) => Self::Tf32x3,
-            Precision::BF16 if capability >= (8, 0) => Self::Bf16,
-            Precision::FP16 if capability >= (7, 5) => Self::F16,
-            _ => Self::Plain(precision.storage()),
-        }
-    }
-
     const fn suffix(self) -> &'static str {
         match self {
-            Self::Plain(dtype) => dtype.suffix(),
+            Self::Plain(dtype) | Self::Hopper(dtype) => dtype.suffix(),
             Self::Bf16 => "bf16",
             Self::F16 => "f16",
             Self::Tf32 => "tf32",
@@ -87,7 +74,7 @@ impl Family {
         }
     }
 
-    const fn source(self) -> Source {
+    const fn source(self, layout: Layout) -> Source {
         match self {
             Self::Plain(DType::Bf16) => PLAIN_BF16,
             Self::Plain(DType::F16) => PLAIN_F16,
@@ -96,60 +83,26 @@ impl Family {
             Self::F16 => F16,
             Self::Tf32 => TF32,
             Self::Tf32x3 => TF32X3,
+            Self::Hopper(dtype) => gemm_sm90::source(layout, dtype),
         }
     }
 
-    const fn plain(self) -> bool {
-        matches!(self, Self::Plain(_))
-    }
-
-    /// Bytes of dynamic shared memory: the stages of `gemm_mma.cu`, each 64 bytes deep.
-    const fn shared(self, tile: usize) -> usize {
-        match (self, tile) {
+    /// Bytes of dynamic shared memory: the stages of `gemm_mma.cu`, each 64 bytes deep, or of `gemm_sm90.cu`.
+    const fn shared(self, tile: &Tile) -> usize {
+        match (self, tile.rows) {
             (Self::Plain(_), _) => 0,
+            (Self::Hopper(_), _) => gemm_sm90::room(tile),
             (_, 128) => 3 * 2 * 128 * 64,
             _ => 4 * 2 * 64 * 64,
         }
     }
 
-    /// Tiles from the most efficient to the smallest, each with the least products for which a part of k pays.
-    const fn tiles(self) -> &'static [(usize, usize)] {
-        if self.plain() { &[(128, 256), (64, 128), (32, 64)] } else { &[(128, 512), (64, 256)] }
-    }
-}
-
-/// Blocks that keep a large GPU busy.
-const BLOCKS: usize = 256;
-/// The most parts of k.
-const MOST_SPLITS: usize = 128;
-
-/// A kernel's tile, and the products in each part of k.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Shape {
-    tile: usize,
-    split: usize,
-}
-
-impl Shape {
-    /// For a product of these sizes: the largest tile that fills the GPU, with k split or not.
-    fn choose(family: Family, [m, n, k]: [usize; 3]) -> Self {
-        let tiles = family.tiles();
-        let fill = |&(tile, least): &(usize, usize)| {
-            let blocks = m.div_ceil(tile).saturating_mul(n.div_ceil(tile)).max(1);
-            let splits = BLOCKS.div_ceil(blocks).min(k / least).clamp(1, MOST_SPLITS);
-            (tile, blocks.saturating_mul(splits), splits)
-        };
-        let smallest = tiles.len() - 1;
-        // A tile of which more than half lies outside of C computes for nothing.
-        let suits = |&(tile, _): &(usize, usize)| 2 * m.min(n) > tile;
-        let full = tiles[..smallest].iter().filter(|t| suits(t)).map(fill).find(|(_, blocks, _)| 2 * blocks >= BLOCKS);
-        let (tile, _, splits) = full.unwrap_or_else(|| fill(&tiles[smallest]));
-        let split = if splits == 1 { k.max(1) } else { k.div_ceil(splits).next_multiple_of(32) };
-        Self { tile, split }
-    }
-
-    const fn splits(self, k: usize) -> usize {
-        if k == 0 { 1 } else { k.div_ceil(self.split) }
+    /// Bytes of an element of A and B.
+    const fn element(self) -> usize {
+        match self {
+            Self::Bf16 | Self::F16 | Self::Hopper(_) | Self::Plain(DType::Bf16 | DType::F16) => 2,
+            _ => 4,
+        }
     }
 }
 
@@ -182,28 +135,37 @@ impl CudaProduct {
     }
 }
 
+/// The kernel of a family.
+#[derive(Clone, Debug)]
+enum Multiply {
+    Tiles(Kernel<GemmArgs>),
+    Hopper(DType, Kernel<HopperArgs>),
+}
+
 /// A planned product; without kernels in plans for the CPU.
 #[derive(Clone, Debug)]
 pub(crate) struct CudaGemm {
     planned: [usize; 3],
+    layout: Layout,
     family: Family,
     shape: Shape,
-    product: Kernel<GemmArgs>,
+    multiply: Multiply,
     sum: Kernel<GemmArgs>,
 }
 
 impl CudaGemm {
-    /// For products of at most these sizes (m, n, k). The caller provides [`CudaGemm::workspace`] floats for each launch.
+    /// For products of at most these sizes (m, n, k), the rows of A, B and C as long as the sizes say. The caller provides
+    /// [`CudaGemm::workspace`] floats for each launch.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for sizes of 2³¹ and more, and what [`Planner::kernel`] returns.
     pub fn plan(layout: Layout, sizes: [usize; 3], p: &Planner<'_>) -> Result<Self> {
         let family = match p.device() {
             Device::Cpu(_) => Family::Plain(p.dtype()),
-            Device::Cuda(cuda) => Family::choose(p.precision(), cuda.capability()),
+            Device::Cuda(cuda) => Family::choose(p.precision(), cuda.capability(), layout, sizes),
         };
         let shape = Shape::choose(family, sizes);
-        let blocks = sizes[0].div_ceil(shape.tile).saturating_mul(sizes[1].div_ceil(shape.tile));
+        let blocks = shape.tile.count(sizes[0], sizes[1]);
         if matches!(p.device(), Device::Cuda(_)) && sizes.into_iter().chain([blocks]).any(|n| n >= 1 << 31) {
             return Err(Error::shape("gemm", "a matrix is too large for a GPU kernel")
                 .expected("sides below 2^31")
@@ -213,10 +175,19 @@ impl CudaGemm {
     }
 
     fn of(layout: Layout, sizes: [usize; 3], family: Family, shape: Shape, p: &Planner<'_>) -> Result<Self> {
-        let (source, suffix) = (family.source(), family.suffix());
-        let product = p.kernel(&source, &format!("gemm_{}_{}_{suffix}", layout.name(), shape.tile))?;
-        let sum = p.kernel(&source, &format!("gemm_sum_{suffix}"))?;
-        Ok(Self { planned: sizes, family, shape, product, sum })
+        let (source, suffix, tile) = (family.source(layout), family.suffix(), &shape.tile);
+        let (multiply, sum) = match family {
+            Family::Hopper(dtype) => {
+                let stem = format!("gemm_sm90_{}", layout.name());
+                let kernel = p.kernel(&source, &format!("{stem}_{}x{}_{suffix}", tile.rows, tile.columns))?;
+                (Multiply::Hopper(dtype, kernel), format!("{stem}_sum_{suffix}"))
+            }
+            _ => {
+                let kernel = p.kernel(&source, &format!("gemm_{}_{}_{suffix}", layout.name(), tile.rows))?;
+                (Multiply::Tiles(kernel), format!("gemm_sum_{suffix}"))
+            }
+        };
+        Ok(Self { planned: sizes, layout, family, shape, multiply, sum: p.kernel(&source, &sum)? })
     }
 
     /// Floats of workspace.
@@ -234,10 +205,16 @@ impl CudaGemm {
         }
         let splits = self.shape.splits(k);
         let args = self.args(product, if splits > 1 { work } else { Ptr::NULL }, splits);
-        let blocks = m.div_ceil(self.shape.tile) * n.div_ceil(self.shape.tile);
-        let grid = Grid::xyz(blocks, 1, splits).shared(self.family.shared(self.shape.tile));
         debug_assert!(a.1 < 1 << 31 && b.1 < 1 << 31 && c.1 < 1 << 31);
-        self.product.launch(cuda, grid, &args)?;
+        match &self.multiply {
+            Multiply::Tiles(kernel) => {
+                let grid = Grid::xyz(self.shape.tile.count(m, n), 1, splits);
+                kernel.launch(cuda, grid.shared(self.family.shared(&self.shape.tile)), &args)?;
+            }
+            Multiply::Hopper(dtype, kernel) => {
+                gemm_sm90::launch(kernel, cuda, (self.layout, *dtype, &self.shape), product, args)?;
+            }
+        }
         if splits > 1 {
             self.sum.launch(cuda, Grid::cover(m * n.div_ceil(4)), &args)?;
         }
@@ -246,8 +223,7 @@ impl CudaGemm {
 
     fn args(&self, product: &CudaProduct, work: Ptr, splits: usize) -> GemmArgs {
         let &CudaProduct { shape: [m, n, k], a, b, c, wide, add, alpha, bias, z, act } = product;
-        let narrow =
-            if matches!(self.family, Family::Bf16 | Family::F16 | Family::Plain(DType::Bf16 | DType::F16)) { 2 } else { 4 };
+        let narrow = self.family.element();
         let aligned = |(ptr, ld): (Ptr, usize), bytes: usize| u32::from(ptr.0 % 16 == 0 && (ld * bytes).is_multiple_of(16));
         let out = if wide { 4 } else { narrow };
         let c_aligned = aligned(c, out) & aligned((z, c.1), out);

@@ -116,10 +116,23 @@ impl Data {
     }
 }
 
-/// Runs all directions in a precision and compares; the kernels that ran.
-fn check(cuda: &Cuda, what: &str, g: &Geometry, data: &Data, expected: &[Vec<f64>; 3], precision: Precision) -> [String; 3] {
+/// What the card has for a precision, and what older ones have.
+fn units(cuda: &Cuda, precision: Precision) -> Vec<Units> {
+    let units = Units::new(precision, cuda.capability());
+    if units.hopper { vec![units, Units { hopper: false, ..units }] } else { vec![units] }
+}
+
+/// Runs all directions in a precision on some units and compares; the kernels that ran.
+fn check(
+    cuda: &Cuda,
+    what: &str,
+    g: &Geometry,
+    data: &Data,
+    expected: &[Vec<f64>; 3],
+    (precision, units): (Precision, Units),
+) -> [String; 3] {
     let dtype = precision.storage();
-    let conv = CudaConv::new(g, data.rows + 2, precision, None, cuda).unwrap();
+    let conv = CudaConv::by(units, g, data.rows + 2, precision, None, cuda).unwrap();
     let w = Array::new(cuda, &data.w, if conv.narrow() { dtype } else { DType::F32 });
     let (x, dy) = (Array::new(cuda, &data.x, dtype), Array::new(cuda, &data.dy, dtype));
     let (b, bx) = (Array::new(cuda, &data.b, DType::F32), Array::new(cuda, &data.bx, DType::F32));
@@ -169,16 +182,30 @@ fn check(cuda: &Cuda, what: &str, g: &Geometry, data: &Data, expected: &[Vec<f64
     conv.path().map(str::to_owned)
 }
 
+fn window(size: [usize; 3], stride: [usize; 3], pad: [usize; 3]) -> Window {
+    Window { stride, before: pad, after: pad, ..Window::new(size) }
+}
+
+fn plane(k: usize, s: usize, p: usize) -> Window {
+    window([1, k, k], [1, s, s], [0, p, p])
+}
+
+fn cube(k: usize, s: usize, p: usize) -> Window {
+    window([k; 3], [s; 3], [p; 3])
+}
+
+fn line(k: usize, s: usize, p: usize) -> Window {
+    window([1, 1, k], [1, 1, s], [0, 0, p])
+}
+
+type Case = (&'static str, Geometry, usize);
+
+fn with(name: &'static str, x: Extent, f: usize, window: Window, groups: usize, rows: usize) -> Case {
+    (name, Geometry::new(x, f, window, groups).unwrap(), rows)
+}
+
 /// Cases for each path beyond the random ones: name, geometry, rows.
-fn cases() -> Vec<(&'static str, Geometry, usize)> {
-    let window =
-        |size: [usize; 3], stride: [usize; 3], pad: [usize; 3]| Window { stride, before: pad, after: pad, ..Window::new(size) };
-    let plane = |k: usize, s: usize, p: usize| window([1, k, k], [1, s, s], [0, p, p]);
-    let cube = |k: usize, s: usize, p: usize| window([k; 3], [s; 3], [p; 3]);
-    let line = |k: usize, s: usize, p: usize| window([1, 1, k], [1, 1, s], [0, 0, p]);
-    let with = |name, x: Extent, f: usize, window: Window, groups: usize, rows: usize| {
-        (name, Geometry::new(x, f, window, groups).unwrap(), rows)
-    };
+fn cases() -> Vec<Case> {
     let image = Extent::image;
     vec![
         with("first layer", image(28, 28, 1), 8, plane(5, 1, 2), 1, 5),
@@ -207,6 +234,51 @@ fn cases() -> Vec<(&'static str, Geometry, usize)> {
     ]
 }
 
+/// For the kernels of sm_90a: outputs and columns that end within tiles, taps that end within stages, pieces of weights of every size,
+/// parts, groups, more tiles than there are blocks; windows with more taps than are counted go elsewhere.
+fn hopper_cases() -> Vec<Case> {
+    let image = Extent::image;
+    vec![
+        with("whole stages", image(12, 12, 64), 64, plane(3, 1, 1), 1, 2),
+        with("pieces of 16", image(9, 10, 48), 48, plane(3, 1, 1), 1, 2),
+        with("pieces of 8, and of 32", image(8, 7, 40), 96, plane(3, 1, 1), 1, 2),
+        with("strided", image(11, 9, 64), 144, plane(3, 2, 1), 1, 2),
+        with("dilated", image(10, 9, 32), 40, Window { dilation: [1, 2, 3], ..plane(3, 1, 2) }, 1, 2),
+        with("groups", image(6, 9, 96), 96, plane(3, 1, 1), 3, 2),
+        with("groups of whole boxes", image(6, 5, 128), 128, plane(3, 1, 1), 2, 2),
+        with("a cube", Extent::cube(4, 5, 6, 32), 32, cube(3, 2, 1), 1, 2),
+        with("a line", Extent::line(300, 32), 64, line(9, 1, 4), 1, 2),
+        with("gaps", image(5, 6, 32), 48, Window { gap: [0, 2, 1], dilation: [1, 2, 1], ..plane(3, 2, 2) }, 1, 2),
+        with("many tiles", image(21, 20, 32), 264, plane(3, 1, 1), 1, 3),
+        with("many taps", Extent::line(90, 32), 32, line(40, 1, 20), 1, 2),
+    ]
+}
+
+#[test]
+fn kernels_of_sm_90a_have_the_bits_of_the_exact_value() {
+    let Some(cuda) = gpu() else { return };
+    if cuda.capability() != (9, 0) {
+        eprintln!("SKIPPED sm_90a: {cuda}");
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for (i, (name, g, rows)) in hopper_cases().into_iter().enumerate() {
+        let data = Data::new(&g, rows, i as u64);
+        let expected = data.expected(&g);
+        for (j, columns) in [None, Some(64), Some(128), Some(256)].into_iter().enumerate() {
+            let precision = [Precision::BF16, Precision::FP16][(i + j) % 2];
+            let units = Units { columns, ..Units::new(precision, cuda.capability()) };
+            seen.extend(check(&cuda, name, &g, &data, &expected, (precision, units)));
+        }
+    }
+    for (direction, dtype) in ["", "flip_", "weights_"].iter().flat_map(|d| ["bf16", "f16"].map(|t| (d, t))) {
+        for tile in [64, 128, 256] {
+            let kernel = format!("conv_sm90_{direction}{dtype}_{tile}");
+            assert!(seen.contains(&kernel), "{kernel} did not run: {seen:?}");
+        }
+    }
+}
+
 #[test]
 fn every_direction_has_the_bits_of_the_exact_value() {
     let Some(cuda) = gpu() else { return };
@@ -215,7 +287,9 @@ fn every_direction_has_the_bits_of_the_exact_value() {
         let data = Data::new(&g, rows, i as u64);
         let expected = data.expected(&g);
         for precision in PRECISIONS {
-            seen.extend(check(&cuda, name, &g, &data, &expected, precision));
+            for units in units(&cuda, precision) {
+                seen.extend(check(&cuda, name, &g, &data, &expected, (precision, units)));
+            }
         }
     }
     // The bases of all kernel names: with the types and tiles behind them.
@@ -242,17 +316,23 @@ fn random_windows_have_the_bits_of_the_exact_value() {
     for (i, g) in geometries().into_iter().enumerate() {
         let data = Data::new(&g, 1 + i % 3, i as u64);
         let expected = data.expected(&g);
-        check(&cuda, &format!("{g:?}"), &g, &data, &expected, PRECISIONS[i % 5]);
+        let precision = PRECISIONS[i % 5];
+        for units in units(&cuda, precision) {
+            check(&cuda, &format!("{g:?}"), &g, &data, &expected, (precision, units));
+        }
     }
 }
 
 #[test]
 fn no_rows_leave_y_alone_and_make_zero_gradients() {
     let Some(cuda) = gpu() else { return };
-    for (i, (name, g, _)) in cases().into_iter().enumerate() {
+    for (i, (name, g, _)) in cases().into_iter().chain(hopper_cases()).enumerate() {
         let data = Data::new(&g, 0, i as u64);
         let expected = data.expected(&g);
-        check(&cuda, name, &g, &data, &expected, PRECISIONS[i % 5]);
+        let precision = PRECISIONS[i % 5];
+        for units in units(&cuda, precision) {
+            check(&cuda, name, &g, &data, &expected, (precision, units));
+        }
     }
 }
 

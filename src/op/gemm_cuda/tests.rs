@@ -1,37 +1,12 @@
 use super::*;
-use crate::Mode;
 use crate::device::{Buffer, testing};
-use crate::memory::Store;
+use crate::memory::plan::Request;
+use crate::memory::{Planner, Store};
 use crate::op::activation::Activation;
 use crate::rng::{Purpose, Stream};
 use crate::shape::Axes;
+use crate::{Mode, Precision};
 use std::cell::RefCell;
-
-#[test]
-fn tiles_and_splits_follow_from_the_sizes() {
-    let shape = |family, sizes| {
-        let Shape { tile, split } = Shape::choose(family, sizes);
-        (tile, Shape { tile, split }.splits(sizes[2]))
-    };
-    let plain = Family::Plain(DType::F32);
-    // Large: no split. A weight gradient over a long batch: large tiles, many parts. A small batch: small tiles.
-    assert_eq!(shape(plain, [4096, 4096, 4096]), (128, 1));
-    assert_eq!(shape(Family::Bf16, [4096, 4096, 4096]), (128, 1));
-    assert_eq!(shape(Family::Bf16, [512, 512, 100_000]), (128, 16));
-    assert_eq!(shape(plain, [16, 256, 784]), (32, 9));
-    assert_eq!(shape(plain, [1, 1, 1]), (32, 1));
-    assert_eq!(shape(Family::F16, [8, 10, 0]), (64, 1));
-    for family in [plain, Family::Tf32x3] {
-        for sizes in [[1, 1, 1 << 20], [33, 77, 5000], [1, 4096, 4096], [128, 10, 300], [64, 64, 1 << 30]] {
-            let shape = Shape::choose(family, sizes);
-            let (splits, blocks) = (shape.splits(sizes[2]), sizes[0].div_ceil(shape.tile) * sizes[1].div_ceil(shape.tile));
-            assert!((1..=MOST_SPLITS).contains(&splits) && splits * blocks <= 2 * BLOCKS.max(blocks), "{sizes:?}: {shape:?}");
-            assert!(splits == 1 || shape.split.is_multiple_of(32) && shape.split * splits >= sizes[2], "{sizes:?}: {shape:?}");
-            // A shorter k is cut at the same places.
-            assert!(shape.splits(sizes[2] / 2) <= splits);
-        }
-    }
-}
 
 /// A matrix in device memory: `rows` of `columns` random values, then `pad` that are NaN; `offset` elements in front.
 struct Matrix {
@@ -97,16 +72,18 @@ struct Variant {
     add: bool,
     act: Activation,
     bias: bool,
+    /// What the activation is applied to.
+    keep: bool,
     pad: usize,
     offset: usize,
 }
 
 /// Runs one product of the kernels of `family` twice and compares with f64.
-fn check(cuda: &Cuda, p: &Planner<'_>, (family, tile): (Family, usize), layout: Layout, sizes: [usize; 3], how: Variant) {
-    let what = format!("{family:?} {layout:?} {sizes:?} in tiles of {tile}, {how:?}");
+fn check(cuda: &Cuda, p: &Planner<'_>, (family, tile): (Family, Tile), layout: Layout, sizes: [usize; 3], how: Variant) {
+    let what = format!("{family:?} {layout:?} {sizes:?} in tiles of {} x {}, {how:?}", tile.rows, tile.columns);
     let ([m, n, k], Variant { pad, offset, .. }) = (sizes, how);
     let dtype = match family {
-        Family::Plain(dtype) => dtype,
+        Family::Plain(dtype) | Family::Hopper(dtype) => dtype,
         Family::Bf16 => DType::Bf16,
         Family::F16 => DType::F16,
         _ => DType::F32,
@@ -117,7 +94,7 @@ fn check(cuda: &Cuda, p: &Planner<'_>, (family, tile): (Family, usize), layout: 
     let a = if layout == Layout::TN { matrix(dtype, k, m) } else { matrix(dtype, m, k) };
     let b = if layout == Layout::NT { matrix(dtype, n, k) } else { matrix(dtype, k, n) };
     let (c, z, bias) = (matrix(out, m, n), matrix(out, m, n), matrix(DType::F32, 1, n));
-    let split = if how.splits == 1 { k.max(1) } else { k.div_ceil(how.splits).next_multiple_of(32) };
+    let split = if how.splits == 1 { k.max(1) } else { k.div_ceil(how.splits).next_multiple_of(64) };
     // Planned for more products than there are.
     let planned = [m + 1, n + 1, k + split];
     let gemm = CudaGemm::of(layout, planned, family, Shape { tile, split }, p).unwrap();
@@ -128,7 +105,7 @@ fn check(cuda: &Cuda, p: &Planner<'_>, (family, tile): (Family, usize), layout: 
         add: how.add,
         alpha: 0.75,
         bias: if how.bias { bias.at().0 } else { Ptr::NULL },
-        z: if how.add { Ptr::NULL } else { z.at().0 },
+        z: if how.keep { z.at().0 } else { Ptr::NULL },
         act: CudaActivation::new(how.act, out),
         ..plain
     };
@@ -162,7 +139,7 @@ fn check(cuda: &Cuda, p: &Planner<'_>, (family, tile): (Family, usize), layout: 
         let bound = |v: f64| products + size * f64::from(f32::EPSILON) + rounding * v.abs();
         let place = i * c.ld + j;
         assert!((got_c[place] - y).abs() <= bound(y), "{what}: C({i}, {j}) = {}, expected {y}", got_c[place]);
-        assert!(how.add || (got_z[place] - x).abs() <= bound(x), "{what}: Z({i}, {j}) = {}, expected {x}", got_z[place]);
+        assert!(!how.keep || (got_z[place] - x).abs() <= bound(x), "{what}: Z({i}, {j}) = {}, expected {x}", got_z[place]);
     }
     let padding = |v: &[f64]| v.iter().enumerate().all(|(i, v)| i % c.ld < n || v.is_nan());
     assert!(padding(&got_c) && padding(&got_z), "{what}: padding was written");
@@ -172,39 +149,40 @@ fn check(cuda: &Cuda, p: &Planner<'_>, (family, tile): (Family, usize), layout: 
     }
 }
 
+fn planner<'a>(
+    device: &'a Device,
+    store: &'a mut Store,
+    requests: &'a mut Vec<Request>,
+    kernels: &'a RefCell<Vec<(u32, String)>>,
+) -> Planner<'a> {
+    let (precision, mode, axes) = (Precision::FP32, Mode::Infer, Axes::default());
+    Planner { device, precision, mode, capacity: 1, axes, store, requests, node: 0, name: "gemm", times: (0, 0), kernels }
+}
+
 #[test]
 fn every_kernel_multiplies() {
     let Some(device) = testing::gpu() else { return };
     let Device::Cuda(cuda) = &device else { return };
     let (mut store, mut requests) = (Store::new(&device, DType::F32), Vec::new());
-    let p = Planner {
-        device: &device,
-        precision: Precision::FP32,
-        mode: Mode::Infer,
-        capacity: 1,
-        axes: Axes::default(),
-        store: &mut store,
-        requests: &mut requests,
-        node: 0,
-        name: "gemm",
-        times: (0, 0),
-        kernels: &RefCell::default(),
-    };
+    let kernels = RefCell::default();
+    let p = planner(&device, &mut store, &mut requests, &kernels);
     let plain = [DType::F32, DType::Bf16, DType::F16].map(Family::Plain);
-    let kinds = [Precision::BF16, Precision::FP16, Precision::TF32, Precision::FP32x3];
-    let mut families: Vec<Family> = kinds.map(|kind| Family::choose(kind, cuda.capability())).to_vec();
-    families.retain(|family| !family.plain());
-    let first = Variant { splits: 1, wide: false, add: false, act: Activation::Linear, bias: true, pad: 0, offset: 0 };
+    let mut families = plain.to_vec();
+    if cuda.capability() >= (8, 0) {
+        families.extend([Family::Bf16, Family::F16, Family::Tf32, Family::Tf32x3]);
+    }
+    let first =
+        Variant { splits: 1, wide: false, add: false, act: Activation::Linear, bias: true, keep: true, pad: 0, offset: 0 };
     let variants = [
         first,
         Variant { splits: 3, wide: true, act: Activation::Relu, pad: 8, ..first },
         Variant { wide: true, act: Activation::Tanh, pad: 3, offset: 1, ..first },
-        Variant { splits: 4, add: true, bias: false, pad: 16, ..first },
+        Variant { splits: 4, add: true, bias: false, keep: false, pad: 16, ..first },
     ];
     let sizes = [[1, 1, 1], [1, 7, 100], [33, 31, 127], [5, 150, 300], [64, 64, 64], [140, 129, 33], [16, 10, 0]];
-    for family in families.into_iter().chain(plain) {
-        for (i, &(tile, _)) in family.tiles().iter().enumerate() {
-            for (j, layout) in [Layout::NN, Layout::NT, Layout::TN].into_iter().enumerate() {
+    for family in families {
+        for (i, &tile) in family.tiles().iter().enumerate() {
+            for (j, layout) in LAYOUTS.into_iter().enumerate() {
                 for (l, &sizes) in sizes.iter().enumerate() {
                     // Every size in two of the four variants, which change places between tiles and layouts.
                     for v in [0, 1] {
@@ -213,5 +191,47 @@ fn every_kernel_multiplies() {
                 }
             }
         }
+    }
+}
+
+const LAYOUTS: [Layout; 3] = [Layout::NN, Layout::NT, Layout::TN];
+
+/// The kernels of sm_90a: rows of 16 bytes, sides that end within tiles and within what the copy engine takes to C at a time, an odd number
+/// of tile rows, more tiles than blocks, parts of k that end at the end or before it, no products at all.
+#[test]
+fn kernels_of_sm_90a_multiply() {
+    let Some(device) = testing::gpu() else { return };
+    let Device::Cuda(cuda) = &device else { return };
+    if cuda.capability() != (9, 0) {
+        eprintln!("SKIPPED sm_90a: {cuda}");
+        return;
+    }
+    let (mut store, mut requests) = (Store::new(&device, DType::F32), Vec::new());
+    let kernels = RefCell::default();
+    let p = planner(&device, &mut store, &mut requests, &kernels);
+    let first =
+        Variant { splits: 1, wide: false, add: false, act: Activation::Linear, bias: true, keep: false, pad: 0, offset: 0 };
+    let variants = [
+        first,
+        Variant { act: Activation::Relu, bias: false, pad: 8, offset: 8, ..first },
+        Variant { splits: 3, wide: true, keep: true, act: Activation::Relu, pad: 8, ..first },
+        Variant { keep: true, act: Activation::Tanh, ..first },
+        Variant { splits: 2, add: true, bias: false, pad: 16, ..first },
+    ];
+    let sizes = [[64, 64, 64], [200, 264, 72], [8, 520, 200], [264, 8, 328], [136, 72, 0]];
+    for (f, family) in [Family::Hopper(DType::Bf16), Family::Hopper(DType::F16)].into_iter().enumerate() {
+        for (i, &tile) in family.tiles().iter().enumerate() {
+            for (j, layout) in LAYOUTS.into_iter().enumerate() {
+                for (l, &sizes) in sizes.iter().enumerate() {
+                    for v in [0, 2] {
+                        check(cuda, &p, (family, tile), layout, sizes, variants[(f + i + j + l + v) % 5]);
+                    }
+                }
+            }
+        }
+        // More tiles than there are blocks, the last of them in an incomplete band and cluster.
+        let tile = family.tiles()[f];
+        let rows = tile.rows * (2 * cuda.multiprocessors() + 1) - 8;
+        check(cuda, &p, (family, tile), Layout::NT, [rows, 72, 64], first);
     }
 }

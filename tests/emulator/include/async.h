@@ -10,5 +10,7 @@ void cp_async(void* to, const void* from, unsigned bytes, unsigned valid, int li
 void cp_commit();
 void cp_wait(unsigned left); // until at most `left` of this thread's groups are under way
 void cp_wait_all();          // of everything, committed or not
+// Arrives at a barrier (hopper.h) when all copies that this thread has begun have landed.
+void cp_async_arrive(void* barrier);
 
 } // namespace emulator

@@ -35,6 +35,9 @@ void cp_commit() {
 }
 void cp_wait(unsigned left) {
     FullThread& t = *processor->running;
+    for (size_t i = 0; !left && i < processor->arrivals.size();)
+        if (processor->arrivals[i].thread == &t) processor->land_arrival(i);
+        else i++;
     if (t.copy_groups.size() <= left) return;
     size_t groups = t.copy_groups.size() - left, copies = t.copy_groups[groups - 1];
     for (size_t i = 0; i < copies; i++) land(t.copies[i]);
@@ -75,15 +78,22 @@ void Processor::land(size_t i) {
     b.bytes -= (int)((const TensorMap*)t.map)->load(t.to, t.at);
     complete(b);
 }
+void Processor::land_arrival(size_t i) {
+    Arrival a = std::move(arrivals[i]);
+    arrivals.erase(arrivals.begin() + (long)i);
+    for (const Copy& c : a.copies) emulator::land(c);
+    mbarrier_arrive(a.barrier);
+}
 // When all threads wait, what is under way arrives, in any order.
 bool Processor::land_any() {
-    if (tiles.empty()) return false;
-    size_t i = 0;
+    size_t all = tiles.size() + arrivals.size(), i = 0;
+    if (!all) return false;
     if (order == Order::Random) {
         random = random * 6364136223846793005ull + 1442695040888963407ull;
-        i = (size_t)(random >> 33) % tiles.size();
+        i = (size_t)(random >> 33) % all;
     }
-    land(i);
+    if (i < tiles.size()) land(i);
+    else land_arrival(i - tiles.size());
     return true;
 }
 
@@ -120,6 +130,16 @@ void mbarrier_arrive(void* p, unsigned expected_bytes) {
     b.pending--;
     complete(b);
 }
+// The copies are the barrier's from here on: its phase may wait for them, and so may the thread.
+void cp_async_arrive(void* p) {
+    checked(p);
+    Processor& s = *processor;
+    FullThread& t = *s.running;
+    s.arrivals.push_back({&t, p, std::move(t.copies)});
+    t.copies.clear();
+    for (size_t& end : t.copy_groups) end = 0;
+    if (early(s)) s.land_arrival(s.arrivals.size() - 1);
+}
 void mbarrier_arrive_cluster(void* p, unsigned rank, int line) { mbarrier_arrive(counterpart(p, rank, "mbarrier.arrive", line)); }
 void mbarrier_wait(void* p, unsigned parity, int line) {
     MemoryBarrier& b = checked(p);
@@ -129,6 +149,11 @@ void mbarrier_wait(void* p, unsigned parity, int line) {
         for (size_t i = 0; i < s.tiles.size() && !landed; i++)
             if (s.tiles[i].barrier == p) {
                 s.land(i);
+                landed = true;
+            }
+        for (size_t i = 0; i < s.arrivals.size() && !landed; i++)
+            if (s.arrivals[i].barrier == p) {
+                s.land_arrival(i);
                 landed = true;
             }
         if (landed) continue;

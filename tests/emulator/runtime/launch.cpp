@@ -110,7 +110,7 @@ bool Processor::run(const Launch& l) {
             for (auto& m : c.meetings) m = Meeting();
             c.stores.clear();
         }
-        tiles.clear();
+        tiles.clear(), arrivals.clear();
     }
     in_kernel = false;
     processor = nullptr;
@@ -202,7 +202,7 @@ void Processor::start_block(uint64_t index, bool first) {
     live = ready_warps = warp_count = 0;
     for (unsigned c = 0; c < launch.cluster; c++) start_cta(ctas[c], index);
     launch.kernel->here->block = ctas[0].block;
-    tiles.clear();
+    tiles.clear(), arrivals.clear();
     cluster_missing = live;
     spins = 0;
     warp = order == Order::Reverse ? warp_count - 1 : 0;

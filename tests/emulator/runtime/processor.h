@@ -47,6 +47,14 @@ struct Store {
 
 struct Cta;
 // `linear` counts through the cluster; each block begins with a new warp.
+struct FullThread;
+// An arrival at a barrier that follows a thread's copies.
+struct Arrival {
+    FullThread* thread;
+    void* barrier;
+    std::vector<Copy> copies;
+};
+
 struct FullThread : Thread {
     Fiber* fiber = nullptr;
     Cta* cta = nullptr;
@@ -135,6 +143,7 @@ struct Processor {
     Cta ctas[Limits::cluster];
     unsigned cluster_phase = 0, cluster_missing = 0, cluster_waiting[Limits::warps]; // barrier.cluster
     std::vector<Tile> tiles;
+    std::vector<Arrival> arrivals;
     Warp warps[Limits::warps];
     FullThread threads[Limits::threads];
     uint3 shape = {}; // block shape and size of the cluster for which `threads` is filled
@@ -168,7 +177,8 @@ struct Processor {
     void check_shared(const Cta& cta);
     void finish_cta(Cta& cta);
     void land(size_t tile);
-    bool land_any(); // a tile that nobody has waited for yet
+    bool land_any();
+    void land_arrival(size_t i); // a tile that nobody has waited for yet
     void pass_cluster_barrier();
     FullThread* next();
     void wait(const char* what, int line); // the running thread is in some waiting set; returns when it is ready again

@@ -1,6 +1,7 @@
 //! Compiles every kernel without a GPU. `tests/nvrtc.sh` fetches the compilers and runs this.
 
 pub mod compile;
+pub mod mix;
 pub mod sources;
 pub mod status;
 pub mod usage;

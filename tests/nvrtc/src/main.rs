@@ -1,15 +1,18 @@
 //! ```text
-//! kamacite-nvrtc check [sm_90a ..]  every kernel for every architecture; fails on spills and on an old docs/gpu-status.md
+//! kamacite-nvrtc check [sm_90a ..]  every kernel for every architecture; fails on spills, on instructions that mix.txt forbids or
+//!                                   misses, and on an old docs/gpu-status.md
 //! kamacite-nvrtc status             writes docs/gpu-status.md
 //! kamacite-nvrtc image <file>       the prebuilt image
 //! ```
 
 use kamacite::device::Source;
 use kamacite_nvrtc::compile::{self, Job};
+use kamacite_nvrtc::mix;
 use kamacite_nvrtc::sources::{sources, unknown_headers, untaken};
 use kamacite_nvrtc::status::{self, Table};
 use kamacite_nvrtc::usage::{self, Usage};
 use kamacite_nvrtc::{IMAGE, NEW, OLD, compiler};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
@@ -55,8 +58,18 @@ fn check(only: &[&str]) -> Result<(), String> {
                 println!("{}", table.summary());
                 failures.extend(table.failures.iter().cloned());
                 failures.extend(spills(&table));
-                if major == 13 && only.is_empty() && table.failures.is_empty() {
-                    failures.extend(status::compare(&table)?);
+                if let Some(why) = &table.not_disassembled {
+                    skipped.push(format!("instructions: {why}"));
+                } else {
+                    let rows: Vec<mix::Row<'_>> = table
+                        .rows()
+                        .filter(|row| !row.2.mix.is_empty())
+                        .map(|(s, a, u)| (s, u.kernel.as_str(), a, &u.mix))
+                        .collect();
+                    failures.extend(mix::broken(mix::TABLE, &rows)?);
+                    if major == 13 && only.is_empty() && table.failures.is_empty() {
+                        failures.extend(status::compare(&table)?);
+                    }
                 }
             }
             Err(e) => skipped.push(e),
@@ -65,7 +78,7 @@ fn check(only: &[&str]) -> Result<(), String> {
     if !skipped.is_empty() {
         let message = format!("SKIPPED nvrtc: {}", skipped.join("; "));
         println!("{message}");
-        if env::var("KAMACITE_REQUIRE").is_ok_and(|names| names.split(',').any(|name| name == "nvrtc")) {
+        if mix::required() {
             failures.push(message);
         }
     }
@@ -79,10 +92,20 @@ fn compiled(major: i32, architectures: &[&str]) -> Result<Table, String> {
     let sources = sources()?;
     let jobs = jobs(&nvrtc, &sources, architectures);
     let mut table = Table::new(nvrtc.version);
-    for (job, answer) in jobs.iter().zip(compile::all(&jobs)) {
+    let answers = compile::all(&jobs);
+    let mut mixes = disassembled(&jobs, &answers, &mut table);
+    for (i, (job, answer)) in jobs.iter().zip(answers).enumerate() {
+        let place = |e| format!("{}.cu for {}: {e}", job.source.name, job.architecture);
         let read = answer.and_then(|compiled| {
-            let place = |e| format!("{}.cu for {}: {e}", job.source.name, job.architecture);
-            Ok((usage::read(&compiled.log, &compiled.code).map_err(place)?, compiled.code.len()))
+            let mut usages = usage::read(&compiled.log, &compiled.code).map_err(place)?;
+            if let Some(found) = mixes.remove(&i) {
+                let mut found = found?;
+                for usage in &mut usages {
+                    let mix = found.remove(&usage.kernel);
+                    usage.mix = mix.ok_or_else(|| place(format!("nvdisasm shows nothing of {}", usage.kernel)))?;
+                }
+            }
+            Ok((usages, compiled.code.len()))
         });
         match read {
             Ok((usages, bytes)) => table.add(job.source.name, job.architecture, usages, bytes),
@@ -96,6 +119,28 @@ fn compiled(major: i32, architectures: &[&str]) -> Result<Table, String> {
     }
     table.seconds = begun.elapsed().as_secs_f64();
     Ok(table)
+}
+
+/// What nvdisasm shows of each job's code, by the number of the job, where the architecture is one of those looked at.
+fn disassembled(
+    jobs: &[Job<'_>],
+    answers: &[Result<compile::Compiled, String>],
+    table: &mut Table,
+) -> HashMap<usize, Result<BTreeMap<String, mix::Mix>, String>> {
+    let looked_at = jobs.iter().zip(answers).enumerate().filter(|(_, (job, _))| mix::ARCHITECTURES.contains(&job.architecture));
+    let chosen = looked_at.filter_map(|(i, (job, answer))| Some((i, job, answer.as_ref().ok()?)));
+    let (numbers, files): (Vec<usize>, Vec<_>) =
+        chosen.map(|(i, job, c)| (i, (format!("{}-{}", job.source.name, job.architecture), c.code.as_slice()))).unzip();
+    if files.is_empty() {
+        return HashMap::new();
+    }
+    match mix::disassembler() {
+        Ok(nvdisasm) => numbers.into_iter().zip(mix::all(&nvdisasm, &files)).collect(),
+        Err(e) => {
+            table.not_disassembled = Some(e);
+            HashMap::new()
+        }
+    }
 }
 
 fn jobs<'a>(nvrtc: &'a kamacite::device::offline::Nvrtc, sources: &[Source], architectures: &[&'a str]) -> Vec<Job<'a>> {
@@ -121,6 +166,9 @@ fn spills(table: &Table) -> Vec<String> {
 
 fn write_status() -> Result<(), String> {
     let table = compiled(13, status::COLUMNS)?;
+    if let Some(why) = &table.not_disassembled {
+        return Err(why.clone());
+    }
     if !table.failures.is_empty() {
         return Err(table.failures.join("\n"));
     }
@@ -133,7 +181,7 @@ fn image(file: &Path) -> Result<(), String> {
     let sources = sources()?;
     let jobs = jobs(&nvrtc, &sources, IMAGE);
     let made = jobs.iter().zip(compile::all(&jobs)).map(|(job, answer)| Ok(((job.source.name, job.architecture), answer?.code)));
-    let made = made.collect::<Result<std::collections::HashMap<_, _>, String>>()?;
+    let made = made.collect::<Result<HashMap<_, _>, String>>()?;
     let raw: usize = made.values().map(Vec::len).sum();
     let bytes = kamacite::device::offline::build(&sources, IMAGE, &mut |source, architecture| {
         Ok(made[&(source.name, architecture)].clone())

@@ -1,5 +1,6 @@
 //! `docs/gpu-status.md`: what each kernel has been run on, and what the compiler makes of it.
 
+use crate::mix::summary;
 use crate::usage::Usage;
 use crate::{repository, target};
 use serde::Deserialize;
@@ -21,6 +22,8 @@ pub struct Table {
     kernels: BTreeMap<(String, String), BTreeMap<String, Usage>>,
     /// Bytes of all sources for an architecture.
     bytes: BTreeMap<String, usize>,
+    /// Why there are no instructions, where they are wanted.
+    pub not_disassembled: Option<String>,
     /// What did not compile, in words.
     pub failures: Vec<String>,
     /// All of it took.
@@ -71,7 +74,8 @@ impl Table {
             Made by `make gpu-status` with NVRTC {}.{}; CI compares.\n\n\
             *emulated*: ran to its end in the tests, on the CPU, compiled from the same text. *silicon*: right on that card.\n\
             Then the registers of a thread for each architecture, with bytes of spills and of stack where there are any, and the\n\
-            bytes of machine code on sm_90a.\n",
+            bytes of machine code on sm_90a, and what of it says most about the kernel's way: instructions in the code, each counted\n\
+            once however often it runs, `LDG` what is not `LDG.128`. CI asks for what must be there and for what must not: `tests/nvrtc/mix.txt`.\n",
             self.nvrtc.0, self.nvrtc.1
         );
         let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -83,13 +87,13 @@ impl Table {
         let mut last = "";
         for ((source, kernel), by) in &self.kernels {
             if source != last {
-                let _ = write!(out, "\n## {source}.cu\n\n| kernel | state | {} | code |\n", COLUMNS.join(" | "));
-                let _ = writeln!(out, "|---|---|{}---:|", "---:|".repeat(COLUMNS.len()));
+                let _ = write!(out, "\n## {source}.cu\n\n| kernel | state | {} | code | instructions |\n", COLUMNS.join(" | "));
+                let _ = writeln!(out, "|---|---|{}---:|---|", "---:|".repeat(COLUMNS.len()));
                 last = source;
             }
             let cells: Vec<String> = COLUMNS.iter().map(|a| by.get(*a).map_or("-".into(), cell)).collect();
-            let code = by.get("sm_90a").map_or(0, |usage| usage.code);
-            let _ = writeln!(out, "| `{kernel}` | {} | {} | {code} |", states.of(source, kernel), cells.join(" | "));
+            let (code, mix) = by.get("sm_90a").map_or((0, String::new()), |usage| (usage.code, summary(&usage.mix)));
+            let _ = writeln!(out, "| `{kernel}` | {} | {} | {code} | {mix} |", states.of(source, kernel), cells.join(" | "));
         }
         out
     }
@@ -229,7 +233,15 @@ mod tests {
     use super::*;
 
     fn usage(kernel: &str, registers: u32, stores: u32, stack: u32) -> Usage {
-        Usage { kernel: kernel.into(), registers, stack, stores, loads: stores, code: 640 }
+        Usage {
+            kernel: kernel.into(),
+            registers,
+            stack,
+            stores,
+            loads: stores,
+            code: 640,
+            mix: [("LDG.E.128".to_string(), 2)].into(),
+        }
     }
 
     fn table() -> Table {
@@ -250,9 +262,9 @@ mod tests {
         let text = table().document(&states);
         for line in [
             "4 kernels: 1 emulated, 2 never run, 1 silicon.",
-            "| `sum_f32` | emulated | 40 | 40 | 40 | 40 | 640 |",
-            "| `sum_f32` | never run | - | - | 9 | - | 640 |",
-            "| `sum_bf16` | never run | 40, stack 4 | 40, stack 4 | 40, stack 4 | 40, stack 4 | 640 |",
+            "| `sum_f32` | emulated | 40 | 40 | 40 | 40 | 640 | 2 LDG.128 |",
+            "| `sum_f32` | never run | - | - | 9 | - | 640 | 2 LDG.128 |",
+            "| `sum_bf16` | never run | 40, stack 4 | 40, stack 4 | 40, stack 4 | 40, stack 4 | 640 | 2 LDG.128 |",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");
         }

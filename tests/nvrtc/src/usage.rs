@@ -1,5 +1,7 @@
 //! What the compiler says about each kernel: registers, spills, stack, and the length of its machine code.
 
+use crate::mix::Mix;
+
 /// One kernel for one architecture.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
@@ -15,6 +17,8 @@ pub struct Usage {
     pub loads: u32,
     /// Bytes of machine code.
     pub code: u64,
+    /// Its instructions; empty where nobody disassembled.
+    pub mix: Mix,
 }
 
 /// From the log of `--ptxas-options=-v` and the ELF file that came with it. A log that does not tell of every kernel in the
@@ -123,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_log_is_read_to_the_last_spill() {
-        let sum = Usage { kernel: "sum_f32".into(), registers: 40, stack: 24, stores: 8, loads: 16, code: 640 };
+        let sum = Usage { kernel: "sum_f32".into(), registers: 40, stack: 24, stores: 8, loads: 16, code: 640, mix: Mix::new() };
         let fill = Usage { kernel: "fill".into(), registers: 8, code: 128, ..Usage::default() };
         assert_eq!(read(LOG, &elf(&[("sum_f32", 640), ("fill", 128)])), Ok(vec![fill, sum]));
     }
