@@ -122,7 +122,7 @@ template <class T, int N> DEVICE void send_sums(const Ends& end, const TensorMap
                 const float* v = d[q * 8 + e] + half * 2;
                 float low = v[0] * end.alpha + bias[e][0], high = v[1] * end.alpha + bias[e][1];
                 if (end.relu) low = low < 0.f ? 0.f : low, high = high < 0.f ? 0.f : high;
-                *(u32*)(box + (row + half * 8) * ROW + (e * 16 ^ turn) + lane % 4 * 4) = pair<T>(low, high);
+                *(u32*)(box + (row + half * 8) * ROW + (e * 16 ^ turn) + lane % 4 * 4) = narrow<T>(low, high);
             }
         show_to_engines();
         group_meet(group);

@@ -257,25 +257,4 @@ template <class T, int N, bool ACROSS_A, bool ACROSS_B> DEVICE void product(floa
 }
 #endif
 
-// Two neighbours, rounded to nearest, in one register.
-template <class T> DEVICE u32 pair(float low, float high);
-template <> DEVICE u32 pair<bf16>(float low, float high) {
-#ifdef KAMACITE_EMULATED
-    return of_float<bf16>(low).bits | (u32)of_float<bf16>(high).bits << 16;
-#else
-    u32 v;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
-    return v;
-#endif
-}
-template <> DEVICE u32 pair<f16>(float low, float high) {
-#ifdef KAMACITE_EMULATED
-    return of_float<f16>(low).bits | (u32)of_float<f16>(high).bits << 16;
-#else
-    u32 v;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
-    return v;
-#endif
-}
-
 #endif

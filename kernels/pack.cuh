@@ -21,10 +21,7 @@ DEVICE uint4 pack(const float* v, float) {
     return {__float_as_uint(v[0]), __float_as_uint(v[1]), __float_as_uint(v[2]), __float_as_uint(v[3])};
 }
 template <class H> DEVICE uint4 pack(const float* v, H) {
-    u32 words[4];
-#pragma unroll
-    for (int q = 0; q < 4; q++) words[q] = of_float<H>(v[2 * q]).bits | (u32)of_float<H>(v[2 * q + 1]).bits << 16;
-    return {words[0], words[1], words[2], words[3]};
+    return {narrow<H>(v[0], v[1]), narrow<H>(v[2], v[3]), narrow<H>(v[4], v[5]), narrow<H>(v[6], v[7])};
 }
 
 template <class T> DEVICE void load_pack(const T* p, u64 i, u64 n, float* v) {

@@ -80,9 +80,15 @@ DEVICE float to_float(f16 v) {
 template <class T> DEVICE T of_float(float v);
 template <> DEVICE float of_float<float>(float v) { return v; }
 template <> DEVICE bf16 of_float<bf16>(float v) {
+#if !defined(KAMACITE_EMULATED) && __CUDA_ARCH__ >= 800
+    bf16 h;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(h.bits) : "f"(v));
+    return h;
+#else
     u32 u = __float_as_uint(v);
     if ((u & 0x7fffffffu) > 0x7f800000u) return {(u16)((u >> 16) | 64)}; // a NaN stays one
     return {(u16)((u + 0x7fffu + ((u >> 16) & 1)) >> 16)};
+#endif
 }
 template <> DEVICE f16 of_float<f16>(float v) {
 #ifdef KAMACITE_EMULATED
@@ -91,6 +97,27 @@ template <> DEVICE f16 of_float<f16>(float v) {
     f16 h;
     asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h.bits) : "f"(v));
     return h;
+#endif
+}
+
+// Two neighbours as stored, in one register.
+template <class T> DEVICE u32 narrow(float low, float high);
+template <> DEVICE u32 narrow<bf16>(float low, float high) {
+#if !defined(KAMACITE_EMULATED) && __CUDA_ARCH__ >= 800
+    u32 v;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
+    return v;
+#else
+    return of_float<bf16>(low).bits | (u32)of_float<bf16>(high).bits << 16;
+#endif
+}
+template <> DEVICE u32 narrow<f16>(float low, float high) {
+#if !defined(KAMACITE_EMULATED) && __CUDA_ARCH__ >= 800
+    u32 v;
+    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(v) : "f"(high), "f"(low));
+    return v;
+#else
+    return of_float<f16>(low).bits | (u32)of_float<f16>(high).bits << 16;
 #endif
 }
 
@@ -122,10 +149,7 @@ template <class T> DEVICE float4 load4(const T* p) {
 }
 DEVICE void store4(float* p, float4 v) { *(float4*)p = v; }
 template <class T> DEVICE void store4(T* p, float4 v) {
-    uint2 out;
-    out.x = of_float<T>(v.x).bits | (u32)of_float<T>(v.y).bits << 16;
-    out.y = of_float<T>(v.z).bits | (u32)of_float<T>(v.w).bits << 16;
-    *(uint2*)p = out;
+    *(uint2*)p = {narrow<T>(v.x, v.y), narrow<T>(v.z, v.w)};
 }
 
 // Where value i of a batch lies: sample, position, channel. As Layout in device/kernel.rs.

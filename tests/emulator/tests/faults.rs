@@ -87,6 +87,10 @@ fault!(missing_copy_wait, 256, 0, |e, m| {
     wrong(e, m, "missing_copy_wait", 256, 0, Order::Forward);
     wrong(e, m, "missing_copy_wait", 256, 0, Order::Random);
 });
+fault!(missing_copy_arrival, 256, 0, |e, m| {
+    wrong(e, m, "missing_copy_arrival", 256, 0, Order::Forward);
+    wrong(e, m, "missing_copy_arrival", 256, 0, Order::Random);
+});
 fault!(stage_reused, 32, 0, |e, m| wrong(e, m, "stage_reused", 32, 0, Order::Reverse));
 fault!(off_by_one, 256, 0, |e, m| {
     let parts = ["out-of-bounds access at +0 bytes behind an allocation of 1024 bytes", "block (1,0,0) thread (0,0,0)"];
