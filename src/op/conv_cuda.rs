@@ -1,12 +1,4 @@
-//! Convolution on a GPU: which kernel computes which direction, and its launches.
-//!
-//! | path | kernels | for |
-//! |---|---|---|
-//! | hopper | `conv_sm90.cu` | the same in bf16 and f16 from 32 columns and 64 products on, compute capability 9.0 |
-//! | tensor | `conv_mma.cu` | channels and filters of a group in eighths, a reduced precision, compute capability 8.0 |
-//! | few | `conv_few*`, `conv_few_weights` | one group of at most 4 input channels, at most 32 columns |
-//! | grouped | `conv_grouped*` | groups of a few channels and filters: depthwise |
-//! | wide, narrow | `conv.cu` | everything else, by the number of columns |
+//! Convolution on a GPU: the launches of its kernels. Which of them computes what says `conv_table.rs`.
 //!
 //! Windows of one tap, or of a whole sample, are plain products (`conv_engine.rs`).
 //!
@@ -17,6 +9,7 @@ use super::activation_cuda::CudaActivation;
 use super::conv::Geometry;
 use super::conv_args::{ClearArgs, ConvArgs, Gather, Sizes, StartArgs, SumArgs, WeightArgs};
 use super::conv_sm90::{self, Direction, HopperConvArgs, HopperWeightArgs};
+use super::conv_table::{FEW, FEW_SUMMED, Path, Units};
 use crate::device::{Cuda, Divisor, Grid, Kernel, Ptr, Source};
 use crate::memory::GradMode;
 use crate::{DType, Error, Precision, Result};
@@ -43,92 +36,8 @@ impl CudaEnd {
     }
 }
 
-/// How a direction is computed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Path {
-    /// Tensor cores by warpgroups, tiles of 128 by so many columns.
-    Hopper { columns: usize },
-    /// Tensor cores, tiles of 128 by so many columns.
-    Tensor { columns: usize },
-    /// Tiles of so many rows and columns.
-    Tiles { rows: usize, columns: usize },
-    /// Tiles of 2^`width` outputs side by side and so many columns.
-    Few { columns: usize, width: u32 },
-    /// So many columns for a thread (forward), for a block (weights).
-    Grouped { columns: usize },
-}
-
-/// Outputs of a tile of `conv_few`, and of `conv_few_weights`.
-const FEW: usize = 512;
-const FEW_SUMMED: usize = 256;
-/// The most shared memory of a block of the direct kernels: what every device has.
-const SHARED: usize = 48 << 10;
 /// Blocks that a weight gradient is cut into, if it is long enough: two for each multiprocessor of an H100.
 const BLOCKS: usize = 264;
-
-/// The units of a GPU that a precision may use.
-#[derive(Clone, Copy, Debug)]
-struct Units {
-    /// The name of the tensor cores' type.
-    tensor: Option<&'static str>,
-    /// Warpgroups and the copy engine.
-    hopper: bool,
-    /// The columns of their tiles, where these are not to be chosen by the shape: for tests.
-    columns: Option<usize>,
-}
-
-impl Units {
-    fn new(precision: Precision, capability: (u32, u32)) -> Self {
-        let tensor = match precision {
-            _ if capability.0 < 8 => None,
-            Precision::TF32 => Some("tf32"),
-            Precision::FP32x3 => Some("tf32x3"),
-            Precision::BF16 => Some("bf16"),
-            Precision::FP16 => Some("f16"),
-            Precision::FP32 | Precision::FP64 => None,
-        };
-        let hopper = capability == (9, 0) && matches!(precision, Precision::BF16 | Precision::FP16);
-        Self { tensor, hopper, columns: None }
-    }
-
-    fn name(self) -> &'static str {
-        self.tensor.unwrap_or_default()
-    }
-}
-
-/// Shared memory of the three stages of a tensor kernel, as `conv_mma.cu` lays them out.
-fn stages(precision: Precision, columns: usize, flip: bool, weights: bool) -> usize {
-    let element = precision.storage().bytes();
-    let (step, pad) = (64 / element, if element == 2 { 16 } else { 32 });
-    let outer = |width: usize| step * (width * element + pad);
-    let inner = |width: usize| width * 80;
-    3 * match (weights, flip) {
-        (true, _) => outer(128) + outer(columns),
-        (false, true) => inner(128) + inner(columns),
-        (false, false) => inner(128) + outer(columns),
-    }
-}
-
-/// Whether tensor cores apply: their copies take 16 bytes.
-fn eighths(s: &Sizes) -> bool {
-    s.channels.is_multiple_of(8) && s.columns.is_multiple_of(8)
-}
-
-/// Whether groups are so small that a tile of a product would be mostly padding.
-fn small(s: &Sizes) -> bool {
-    s.g.groups > 1 && s.channels * s.columns <= 16
-}
-
-/// Shared memory of `conv_few`.
-fn few_shared(s: &Sizes, columns: usize, width: u32) -> usize {
-    let input = s.tiles(FEW, width).1;
-    4 * (s.most_rows() * columns).saturating_add(input).max(128 * (columns + 4))
-}
-
-/// Shared memory of `conv_few_weights`.
-fn few_weights_shared(s: &Sizes, filters: usize, width: u32) -> usize {
-    4 * (FEW_SUMMED * filters).saturating_add(s.tiles(FEW_SUMMED, width).1).max(256 * 36)
-}
 
 /// y = gather(x, w): the forward pass, or the gradient wrt the input.
 struct Gathering {
@@ -155,51 +64,19 @@ enum Gathers {
 impl Gathering {
     fn new(g: &Geometry, flip: bool, capacity: usize, (precision, units): (Precision, Units), cuda: &Cuda) -> Result<Self> {
         let s = Sizes::new(g, flip)?;
-        let suffix = precision.storage().suffix();
-        let path = Self::path(&s, flip, capacity, units);
-        let four = if s.channels.is_multiple_of(4) { "4" } else { "" };
-        let name = match path {
-            Path::Hopper { columns } => format!("conv_sm90_{}{suffix}_{columns}", if flip { "flip_" } else { "" }),
-            Path::Tensor { columns } => format!("conv_{}{}_{columns}", if flip { "flip_" } else { "" }, units.name()),
-            Path::Tiles { columns: 16, .. } => format!("conv_narrow{four}_{suffix}"),
-            Path::Tiles { .. } => format!("conv_wide{four}_{suffix}"),
-            Path::Few { columns, .. } => format!("conv_few{columns}_{suffix}"),
-            Path::Grouped { columns } => format!("conv_grouped{}_{suffix}", if columns == 4 { "4" } else { "" }),
-        };
-        let shared = match path {
-            Path::Tensor { columns } => stages(precision, columns, flip, false),
-            Path::Few { columns, width } => few_shared(&s, columns, width),
-            _ => 0,
-        };
+        let path = Path::gathering(&s, flip, capacity, units);
         let direction = if flip { Direction::Flip } else { Direction::Forward };
-        let source = source(path, direction, precision);
+        let (name, source, shared) = path.kernel(direction, &s, precision);
         let kernel = match path {
             Path::Hopper { .. } => Gathers::Hopper(cuda.kernel(source, &name)?),
             _ => Gathers::Other(cuda.kernel(source, &name)?),
         };
-        let start = s.sparse.then(|| cuda.kernel(&SUM, &format!("conv_start_{suffix}"))).transpose()?;
+        let start = s.sparse.then(|| cuda.kernel(&SUM, &format!("conv_start_{}", precision.storage().suffix()))).transpose()?;
         let narrow = matches!(path, Path::Tensor { .. } | Path::Hopper { .. });
         let (launches, dtype) = (s.launches(), precision.storage());
         let this = Self { launches, sizes: s, path, flip, dtype, name, kernel, start, shared, narrow };
         fits(this.blocks(capacity), capacity)?;
         Ok(this)
-    }
-
-    fn path(s: &Sizes, flip: bool, capacity: usize, units: Units) -> Path {
-        if units.tensor.is_some() && eighths(s) {
-            let hopper = conv_sm90::gathering(s, flip, capacity).filter(|_| units.hopper);
-            let columns = if s.columns > 64 { 128 } else { 64 };
-            return hopper.map_or(Path::Tensor { columns }, |chosen| Path::Hopper { columns: units.columns.unwrap_or(chosen) });
-        }
-        if small(s) {
-            let four = s.channels == 1 && s.columns == 1 && s.g.groups.is_multiple_of(4);
-            return Path::Grouped { columns: if four { 4 } else { 1 } };
-        }
-        let (columns, width) = (if s.columns > 8 { 16 } else { 8 }, s.width(FEW));
-        if s.g.groups == 1 && s.channels <= 4 && s.columns <= 32 && few_shared(s, columns, width) <= SHARED {
-            return Path::Few { columns, width };
-        }
-        if s.columns <= 16 { Path::Tiles { rows: 256, columns: 16 } } else { Path::Tiles { rows: 128, columns: 64 } }
     }
 
     /// Tiles of outputs of a part and group (few channels: of a sample), and of columns.
@@ -317,37 +194,20 @@ impl Weights {
     fn new(g: &Geometry, capacity: usize, (precision, units): (Precision, Units), cuda: &Cuda) -> Result<Self> {
         let s = Sizes::new(g, false)?;
         let len = g.weight_len()?;
-        let suffix = precision.storage().suffix();
-        let path = Self::path(&s, units);
-        let four = if s.channels.is_multiple_of(4) { "4" } else { "" };
-        let name = match path {
-            Path::Hopper { columns } => format!("conv_sm90_weights_{suffix}_{columns}"),
-            Path::Tensor { columns } => format!("conv_weights_{}_{columns}", units.name()),
-            Path::Tiles { columns: 16, .. } => format!("conv_weights_narrow{four}_{suffix}"),
-            Path::Tiles { .. } => format!("conv_weights_wide{four}_{suffix}"),
-            Path::Few { .. } => format!("conv_few_weights_{suffix}"),
-            Path::Grouped { .. } => format!("conv_grouped_weights_{suffix}"),
-        };
-        let (shared, tiles, blocks) = match path {
-            Path::Tensor { columns } => {
+        let path = Path::weights(&s, units);
+        let (name, source, shared) = path.kernel(Direction::Weights, &s, precision);
+        let (tiles, blocks) = match path {
+            Path::Tensor { columns } | Path::Hopper { columns } | Path::Tiles { columns, .. } => {
                 let tiles = (s.most_rows().div_ceil(128), s.columns.div_ceil(columns));
-                (stages(precision, columns, false, true), tiles, tiles.0 * tiles.1 * g.groups)
-            }
-            Path::Hopper { columns } => {
-                let tiles = (s.most_rows().div_ceil(conv_sm90::ROWS), s.columns.div_ceil(columns));
-                (0, tiles, tiles.0 * tiles.1 * g.groups)
-            }
-            Path::Tiles { rows, columns } => {
-                let tiles = (s.most_rows().div_ceil(rows), s.columns.div_ceil(columns));
-                (0, tiles, tiles.0 * tiles.1 * g.groups)
+                (tiles, tiles.0 * tiles.1 * g.groups)
             }
             Path::Few { columns, width } => {
                 let tiles = (s.tiles(FEW_SUMMED, width).0, s.columns.div_ceil(columns));
-                (few_weights_shared(&s, columns, width), tiles, tiles.1)
+                (tiles, tiles.1)
             }
             Path::Grouped { columns } => {
                 let tiles = (s.most_rows().div_ceil(4), g.y.c.div_ceil(columns));
-                (0, tiles, tiles.0 * tiles.1)
+                (tiles, tiles.0 * tiles.1)
             }
         };
         // Positions to sum, and the fewest that are worth a block.
@@ -363,7 +223,6 @@ impl Weights {
             Path::Hopper { columns } => conv_sm90::chunks(blocks, columns, total, len),
             _ => (chunks, total.div_ceil(chunks).max(1)),
         };
-        let source = source(path, Direction::Weights, precision);
         let kernel = match path {
             Path::Hopper { .. } => Sums::Hopper(cuda.kernel(source, &name)?, precision.storage()),
             _ => Sums::Other(cuda.kernel(source, &name)?),
@@ -385,23 +244,6 @@ impl Weights {
         };
         fits([chunks, parts].into_iter().fold(blocks, usize::saturating_mul), capacity)?;
         Ok(this)
-    }
-
-    fn path(s: &Sizes, units: Units) -> Path {
-        if units.tensor.is_some() && eighths(s) {
-            let hopper = conv_sm90::weights(s).filter(|_| units.hopper);
-            let columns = if s.columns > 64 { 128 } else { 64 };
-            return hopper.map_or(Path::Tensor { columns }, |chosen| Path::Hopper { columns: units.columns.unwrap_or(chosen) });
-        }
-        if small(s) {
-            return Path::Grouped { columns: 32 };
-        }
-        let (columns, width) = (s.columns.next_power_of_two().clamp(8, 32), s.width(FEW_SUMMED));
-        let items = s.most_rows().div_ceil(4) * (columns / 8);
-        if s.g.groups == 1 && s.channels <= 4 && items <= 256 && few_weights_shared(s, columns, width) <= SHARED {
-            return Path::Few { columns, width };
-        }
-        Path::Tiles { rows: 128, columns: if s.columns <= 16 { 16 } else { 64 } }
     }
 
     /// Elements of the workspace.
@@ -538,40 +380,7 @@ fn unplanned() -> Error {
     Error::order("convolution", "this direction was not planned").hint("plan with gradients")
 }
 
-/// The part of a file that has kernels of one path for one precision: compiling all would take seconds.
-fn source(path: Path, direction: Direction, precision: Precision) -> &'static Source {
-    use crate::DType::{Bf16, F16};
-    match (path, precision, precision.storage()) {
-        (Path::Hopper { .. }, _, dtype) => conv_sm90::source(direction, dtype),
-        (Path::Tensor { .. }, Precision::TF32, _) => &MMA_TF32,
-        (Path::Tensor { .. }, Precision::FP32x3, _) => &MMA_TF32X3,
-        (Path::Tensor { .. }, _, Bf16) => &MMA_BF16,
-        (Path::Tensor { .. }, _, _) => &MMA_F16,
-        (Path::Tiles { .. }, _, Bf16) => &TILES_BF16,
-        (Path::Tiles { .. }, _, F16) => &TILES_F16,
-        (Path::Tiles { .. }, _, _) => &TILES_F32,
-        (Path::Few { .. } | Path::Grouped { .. }, _, Bf16) => &DIRECT_BF16,
-        (Path::Few { .. } | Path::Grouped { .. }, _, F16) => &DIRECT_F16,
-        (Path::Few { .. } | Path::Grouped { .. }, _, _) => &DIRECT_F32,
-    }
-}
-
-macro_rules! part {
-    ($name:literal, $define:literal, $file:literal) => {
-        Source::new($name, concat!("#define ", $define, "\n", include_str!(concat!("../../kernels/", $file))))
-    };
-}
 const SUM: Source = Source::new("conv_sum", include_str!("../../kernels/conv_sum.cu"));
-const TILES_F32: Source = part!("conv_f32", "CONV_F32", "conv.cu");
-const TILES_BF16: Source = part!("conv_bf16", "CONV_BF16", "conv.cu");
-const TILES_F16: Source = part!("conv_f16", "CONV_F16", "conv.cu");
-const DIRECT_F32: Source = part!("conv_direct_f32", "CONV_F32", "conv_direct.cu");
-const DIRECT_BF16: Source = part!("conv_direct_bf16", "CONV_BF16", "conv_direct.cu");
-const DIRECT_F16: Source = part!("conv_direct_f16", "CONV_F16", "conv_direct.cu");
-const MMA_BF16: Source = part!("conv_mma_bf16", "CONV_BF16", "conv_mma.cu");
-const MMA_F16: Source = part!("conv_mma_f16", "CONV_F16", "conv_mma.cu");
-const MMA_TF32: Source = part!("conv_mma_tf32", "CONV_TF32", "conv_mma.cu");
-const MMA_TF32X3: Source = part!("conv_mma_tf32x3", "CONV_TF32X3", "conv_mma.cu");
 
 #[cfg(test)]
 pub(super) mod tests;

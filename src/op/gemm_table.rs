@@ -84,9 +84,10 @@ impl Tile {
     /// for the first tile to come and the last to go; and the sums that gemm_sum reads again, at 2 KB a cycle, in a launch of its own.
     fn cycles(&self, [m, n, k]: [usize; 3], splits: usize) -> f64 {
         let items = self.count(m, n).saturating_mul(splits);
-        let products = (self.rows * self.columns) as f64 * k.div_ceil(splits) as f64 * self.resident as f64;
-        let again = if splits == 1 { 0.0 } else { 5000.0 + (m * n) as f64 * 4.0 * (splits + 1) as f64 / 2048.0 };
-        rounds(items.div_ceil(self.resident)) * (products / 2048.0 / self.efficiency + 3000.0) + again
+        let sharing = self.resident.min(items.div_ceil(MULTIPROCESSORS)).max(1);
+        let products = (self.rows * self.columns * sharing) as f64 * k.div_ceil(splits) as f64;
+        let again = if splits == 1 { 0.0 } else { 5000.0 + m as f64 * n as f64 * 4.0 * (splits + 1) as f64 / 2048.0 };
+        rounds(items.div_ceil(sharing)) * (products / 2048.0 / self.efficiency + 3000.0) + again
     }
 }
 

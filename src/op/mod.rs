@@ -23,6 +23,7 @@ mod conv_neighbours;
 mod conv_plan;
 mod conv_slices;
 mod conv_sm90;
+mod conv_table;
 pub(crate) mod conv_unit;
 mod conv_winograd;
 pub(crate) mod dense_micro;
