@@ -164,7 +164,10 @@ template <class E, int BN, int STAGES, bool FLIP, int KEPT, int TAKEN> DEVICE vo
     Ring<STAGES> ring;
     if (tid < 128) {
         keep_registers<KEPT>();
-        if (tid == 0) prefetch(a.b), prefetch(a.y);
+        if (tid == 0) {
+            prefetch(a.b);
+            if (a.sent) prefetch(a.y);
+        }
         each_tile(a.c, [&](const Block& b, const Part& p, u32 steps) {
             const u64 first = (u64)b.m * BM;
             const u32 sample = (u32)(first / p.area.d);
@@ -231,7 +234,7 @@ template <class E, int BN, int STAGES, int KEPT, int TAKEN> DEVICE void conv_sm9
     Ring<STAGES> ring;
     if (tid < 128) {
         keep_registers<KEPT>();
-        if (tid == 0) prefetch(a.b);
+        if (tid == 0 && g.rows) prefetch(a.b);
         u32 turn = 0;
         each_chunk(a.c, [&](const Block& b, u64 first, u32 count) {
             const u32 sample = (u32)(first / p.area.d), start = (u32)(first - (u64)sample * p.area.d);

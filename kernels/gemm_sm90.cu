@@ -93,7 +93,9 @@ template <class T, Stored L, int BM, int BN, int STAGES, int CLUSTER, int KEPT, 
     if (threadIdx.x < 128) {
         keep_registers<KEPT>();
         if (threadIdx.x == 0) {
-            prefetch(a.a), prefetch(a.b), prefetch(a.c);
+            // A map that is not used is none.
+            if (a.g.k) prefetch(a.a), prefetch(a.b);
+            if (sendable(a.g)) prefetch(a.c);
             for (u32 item = blockIdx.x / CLUSTER; item < items; item += step) {
                 const Work w = order.at(item, rank);
                 u32 k = w.part * a.g.split;
