@@ -25,6 +25,22 @@ typedef long long i64;
 //
 // Both also define a constant name_args with sizeof(Args), which the host compares with its own struct when it loads the kernel.
 // SHARED(type, name) is the dynamic shared memory of the launch.
+//
+// From compute capability 9.0 on, the blocks of a kernel are brought to their places while the kernel in front still runs, which
+// hides a microsecond of each launch ("programmatic dependent launch"). Every kernel therefore begins with `wait_for_previous`,
+// behind which the kernel in front and all its writes are done; as that one has waited too, so are all before it. With
+// `let_next_begin` in front of it, the next kernel may come as soon as all blocks of this one have begun.
+
+DEVICE void wait_for_previous() {
+#if !defined(KAMACITE_EMULATED) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+DEVICE void let_next_begin() {
+#if !defined(KAMACITE_EMULATED) && __CUDA_ARCH__ >= 900
+    asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
 
 #ifdef KAMACITE_EMULATED
 #define KERNEL_BOUNDS(threads, least, name, ...)                                                                         \
@@ -41,7 +57,11 @@ typedef long long i64;
 #define KERNEL_BOUNDS(threads, least, name, ...)                                                                         \
     extern "C" __device__ unsigned name##_args = sizeof(__VA_ARGS__);                                                    \
     __device__ __forceinline__ void name##_body(const __VA_ARGS__& a);                                                   \
-    extern "C" __global__ void __launch_bounds__(threads, least) name(const GRID_CONSTANT __VA_ARGS__ a) { name##_body(a); } \
+    extern "C" __global__ void __launch_bounds__(threads, least) name(const GRID_CONSTANT __VA_ARGS__ a) {          \
+        let_next_begin();                                                                                                \
+        wait_for_previous();                                                                                             \
+        name##_body(a);                                                                                                  \
+    }                                                                                                                    \
     __device__ __forceinline__ void name##_body(const __VA_ARGS__& a)
 #define SHARED(type, name)                                                                                               \
     extern __shared__ __align__(1024) unsigned char dynamic_shared_memory[];                                             \

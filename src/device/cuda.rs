@@ -27,7 +27,7 @@ struct Inner {
     ordinal: usize,
     name: String,
     capability: (i32, i32),
-    /// Whether kernels may begin before the one in front is done, in graphs too.
+    /// Whether kernels begin before the one in front is done, in graphs too. They wait by themselves (`prelude.cuh`).
     early: bool,
     multiprocessors: usize,
     /// Shared memory that a block may ask for, in bytes.
@@ -148,7 +148,7 @@ impl Cuda {
             ordinal,
             name: context.name().map_err(check("no name"))?,
             capability,
-            early: capability >= (9, 0) && version >= 12030,
+            early: capability >= (9, 0) && version >= 12030 && std::env::var_os("KAMACITE_EARLY").is_none_or(|v| v != "0"),
             multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1) as usize,
             shared: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?.max(48 << 10) as usize,
             uploads: Mutex::new(Uploads::new(&context).map_err(check("no copy stream"))?),

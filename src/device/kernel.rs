@@ -6,7 +6,8 @@ use bytemuck::{Pod, Zeroable};
 use std::fmt;
 use std::marker::PhantomData;
 
-/// The text of one `.cu` file. It may include `prelude.cuh`, `mma.cuh`, `hopper.cuh`, `activation.cuh`.
+/// The text of one `.cu` file, whose kernels are made by the macros `KERNEL` and `KERNELS` of `prelude.cuh`: a kernel of another make would
+/// begin before the one in front of it is done. It may include `prelude.cuh`, `mma.cuh`, `hopper.cuh`, `activation.cuh`.
 ///
 /// # Examples
 /// ```
@@ -129,7 +130,6 @@ pub struct Grid {
     pub(super) blocks: Blocks,
     pub(super) shared: usize,
     pub(super) cluster: usize,
-    pub(super) early: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +143,7 @@ pub(super) enum Blocks {
 impl Grid {
     /// A thread for each of `n` elements, but no more than fill the device several times: for `GRID` loops.
     pub const fn cover(n: usize) -> Self {
-        Self { blocks: Blocks::Cover(n), shared: 0, cluster: 1, early: false }
+        Self { blocks: Blocks::Cover(n), shared: 0, cluster: 1 }
     }
 
     /// This many blocks in a row.
@@ -153,7 +153,7 @@ impl Grid {
 
     /// This many blocks; `y` and `z` at most 65535.
     pub const fn xyz(x: usize, y: usize, z: usize) -> Self {
-        Self { blocks: Blocks::Exactly([x, y, z]), shared: 0, cluster: 1, early: false }
+        Self { blocks: Blocks::Exactly([x, y, z]), shared: 0, cluster: 1 }
     }
 
     /// Bytes of dynamic shared memory for each block.
@@ -168,27 +168,6 @@ impl Grid {
     #[must_use]
     pub const fn cluster(mut self, n: usize) -> Self {
         self.cluster = n;
-        self
-    }
-
-    /// Lets the kernel begin while the last blocks of the one in front still run ("programmatic dependent launch"), which
-    /// hides its start. Compute capability 9.0 and a driver for CUDA 12.3 or newer; elsewhere an ordinary launch.
-    ///
-    /// The kernel has to do its part, else it is a race that seldom shows:
-    ///
-    /// 1. Every thread executes `griddepcontrol.wait` before it reads or writes any device memory that another kernel or
-    ///    copy may write or read: inputs, outputs, scratch memory. In front of it are only the argument itself, registers,
-    ///    shared memory, and what nobody writes while the stream runs (the prefetch of a tensor map).
-    /// 2. No path leaves it out, not even a block without work. The wait returns when the kernel in front and all its writes
-    ///    are done, so a chain of early kernels is in order only if each of them has waited.
-    /// 3. The kernel in front needs nothing: without `griddepcontrol.launch_dependents` its blocks count as ready when they
-    ///    end. If it has that instruction, the kernel behind may start at once and take shared memory and registers from
-    ///    blocks that have not begun; so it belongs behind the last large piece of work.
-    /// 4. What follows may be anything: an ordinary launch, a copy or an event waits for the whole kernel, which has waited
-    ///    for all before it. Behind a copy or a fill, and as the first of a graph, an early launch is an ordinary one.
-    #[must_use]
-    pub const fn early(mut self) -> Self {
-        self.early = true;
         self
     }
 }

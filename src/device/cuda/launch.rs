@@ -42,7 +42,7 @@ impl Cuda {
         let f = &*function.0;
         let mut parameters = [argument.as_ptr().cast_mut().cast::<c_void>()];
         let stream = self.0.stream.cu_stream();
-        let (raw, shared, early) = (f.function.cu_function(), grid.shared as u32, grid.early && self.0.early);
+        let (raw, shared, early) = (f.function.cu_function(), grid.shared as u32, self.0.early);
         if grid.cluster == 1 && !early {
             // SAFETY: the one parameter has the size that the kernel declares (`Kernel::new`), and the driver copies it before
             // it returns. That the addresses in it belong to live slots is the planner's promise.
@@ -64,7 +64,7 @@ impl Cuda {
             attrs: attributes.as_mut_ptr(),
             numAttrs: 1 + u32::from(early),
         };
-        // SAFETY: as above; the configuration, too, is read before the driver returns. The function is there (`NEEDED`).
+        // SAFETY: as above, and a kernel that begins early waits for the one in front (`KERNEL_BOUNDS`); the configuration, too, is read before the driver returns. The function is there (`NEEDED`).
         unsafe { sys::cuLaunchKernelEx(&config, raw, parameters.as_mut_ptr(), std::ptr::null_mut()) }.result()
     }
 }
@@ -91,9 +91,6 @@ mod tests {
         #include "prelude.cuh"
         struct StepArgs { float* x; u64 n; };
         KERNEL(32, step, StepArgs) {
-        #if !defined(KAMACITE_EMULATED) && __CUDA_ARCH__ >= 900
-            asm volatile("griddepcontrol.wait;" ::: "memory");
-        #endif
             for (GRID(i, a.n)) a.x[i] = a.x[i] * 10 + 1;
         }
         "#,
@@ -118,8 +115,8 @@ mod tests {
             assert!(x.iter().all(|&v| v == x[0]), "{x:?}");
             x[0]
         };
-        let grids = [Grid::blocks(4), Grid::blocks(4).early(), Grid::cover(100).early()].map(|g| (g, true));
-        let clusters = [Grid::blocks(4).cluster(2), Grid::blocks(8).cluster(4).early()].map(|g| (g, cuda.capability() >= (9, 0)));
+        let grids = [Grid::blocks(4), Grid::blocks(4), Grid::cover(100)].map(|g| (g, true));
+        let clusters = [Grid::blocks(4).cluster(2), Grid::blocks(8).cluster(4)].map(|g| (g, cuda.capability() >= (9, 0)));
         let mut expected = 0.0;
         cuda.fill(memory.ptr(), 0, 400).expect("zeros");
         for (grid, legal) in grids.into_iter().chain(clusters) {
@@ -144,5 +141,21 @@ mod tests {
             assert!(refused.contains("1, 2, 4 or 8 blocks"), "{refused}");
         }
         assert!(kernel.launch(&cuda, Grid::blocks(0).cluster(2), &args).is_ok(), "no blocks: nothing happens");
+    }
+
+    /// Kernels are launched early on the promise that each of them waits: the macros see to it, if nothing else makes kernels.
+    #[test]
+    fn every_kernel_waits_for_the_one_in_front() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("kernels");
+        let mut made = 0;
+        for file in std::fs::read_dir(folder).expect("kernels").flatten() {
+            let Ok(text) = std::fs::read_to_string(file.path()) else { continue };
+            for (i, line) in text.lines().enumerate().filter(|(_, line)| line.contains("__global__")) {
+                let body: Vec<&str> = text.lines().skip(i + 1).take(3).map(|line| line.trim_end_matches('\\').trim()).collect();
+                assert_eq!(body, ["let_next_begin();", "wait_for_previous();", "name##_body(a);"], "{line}");
+                made += 1;
+            }
+        }
+        assert_eq!(made, 1, "one macro makes all kernels");
     }
 }
