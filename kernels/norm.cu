@@ -3,7 +3,7 @@
 //
 // A *unit* is a sample, or the whole batch for batch normalisation; it has as many positions as follow each other in memory.
 // A *set* is some neighbouring channels over all positions of a unit. `table` holds mu and rho of each set, `slopes` q and r.
-#include "prelude.cuh"
+#include "reduce.cuh"
 
 // ------------------------------------------------------------------------------------------- where the threads stand
 
@@ -102,11 +102,30 @@ DEVICE void tabulate(const Table& t, u64 i, double n, double mean, double m2) {
 template <class T> struct MomentsArgs {
     const T* x;
     double* partial; // mean and m2 for each set and chunk
+    u32* arrived;    // a counter for each unit and tile of sets
     Table table;
     Sets s;
 };
 
-// Mean and m2 of each set within a chunk; with one chunk in a unit the table itself. Deviations are from a first value, then from
+// The table's entry for set `i` from the moments of all chunks. For a warp.
+DEVICE void combine_moments(const Table& t, const Sets& s, const double* partial, u64 i) {
+    const u32 lane = threadIdx.x % 32;
+    partial += 2 * i * s.chunks;
+    double last = (double)(s.positions - (u64)(s.chunks - 1) * s.chunk) * s.channels;
+    double full = (double)s.chunk * s.channels, all = (double)s.positions * s.channels, sum = 0, m2 = 0;
+#pragma unroll 4
+    for (u32 k = lane; k < s.chunks; k += 32) sum += partial[2 * k] * (k + 1 < s.chunks ? full : last);
+    double mean = warp_sum(sum) / all;
+#pragma unroll 4
+    for (u32 k = lane; k < s.chunks; k += 32) {
+        double delta = partial[2 * k] - mean;
+        m2 += partial[2 * k + 1] + (k + 1 < s.chunks ? full : last) * delta * delta;
+    }
+    m2 = warp_sum(m2);
+    if (lane == 0) tabulate(t, i, all, mean, m2);
+}
+
+// Mean and m2 of each set within a chunk, and the table: the last block to come puts the chunks together. Deviations are from a first value, then from
 // the mean of each tile, and tiles are put together as Chan, Golub & LeVeque 1983 do: large means and hot pixels do no harm.
 template <class T> DEVICE void moments(const MomentsArgs<T>& a) {
     __shared__ double scratch[512], centre[256];
@@ -145,33 +164,11 @@ template <class T> DEVICE void moments(const MomentsArgs<T>& a) {
         a.partial[2 * (i * a.s.chunks + b.chunk)] = centre[q];
         a.partial[2 * (i * a.s.chunks + b.chunk) + 1] = m2;
     });
+    if (a.s.chunks == 1 || !last_to_arrive(a.arrived + (u64)b.unit * gridDim.y + blockIdx.y, a.s.chunks)) return;
+    for (u32 q = threadIdx.x / 32; q < b.sets; q += 8)
+        combine_moments(a.table, a.s, a.partial, (u64)b.unit * a.s.sets + b.first + q);
 }
 KERNELS(256, moments, MomentsArgs)
-
-struct CombineArgs {
-    const double* partial;
-    Table table;
-    Sets s;
-    u64 count; // sets of all units
-};
-
-// The table from the moments of all chunks: a warp for each set.
-KERNEL(256, combine_moments, CombineArgs) {
-    u32 lane = threadIdx.x % 32;
-    for (u64 i = (u64)blockIdx.x * 8 + threadIdx.x / 32; i < a.count; i += (u64)gridDim.x * 8) {
-        const double* partial = a.partial + 2 * i * a.s.chunks;
-        double last = (double)(a.s.positions - (u64)(a.s.chunks - 1) * a.s.chunk) * a.s.channels;
-        double full = (double)a.s.chunk * a.s.channels, all = (double)a.s.positions * a.s.channels, sum = 0, m2 = 0;
-        for (u32 k = lane; k < a.s.chunks; k += 32) sum += partial[2 * k] * (k + 1 < a.s.chunks ? full : last);
-        double mean = warp_sum(sum) / all;
-        for (u32 k = lane; k < a.s.chunks; k += 32) {
-            double delta = partial[2 * k] - mean;
-            m2 += partial[2 * k + 1] + (k + 1 < a.s.chunks ? full : last) * delta * delta;
-        }
-        m2 = warp_sum(m2);
-        if (lane == 0) tabulate(a.table, i, all, mean, m2);
-    }
-}
 
 struct RecallArgs {
     float* table;
@@ -233,9 +230,13 @@ template <class T> struct ApplyArgs {
     T* y;
     const float *table, *scale, *shift; // scale and shift may be null
     Sweep s;
+    u32 relu, unused;
 };
 
-// y = (x - mu) rho gamma + beta
+// What multiplies dy where a rectifier follows, from what it is applied to.
+DEVICE float rectified(u32 relu, float v) { return relu && !(v > 0.f) ? 0.f : 1.f; }
+
+// y = (x - mu) rho gamma + beta, or with a rectifier behind it what is above 0
 template <class T> DEVICE void apply(const ApplyArgs<T>& a) {
     Column b = column(a.s, a.s.c);
     u32 j = b.channel / a.s.per_scale;
@@ -244,7 +245,8 @@ template <class T> DEVICE void apply(const ApplyArgs<T>& a) {
     for (u32 p = b.p; p < b.n; p += b.at.side) {
         Pair t = b.active ? pair(a.table, entry(a.s, b, p)) : Pair{0.f, 1.f};
         u64 i = b.offset + p * a.s.c;
-        store(a.y, i, (load(a.x, i) - t.a) * (t.b * gamma) + beta);
+        float v = (load(a.x, i) - t.a) * (t.b * gamma) + beta;
+        store(a.y, i, a.relu && v < 0.f ? 0.f : v);
     }
 }
 KERNELS(256, apply, ApplyArgs)
@@ -252,23 +254,25 @@ KERNELS(256, apply, ApplyArgs)
 template <class T> struct GradientArgs {
     const T *x, *dy;
     T* dx;
-    const float *table, *slopes, *scale; // slopes: null where statistics are constants; scale may be null
+    const float *table, *slopes, *scale, *shift; // slopes: null where statistics are constants; scale and shift may be null
     Sweep s;
-    u32 add, unused;
+    u32 add, relu;
 };
 
 // dx = rho gamma dy - q - (x - mu) r
 template <class T> DEVICE void gradient(const GradientArgs<T>& a) {
     Column b = column(a.s, a.s.c);
-    float gamma = b.active && a.scale ? a.scale[b.channel / a.s.per_scale] : 1.f;
+    u32 own = b.channel / a.s.per_scale;
+    float gamma = b.active && a.scale ? a.scale[own] : 1.f, beta = b.active && a.shift ? a.shift[own] : 0.f;
 #pragma unroll 4
     for (u32 p = b.p; p < b.n; p += b.at.side) {
         u64 e = entry(a.s, b, p), i = b.offset + p * a.s.c;
         Pair t = b.active ? pair(a.table, e) : Pair{0.f, 1.f};
         bool moves = b.active && a.slopes; // the statistics with x
         Pair s = moves ? pair(a.slopes, e) : Pair{0.f, 0.f};
-        float off = moves ? load(a.x, i) - t.a : 0.f;
-        put(a.dx, i, t.b * gamma * load(a.dy, i) - s.a - off * s.b, a.add);
+        float off = moves || a.relu ? load(a.x, i) - t.a : 0.f;
+        float dy = load(a.dy, i) * rectified(a.relu, off * (t.b * gamma) + beta);
+        put(a.dx, i, t.b * gamma * dy - s.a - off * s.b, a.add);
     }
 }
 KERNELS(256, gradient, GradientArgs)
@@ -284,14 +288,24 @@ DEVICE void slope(float* slopes, const float* table, u64 i, double n, double g, 
 
 template <class T> struct SumsArgs {
     const T *x, *dy;
-    const float *table, *scale; // scale may be null
-    double* partial;            // two sums for each set and chunk
+    const float *table, *scale, *shift; // scale and shift may be null
+    double* partial;                    // two sums for each set and chunk
+    u32* arrived;                       // a counter for each unit and tile of sets
     float* slopes;
     Sets s;
-    u32 per_scale, unused;
+    u32 per_scale, relu;
 };
 
-// Sums of g and of g xhat for the sets of each sample within a chunk; with one chunk the slopes themselves.
+// The sums of two neighbouring numbers over `n` pairs, in all threads of a warp.
+struct Sums { double a, b; };
+DEVICE Sums add_pairs(const double* partial, u64 n) {
+    Sums s = {0, 0};
+#pragma unroll 4
+    for (u64 k = threadIdx.x % 32; k < n; k += 32) s.a += partial[2 * k], s.b += partial[2 * k + 1];
+    return {warp_sum(s.a), warp_sum(s.b)};
+}
+
+// Sums of g and of g xhat for the sets of each sample within a chunk, and the slopes: the last block to come adds the chunks.
 template <class T> DEVICE void sums(const SumsArgs<T>& a) {
     __shared__ double scratch[512];
     Part b = part(a.s);
@@ -307,9 +321,10 @@ template <class T> DEVICE void sums(const SumsArgs<T>& a) {
         for (u32 j = 0; j < TILE; j++) {
             bool in = b.p < b.n;
             u32 i = b.p * a.s.c + b.k;
-            g[j] = in ? load(dy, i) : 0.f;
-            h[j] = in ? (load(x, i) - t.a) * t.b : 0.f;
-            if (in && a.scale) g[j] *= a.scale[own + step * b.k];
+            float off = in ? load(x, i) - t.a : 0.f, gamma = in && a.scale ? a.scale[own + step * b.k] : 1.f;
+            float beta = in && a.relu && a.shift ? a.shift[own + step * b.k] : 0.f;
+            g[j] = in ? load(dy, i) * rectified(a.relu, off * (t.b * gamma) + beta) * gamma : 0.f;
+            h[j] = off * t.b;
             advance(b);
         }
 #pragma unroll
@@ -322,66 +337,14 @@ template <class T> DEVICE void sums(const SumsArgs<T>& a) {
         a.partial[2 * (i * a.s.chunks + b.chunk)] = g;
         a.partial[2 * (i * a.s.chunks + b.chunk) + 1] = gx;
     });
+    if (a.s.chunks == 1 || !last_to_arrive(a.arrived + (u64)b.unit * gridDim.y + blockIdx.y, a.s.chunks)) return;
+    for (u32 q = threadIdx.x / 32; q < b.sets; q += 8) {
+        u64 i = (u64)b.unit * a.s.sets + b.first + q;
+        Sums s = add_pairs(a.partial + 2 * i * a.s.chunks, a.s.chunks);
+        if (threadIdx.x % 32 == 0) slope(a.slopes, a.table, i, (double)a.s.positions * a.s.channels, s.a, s.b);
+    }
 }
 KERNELS(256, sums, SumsArgs)
-
-// The sums of two neighbouring numbers over `n` pairs, in all threads of a warp.
-struct Sums { double a, b; };
-DEVICE Sums add_pairs(const double* partial, u64 n) {
-    Sums s = {0, 0};
-    for (u64 k = threadIdx.x % 32; k < n; k += 32) s.a += partial[2 * k], s.b += partial[2 * k + 1];
-    return {warp_sum(s.a), warp_sum(s.b)};
-}
-
-struct SlopesArgs {
-    const double* partial;
-    const float* table;
-    float* slopes;
-    double n;  // values of a set
-    u64 count; // sets of all units
-    u64 chunks;
-};
-
-// The slopes from the sums of all chunks: a warp for each set.
-KERNEL(256, combine_slopes, SlopesArgs) {
-    for (u64 i = (u64)blockIdx.x * 8 + threadIdx.x / 32; i < a.count; i += (u64)gridDim.x * 8) {
-        Sums s = add_pairs(a.partial + 2 * i * a.chunks, a.chunks);
-        if (threadIdx.x % 32 == 0) slope(a.slopes, a.table, i, a.n, s.a, s.b);
-    }
-}
-
-template <class T> struct ColumnsArgs {
-    const T *x, *dy;
-    const float* table;
-    double* partial; // sum of dy and of dy xhat for each active channel and chunk
-    Sweep s;
-};
-
-// Sums of dy and of dy xhat for each channel over a chunk of all rows' positions.
-template <class T> DEVICE void columns(const ColumnsArgs<T>& a) {
-    __shared__ double scratch[512];
-    Column b = column(a.s, a.s.active);
-    double first = 0, second = 0;
-    for (u32 p = b.p; p < b.n;) {
-        float g[TILE], h[TILE], one = 0, two = 0;
-#pragma unroll
-        for (u32 j = 0; j < TILE; j++, p += b.at.side) {
-            bool in = p < b.n;
-            u64 i = b.offset + p * a.s.c;
-            Pair t = in ? pair(a.table, entry(a.s, b, p)) : Pair{0.f, 0.f};
-            g[j] = in ? load(a.dy, i) : 0.f;
-            h[j] = in ? (load(a.x, i) - t.a) * t.b : 0.f;
-        }
-#pragma unroll
-        for (u32 j = 0; j < TILE; j++) one += g[j], two += g[j] * h[j];
-        first += one, second += two;
-    }
-    set_sums(b.at, b.at.lanes, first, second, scratch, [&](u32 q, double g, double gx) {
-        u64 i = (u64)(blockIdx.y * 256 + q) * gridDim.x + blockIdx.x;
-        a.partial[2 * i] = g, a.partial[2 * i + 1] = gx;
-    });
-}
-KERNELS(256, columns, ColumnsArgs)
 
 struct ParametersArgs {
     const double* partial;
@@ -394,15 +357,60 @@ struct ParametersArgs {
     u32 add, unused;
 };
 
-// dgamma and dbeta from the sums of all chunks, and of batch normalisation the slopes: a warp for each element.
-KERNEL(256, parameters, ParametersArgs) {
-    for (u64 j = (u64)blockIdx.x * 8 + threadIdx.x / 32; j < a.count; j += (u64)gridDim.x * 8) {
-        u64 pairs = a.chunks * a.per_scale;
-        Sums s = add_pairs(a.partial + 2 * j * pairs, pairs);
-        if (threadIdx.x % 32 != 0) continue;
-        if (a.dscale) put(a.dscale, j, (float)s.b, a.add);
-        if (a.dshift) put(a.dshift, j, (float)s.a, a.add);
-        double gamma = a.scale ? a.scale[j] : 1;
-        if (a.slopes) slope(a.slopes, a.table, j, a.n, gamma * s.a, gamma * s.b);
-    }
+// dgamma and dbeta number `j` from the sums of all chunks, and of batch normalisation the slopes. For a warp.
+DEVICE void parameter(const ParametersArgs& a, u64 j) {
+    u64 pairs = a.chunks * a.per_scale;
+    Sums s = add_pairs(a.partial + 2 * j * pairs, pairs);
+    if (threadIdx.x % 32 != 0) return;
+    if (a.dscale) put(a.dscale, j, (float)s.b, a.add);
+    if (a.dshift) put(a.dshift, j, (float)s.a, a.add);
+    double gamma = a.scale ? a.scale[j] : 1;
+    if (a.slopes) slope(a.slopes, a.table, j, a.n, gamma * s.a, gamma * s.b);
 }
+
+// A warp for each element.
+KERNEL(256, parameters, ParametersArgs) {
+    for (u64 j = (u64)blockIdx.x * 8 + threadIdx.x / 32; j < a.count; j += (u64)gridDim.x * 8) parameter(a, j);
+}
+
+template <class T> struct ColumnsArgs {
+    const T *x, *dy;
+    const float *table, *scale, *shift; // scale and shift may be null
+    double* partial; // sum of dy and of dy xhat for each active channel and chunk
+    u32* arrived;    // a counter for each 256 channels, or null: `parameters` follows
+    ParametersArgs to;
+    Sweep s;
+    u32 relu, unused;
+};
+
+// Sums of dy and of dy xhat for each channel over a chunk of all rows' positions. Where each channel has parameters of its own, the
+// last block to come makes their gradients.
+template <class T> DEVICE void columns(const ColumnsArgs<T>& a) {
+    __shared__ double scratch[512];
+    Column b = column(a.s, a.s.active);
+    u32 own = b.channel / a.s.per_scale;
+    float gamma = b.p < b.n && a.scale ? a.scale[own] : 1.f, beta = b.p < b.n && a.shift ? a.shift[own] : 0.f;
+    double first = 0, second = 0;
+    for (u32 p = b.p; p < b.n;) {
+        float g[TILE], h[TILE], one = 0, two = 0;
+#pragma unroll
+        for (u32 j = 0; j < TILE; j++, p += b.at.side) {
+            bool in = p < b.n;
+            u64 i = b.offset + p * a.s.c;
+            Pair t = in ? pair(a.table, entry(a.s, b, p)) : Pair{0.f, 0.f};
+            float off = in ? load(a.x, i) - t.a : 0.f;
+            g[j] = in ? load(a.dy, i) * rectified(a.relu, off * (t.b * gamma) + beta) : 0.f;
+            h[j] = off * t.b;
+        }
+#pragma unroll
+        for (u32 j = 0; j < TILE; j++) one += g[j], two += g[j] * h[j];
+        first += one, second += two;
+    }
+    set_sums(b.at, b.at.lanes, first, second, scratch, [&](u32 q, double g, double gx) {
+        u64 i = (u64)(blockIdx.y * 256 + q) * gridDim.x + blockIdx.x;
+        a.partial[2 * i] = g, a.partial[2 * i + 1] = gx;
+    });
+    if (!a.arrived || !last_to_arrive(a.arrived + blockIdx.y, gridDim.x)) return;
+    for (u32 j = blockIdx.y * 256 + threadIdx.x / 32; j < blockIdx.y * 256 + b.at.lanes; j += 8) parameter(a.to, j);
+}
+KERNELS(256, columns, ColumnsArgs)

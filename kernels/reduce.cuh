@@ -1,11 +1,26 @@
-// Sums down the columns of a matrix in a fixed order: parts of the rows side by side, then the parts one after the other.
+// Sums down the columns of a matrix in a fixed order: parts of the rows side by side, then the parts by the last block to come.
 #pragma once
 #include "prelude.cuh"
+
+// Whether this block is the last of `blocks` to arrive here: it sees what the others wrote before. All threads must call. The
+// counter is 0 at first, and again afterwards.
+DEVICE bool last_to_arrive(u32* counter, u32 blocks) {
+    __shared__ u32 before;
+    __threadfence();
+    __syncthreads();
+    if (threadIdx.x == 0) before = atomicAdd(counter, 1u);
+    __syncthreads();
+    if (before != blocks - 1) return false;
+    if (threadIdx.x == 0) *counter = 0;
+    __threadfence();
+    return true;
+}
 
 // As Columns in op/reduce.rs. Grid: (c / width rounded up, parts) blocks of 256 threads.
 struct Columns {
     float* s;    // c sums
     float* work; // parts times c sums; unused if there is one part
+    u32* arrived; // a counter for each block of columns
     u64 rows;
     u64 part;  // rows of a part
     u32 c;
@@ -37,21 +52,20 @@ template <class F> DEVICE void sum_columns(const Columns& a, F value) {
         if (y < half) sums[threadIdx.x] += sums[threadIdx.x + half * a.width];
         __syncthreads();
     }
+    if (a.parts == 1) {
+        if (y == 0 && j < a.c) put(a.s, j, sums[x], a.add);
+        return;
+    }
+    if (y == 0 && j < a.c) a.work[(u64)blockIdx.y * a.c + j] = sums[x];
+    if (!last_to_arrive(a.arrived + blockIdx.x, a.parts)) return;
+    // In double: there may be hundreds.
+    __shared__ double totals[256];
+    double total = 0;
+#pragma unroll 8
+    for (u32 p = y; j < a.c && p < a.parts; p += lanes) total += a.work[(u64)p * a.c + j];
+    totals[threadIdx.x] = total;
+    __syncthreads();
     if (y || j >= a.c) return;
-    if (a.parts == 1) put(a.s, j, sums[x], a.add);
-    else a.work[(u64)blockIdx.y * a.c + j] = sums[x];
-}
-
-// Whether this block is the last of `blocks` to arrive here: it sees what the others wrote before. All threads must call. The
-// counter is 0 at first, and again afterwards.
-DEVICE bool last_to_arrive(u32* counter, u32 blocks) {
-    __shared__ u32 before;
-    __threadfence();
-    __syncthreads();
-    if (threadIdx.x == 0) before = atomicAdd(counter, 1u);
-    __syncthreads();
-    if (before != blocks - 1) return false;
-    if (threadIdx.x == 0) *counter = 0;
-    __threadfence();
-    return true;
+    for (u32 l = 1; l < lanes; l++) total += totals[l * a.width + x];
+    put(a.s, j, (float)total, a.add);
 }

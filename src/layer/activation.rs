@@ -295,8 +295,7 @@ impl CudaPRelu {
     fn slopes(&self, s: &Step<'_>, cuda: &Cuda, slope: Param, io: &Io<'_>) -> Result<()> {
         let (Some((da, mode)), Some((sums, kernel))) = (s.grad(slope.dw), &self.gradient) else { return Ok(()) };
         let (to, grid) = sums.columns(s, s.len(io.dy)? / self.slopes, (s.ptr(da)?, mode))?;
-        kernel.launch(cuda, grid, &PReluSlopesArgs { to, x: s.ptr(io.x[0])?, dy: s.ptr(io.dy)? })?;
-        sums.finish(cuda, &to)
+        kernel.launch(cuda, grid, &PReluSlopesArgs { to, x: s.ptr(io.x[0])?, dy: s.ptr(io.dy)? })
     }
 }
 

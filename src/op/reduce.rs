@@ -2,7 +2,7 @@
 
 use crate::device::{Cpu, Cuda, Grid, Kernel, Ptr, Source, per_isa};
 use crate::memory::{GradMode, Planner, Slot, Step};
-use crate::{DType, Real, Result};
+use crate::{DType, Error, Real, Result};
 use bytemuck::{Pod, Zeroable};
 
 /// Columns summed side by side, in registers.
@@ -95,6 +95,7 @@ per_isa! {
 pub(crate) struct Columns {
     s: Ptr,
     work: Ptr,
+    arrived: Ptr,
     rows: u64,
     part: u64,
     c: u32,
@@ -104,12 +105,12 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    fn new(rows: usize, c: usize, (s, mode): (Ptr, GradMode), work: Ptr) -> (Self, Grid) {
+    fn new(rows: usize, c: usize, (s, mode): (Ptr, GradMode), (work, arrived): (Ptr, Ptr)) -> (Self, Grid) {
         let part = rows.div_ceil(parts(rows, c)).max(1);
         let (parts, width) = (rows.div_ceil(part).max(1), c.next_power_of_two().min(WIDTH));
         let add = u32::from(mode == GradMode::Add);
         let (rows, part) = (rows as u64, part as u64);
-        let columns = Self { s, work, rows, part, c: c as u32, width: width as u32, parts: parts as u32, add };
+        let columns = Self { s, work, arrived, rows, part, c: c as u32, width: width as u32, parts: parts as u32, add };
         (columns, Grid::xyz(c.div_ceil(width), parts, 1))
     }
 }
@@ -118,9 +119,9 @@ impl Columns {
 #[derive(Clone, Debug)]
 pub(crate) struct ColumnSums {
     c: usize,
-    work: Option<Slot>,
+    /// Sums of the parts, and the counters of those that are done, which every launch leaves at 0.
+    work: Option<(Slot, Slot)>,
     sum: Kernel<ColumnsArgs>,
-    add_parts: Kernel<Columns>,
 }
 
 #[repr(C)]
@@ -143,30 +144,23 @@ impl ColumnSums {
     /// For at most `rows` rows of `c` elements.
     pub fn plan(rows: usize, c: usize, p: &mut Planner<'_>) -> Result<Self> {
         let parts = parts(rows, c);
-        Ok(Self {
-            c,
-            work: (parts > 1).then(|| p.scratch(DType::F32, parts * c)),
-            sum: p.typed_kernel(&REDUCE, "columns")?,
-            add_parts: p.kernel(&REDUCE, "columns_parts")?,
-        })
+        // Memory of an arena is 0 at first.
+        let work = (parts > 1).then(|| (p.scratch(DType::F32, parts * c), p.lasting(DType::U32, c)));
+        Ok(Self { c, work, sum: p.typed_kernel(&REDUCE, "columns")? })
     }
 
     /// s_j = Σ_i x_ij, or s_j += Σ_i x_ij, in f32 over `rows` rows of x in the type of activations.
     pub fn run(&self, step: &Step<'_>, cuda: &Cuda, x: Ptr, rows: usize, to: (Ptr, GradMode)) -> Result<()> {
         let (to, grid) = self.columns(step, rows, to)?;
-        self.sum.launch(cuda, grid, &ColumnsArgs { to, x })?;
-        self.finish(cuda, &to)
+        self.sum.launch(cuda, grid, &ColumnsArgs { to, x })
     }
 
-    /// What a kernel built on `sum_columns` takes, and its grid. [`ColumnSums::finish`] follows it.
+    /// What a kernel built on `sum_columns` takes, and its grid.
     pub fn columns(&self, step: &Step<'_>, rows: usize, to: (Ptr, GradMode)) -> Result<(Columns, Grid)> {
-        let work = self.work.map_or(Ok(Ptr::NULL), |work| step.ptr(work))?;
+        let work = self
+            .work
+            .map_or(Ok((Ptr::NULL, Ptr::NULL)), |(sums, arrived)| Ok::<_, Error>((step.ptr(sums)?, step.ptr(arrived)?)))?;
         Ok(Columns::new(rows, self.c, to, work))
-    }
-
-    /// Adds the parts.
-    pub fn finish(&self, cuda: &Cuda, columns: &Columns) -> Result<()> {
-        if columns.parts == 1 { Ok(()) } else { self.add_parts.launch(cuda, Grid::cover(self.c), columns) }
     }
 }
 
@@ -224,8 +218,7 @@ mod tests {
     fn sums_on_a_gpu_of_any_size() {
         let Some(device) = testing::gpu() else { return };
         let Device::Cuda(cuda) = &device else { return };
-        let (sum, add_parts) = (cuda.kernel(&REDUCE, "columns_f32").unwrap(), cuda.kernel(&REDUCE, "columns_parts").unwrap());
-        let sums = ColumnSums { c: 0, work: None, sum, add_parts };
+        let sum = cuda.kernel::<ColumnsArgs>(&REDUCE, "columns_f32").unwrap();
         let mut r = Stream::new(7, Purpose::User, 0);
         for (rows, c) in [(0, 3), (1, 1), (5, 7), (130, 65), (31, 200), (1 << 14, 1), (9001, 3), (700, 33), (300, 300), (4, 1000)]
         {
@@ -238,10 +231,11 @@ mod tests {
             };
             cuda.upload(from.ptr(), rows * c * 4, fill).unwrap();
             let work = cuda.allocate(parts(rows, c) * c * 4).unwrap();
+            let arrived = cuda.allocate(c * 4).unwrap();
+            cuda.fill(arrived.ptr(), 0, c * 4).unwrap();
             for (mode, factor) in [(GradMode::Write, 1.0), (GradMode::Add, 2.0)] {
-                let (columns, grid) = Columns::new(rows, c, (to.ptr(), mode), work.ptr());
-                sums.sum.launch(cuda, grid, &ColumnsArgs { to: columns, x: from.ptr() }).unwrap();
-                ColumnSums { c, ..sums.clone() }.finish(cuda, &columns).unwrap();
+                let (columns, grid) = Columns::new(rows, c, (to.ptr(), mode), (work.ptr(), arrived.ptr()));
+                sum.launch(cuda, grid, &ColumnsArgs { to: columns, x: from.ptr() }).unwrap();
                 let mut s = vec![f32::NAN; c];
                 cuda.download(to.ptr(), bytemuck::cast_slice_mut(&mut s)).unwrap();
                 assert!(s.iter().zip(&exact).all(|(s, exact)| *s == factor * exact), "{rows} rows of {c}: {mode:?}");

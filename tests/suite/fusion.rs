@@ -202,6 +202,13 @@ fn a_convolution_of_few_channels_takes_what_follows_it_on_a_gpu() {
         let unit = report.nodes[1].kernels.iter().any(|k| k.starts_with("unit_"));
         assert!(unit, "{:?}", report.nodes[1].kernels);
     }
-    let cases: Vec<Case> = units().into_iter().map(|(net, _)| graph(&format!("{net:?}"), move |_| net.clone())).collect();
+    let normalised = [layer::Norm::batch(), layer::Norm::layer(), layer::Norm::groups(2).no_affine(), layer::Norm::cianna(2, 1)];
+    let rectified = normalised.into_iter().map(|norm| {
+        let layers = vec![Layered::Norm(norm), Layered::Activate(Relu)];
+        let before = vec![Layered::Conv(Conv::new(6, 3).no_bias())];
+        (Row { x: Extent::image(5, 9, 2), before, layers, absorbed: [0; 2] }.network().0, 1)
+    });
+    let case = |(net, _): (Network, usize)| graph(&format!("{net:?}"), move |_| net.clone());
+    let cases: Vec<Case> = units().into_iter().map(case).chain(rectified.map(case).map(Case::modes_differ)).collect();
     all(&cases, cuda);
 }

@@ -50,6 +50,41 @@ fn a_step_of_the_network_for_digits_is_few_launches() {
     }
 }
 
+/// Three dense layers.
+fn mlp() -> Network {
+    let mut net = Network::new(Extent::flat(200));
+    net.push(Dense::new(64).act(Relu));
+    net.push(Dense::new(64).act(Relu));
+    net.push(Dense::new(10));
+    net
+}
+
+/// As W6 of `benches/workloads.json`, on small images.
+fn normalised() -> Network {
+    let mut net = Network::new(Extent::image(32, 32, 1));
+    for filters in [16, 32, 64] {
+        net.push(Conv::new(filters, 3).pad(1));
+        net.push(Norm::batch());
+        net.push(Activate::new(Relu));
+        net.push(Pool::max(2));
+    }
+    net.push(Dense::new(256).act(Relu));
+    net.push(Dense::new(10));
+    net
+}
+
+#[test]
+fn steps_of_other_networks_do_not_grow() {
+    let (Some(gpu), Some(emulator)) = (gpu(), Emulator::get()) else { return };
+    for (name, net, most) in [("mlp", mlp(), [10, 10]), ("normalised", normalised(), [35, 35])] {
+        for (precision, most) in [Precision::FP32, Precision::BF16].into_iter().zip(most) {
+            let n = launches(&emulator, trainer(net.clone(), 8, &gpu.device, precision));
+            println!("{name}, {precision:?}: {n} launches");
+            assert!(n <= most, "{name}, {precision:?}: {n} launches");
+        }
+    }
+}
+
 /// Whole samples of noise with a weight for each, one of them 0.
 fn noise(x: Extent, n: usize, classes: usize) -> Samples {
     let mut r = Stream::new(3, Purpose::User, 0);

@@ -4,7 +4,7 @@ use super::Sets;
 use super::pass::NormPass;
 use crate::device::{Cuda, Divisor, Grid, Kernel, Ptr, Source};
 use crate::memory::{GradMode, Io, Param, Planner, Slot, Step};
-use crate::{Error, Extent, Mode, Result};
+use crate::{DType, Error, Extent, Mode, Result};
 use bytemuck::{Pod, Zeroable};
 
 const NORM: Source = Source::new("norm", include_str!("../../../kernels/norm.cu"));
@@ -16,14 +16,14 @@ const THREADS: usize = 256;
 #[derive(Debug)]
 pub(super) struct Gpu {
     moments: Kernel<MomentsArgs>,
-    combine_moments: Kernel<CombineArgs>,
     recall: Kernel<RecallArgs>,
     apply: Kernel<ApplyArgs>,
     gradient: Kernel<GradientArgs>,
     sums: Kernel<SumsArgs>,
-    combine_slopes: Kernel<SlopesArgs>,
     columns: Kernel<ColumnsArgs>,
     parameters: Kernel<ParametersArgs>,
+    /// A counter for each unit and tile of sets, or for each 256 channels; every launch leaves them at 0.
+    arrived: Option<Slot>,
     pub cut: GpuCut,
 }
 
@@ -79,22 +79,25 @@ impl GpuCut {
 }
 
 impl Gpu {
-    pub fn new(x: Extent, sets: Sets, p: &Planner<'_>) -> Result<Self> {
+    pub fn new(x: Extent, sets: Sets, p: &mut Planner<'_>) -> Result<Self> {
         if p.device().is_cuda() && (x.area() > 1 << 30 || x.c > 1 << 24) {
             let e = Error::shape("", "too many positions or channels for a GPU").expected("at most 2^30 and 2^24");
             return Err(e.got(x));
         }
+        let cut = GpuCut::new(x, sets, p.capacity());
+        let units = if sets.batch { 1 } else { p.capacity() };
+        let counters = units.saturating_mul((sets.active / sets.channels).div_ceil(cut.tile)).max(sets.active.div_ceil(THREADS));
         Ok(Self {
             moments: p.typed_kernel(&NORM, "moments")?,
-            combine_moments: p.kernel(&NORM, "combine_moments")?,
             recall: p.kernel(&NORM, "recall")?,
             apply: p.typed_kernel(&NORM, "apply")?,
             gradient: p.typed_kernel(&NORM, "gradient")?,
             sums: p.typed_kernel(&NORM, "sums")?,
-            combine_slopes: p.kernel(&NORM, "combine_slopes")?,
             columns: p.typed_kernel(&NORM, "columns")?,
             parameters: p.kernel(&NORM, "parameters")?,
-            cut: GpuCut::new(x, sets, p.capacity()),
+            // Memory of an arena is 0 at first.
+            arrived: p.device().is_cuda().then(|| p.lasting(DType::U32, counters)),
+            cut,
         })
     }
 
@@ -109,7 +112,8 @@ impl Gpu {
         }
         let (scale, shift) = (weights(s, of.scale)?, weights(s, of.shift)?);
         let sweep = self.sweep(s, of, self.cut.sweep);
-        let args = ApplyArgs { x: s.ptr(io.x[0])?, y: s.ptr(io.y)?, table: s.ptr(of.table)?, scale, shift, sweep };
+        let (x, y, table, relu) = (s.ptr(io.x[0])?, s.ptr(io.y)?, s.ptr(of.table)?, u32::from(of.end.rectifies()));
+        let args = ApplyArgs { x, y, table, scale, shift, sweep, relu, unused: 0 };
         self.apply.launch(cuda, grid(&sweep, of.x.c), &args)
     }
 
@@ -122,13 +126,12 @@ impl Gpu {
         let (eps, momentum, partial) = (of.eps, of.momentum, s.ptr(of.partial)?);
         let table = Table { table: s.ptr(of.table)?, mean, var, control: s.control()?, eps, momentum };
         let (sets, units) = self.sets(s, of);
-        self.moments.launch(cuda, self.chunks(&sets, units), &MomentsArgs { x, partial, table, sets })?;
-        if sets.chunks == 1 {
-            return Ok(());
-        }
-        let count = units * sets.sets as usize;
-        let args = CombineArgs { partial, table, sets, count: count as u64 };
-        self.combine_moments.launch(cuda, Grid::cover(32 * count), &args)
+        let args = MomentsArgs { x, partial, arrived: self.arrived(s)?, table, sets };
+        self.moments.launch(cuda, self.chunks(&sets, units), &args)
+    }
+
+    fn arrived(&self, s: &Step<'_>) -> Result<Ptr> {
+        self.arrived.map_or(Ok(Ptr::NULL), |arrived| s.ptr(arrived))
     }
 
     pub fn backward(&self, cuda: &Cuda, s: &Step<'_>, io: &Io<'_>, of: &NormPass) -> Result<()> {
@@ -150,9 +153,10 @@ impl Gpu {
             table: s.ptr(of.table)?,
             slopes,
             scale: weights(s, of.scale)?,
+            shift: weights(s, of.shift)?,
             sweep,
             add: u32::from(mode == GradMode::Add),
-            unused: 0,
+            relu: u32::from(of.end.rectifies()),
         };
         self.gradient.launch(cuda, grid(&sweep, of.x.c), &args)
     }
@@ -170,14 +174,13 @@ impl Gpu {
         let (x, dy, table) = (s.ptr(io.x[0])?, s.ptr(io.dy)?, s.ptr(of.table)?);
         let partial = s.ptr(of.columns.unwrap_or(of.partial))?;
         let sweep = self.sweep(s, of, self.cut.columns);
-        let grid = grid(&sweep, of.sets.active);
-        self.columns.launch(cuda, grid, &ColumnsArgs { x, dy, table, partial, sweep })?;
+        let (scale, shift) = (weights(s, of.scale)?, weights(s, of.shift)?);
         let count = of.sets.active / of.sets.per_scale;
         let ptr = |dw: Option<(Slot, GradMode)>| dw.map_or(Ok(Ptr::NULL), |(dw, _)| s.ptr(dw));
-        let args = ParametersArgs {
+        let to = ParametersArgs {
             partial,
             table,
-            scale: weights(s, of.scale)?,
+            scale,
             dscale: ptr(dw[0])?,
             dshift: ptr(dw[1])?,
             slopes,
@@ -188,23 +191,20 @@ impl Gpu {
             add: u32::from(dw.into_iter().flatten().any(|(_, mode)| mode == GradMode::Add)),
             unused: 0,
         };
-        self.parameters.launch(cuda, Grid::cover(32 * count), &args)
+        let own = of.sets.per_scale == 1;
+        let (arrived, relu) = (if own { self.arrived(s)? } else { Ptr::NULL }, u32::from(of.end.rectifies()));
+        let args = ColumnsArgs { x, dy, table, scale, shift, partial, arrived, to, sweep, relu, unused: 0 };
+        self.columns.launch(cuda, grid(&sweep, of.sets.active), &args)?;
+        if own { Ok(()) } else { self.parameters.launch(cuda, Grid::cover(32 * count), &to) }
     }
 
     /// q and r of the sets of each sample.
     fn slopes(&self, cuda: &Cuda, s: &Step<'_>, io: &Io<'_>, of: &NormPass, slopes: Ptr) -> Result<()> {
         let (x, dy, table, partial) = (s.ptr(io.x[0])?, s.ptr(io.dy)?, s.ptr(of.table)?, s.ptr(of.partial)?);
-        let ((sets, units), scale) = (self.sets(s, of), weights(s, of.scale)?);
-        let per_scale = of.sets.per_scale as u32;
-        let args = SumsArgs { x, dy, table, scale, partial, slopes, sets, per_scale, unused: 0 };
-        self.sums.launch(cuda, self.chunks(&sets, units), &args)?;
-        if sets.chunks == 1 {
-            return Ok(());
-        }
-        let count = units * sets.sets as usize;
-        let (n, chunks) = ((sets.positions * u64::from(sets.channels)) as f64, u64::from(sets.chunks));
-        let args = SlopesArgs { partial, table, slopes, n, count: count as u64, chunks };
-        self.combine_slopes.launch(cuda, Grid::cover(32 * count), &args)
+        let ((sets, units), scale, shift) = (self.sets(s, of), weights(s, of.scale)?, weights(s, of.shift)?);
+        let (per_scale, relu, arrived) = (of.sets.per_scale as u32, u32::from(of.end.rectifies()), self.arrived(s)?);
+        let args = SumsArgs { x, dy, table, scale, shift, partial, arrived, slopes, sets, per_scale, relu };
+        self.sums.launch(cuda, self.chunks(&sets, units), &args)
     }
 
     /// The cut of the sets for the valid rows, and the number of units.
@@ -279,17 +279,9 @@ struct Table {
 struct MomentsArgs {
     x: Ptr,
     partial: Ptr,
+    arrived: Ptr,
     table: Table,
     sets: SetsArgs,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Zeroable, Pod)]
-struct CombineArgs {
-    partial: Ptr,
-    table: Table,
-    sets: SetsArgs,
-    count: u64,
 }
 
 #[repr(C)]
@@ -331,6 +323,8 @@ struct ApplyArgs {
     scale: Ptr,
     shift: Ptr,
     sweep: Sweep,
+    relu: u32,
+    unused: u32,
 }
 
 #[repr(C)]
@@ -342,9 +336,10 @@ struct GradientArgs {
     table: Ptr,
     slopes: Ptr,
     scale: Ptr,
+    shift: Ptr,
     sweep: Sweep,
     add: u32,
-    unused: u32,
+    relu: u32,
 }
 
 #[repr(C)]
@@ -354,22 +349,13 @@ struct SumsArgs {
     dy: Ptr,
     table: Ptr,
     scale: Ptr,
+    shift: Ptr,
     partial: Ptr,
+    arrived: Ptr,
     slopes: Ptr,
     sets: SetsArgs,
     per_scale: u32,
-    unused: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Zeroable, Pod)]
-struct SlopesArgs {
-    partial: Ptr,
-    table: Ptr,
-    slopes: Ptr,
-    n: f64,
-    count: u64,
-    chunks: u64,
+    relu: u32,
 }
 
 #[repr(C)]
@@ -378,8 +364,14 @@ struct ColumnsArgs {
     x: Ptr,
     dy: Ptr,
     table: Ptr,
+    scale: Ptr,
+    shift: Ptr,
     partial: Ptr,
+    arrived: Ptr,
+    to: ParametersArgs,
     sweep: Sweep,
+    relu: u32,
+    unused: u32,
 }
 
 #[repr(C)]

@@ -24,26 +24,40 @@ pub(super) struct NormEnd {
     chunk: usize,
     c: usize,
     batch: bool,
-    able: bool,
+    on_gpu: bool,
     taken: OnceLock<Taken>,
+    /// On a GPU: a rectifier follows.
+    rectifies: OnceLock<()>,
 }
 
 impl NormEnd {
     pub fn new(x: Extent, cut: Cut, batch: bool, on_gpu: bool) -> Self {
-        Self { chunk: cut.chunk, c: x.c, batch, able: !on_gpu, taken: OnceLock::new() }
+        let (taken, rectifies) = (OnceLock::new(), OnceLock::new());
+        Self { chunk: cut.chunk, c: x.c, batch, on_gpu, taken, rectifies }
     }
 
     pub fn taken(&self) -> Option<&Taken> {
         self.taken.get()
     }
+
+    /// Whether a GPU applies the ReLU that follows.
+    pub fn rectifies(&self) -> bool {
+        self.rectifies.get().is_some()
+    }
 }
 
 impl Head for NormEnd {
     fn fits(&self, epilogue: &Epilogue) -> bool {
-        self.able && epilogue.norm.is_none() && (self.chunk / self.c).is_multiple_of(epilogue.band())
+        let alone = if self.on_gpu { epilogue.pool.is_none() } else { true };
+        alone && epilogue.norm.is_none() && (self.on_gpu || (self.chunk / self.c).is_multiple_of(epilogue.band()))
     }
 
     fn take(&self, epilogue: Epilogue, p: &mut Planner<'_>) {
+        if self.on_gpu {
+            // A second call would find the place taken; there is none.
+            let _ = self.rectifies.set(());
+            return;
+        }
         let (dtype, width) = (p.dtype(), 2 * self.c);
         let maps = if self.batch { p.scratch(dtype, width) } else { p.scratch_rows(dtype, width) };
         let seats = p.threads();
