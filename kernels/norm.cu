@@ -3,6 +3,7 @@
 //
 // A *unit* is a sample, or the whole batch for batch normalisation; it has as many positions as follow each other in memory.
 // A *set* is some neighbouring channels over all positions of a unit. `table` holds mu and rho of each set, `slopes` q and r.
+#include "pack.cuh"
 #include "reduce.cuh"
 
 // ------------------------------------------------------------------------------------------- where the threads stand
@@ -276,6 +277,91 @@ template <class T> DEVICE void gradient(const GradientArgs<T>& a) {
     }
 }
 KERNELS(256, gradient, GradientArgs)
+
+// ------------------------------------------------------------------------------------------------- sweeps by 16 bytes
+//
+// Where all channels are normalised and their number is a multiple of a pack's, a thread takes V neighbours: the same arithmetic,
+// one load and one store for all of them.
+
+// A thread's channels, and what they are normalised with at one position.
+template <int V> struct Channels {
+    float mu[V], rho[V], q[V], r[V], gamma[V], beta[V];
+    u32 set[V];
+    bool together; // of one set
+
+    DEVICE Channels(const Sweep& s, u32 channel, const float* scale, const float* shift) {
+#pragma unroll
+        for (u32 k = 0; k < V; k++) {
+            const u32 own = (channel + k) / s.per_scale;
+            gamma[k] = scale ? scale[own] : 1.f, beta[k] = shift ? shift[own] : 0.f;
+            set[k] = (channel + k) / s.channels;
+        }
+        together = set[0] == set[V - 1];
+    }
+    // The entries of a row; slopes may be null.
+    DEVICE void read(const float* table, const float* slopes, u64 first) {
+        Pair t = pair(table, first + set[0]), s = slopes ? pair(slopes, first + set[0]) : Pair{0.f, 0.f};
+#pragma unroll
+        for (u32 k = 0; k < V; k++) {
+            if (k && !together) {
+                t = pair(table, first + set[k]);
+                if (slopes) s = pair(slopes, first + set[k]);
+            }
+            mu[k] = t.a, rho[k] = t.b, q[k] = s.a, r[k] = s.b;
+        }
+    }
+};
+
+// visit(element, channels) for the packs of a thread.
+template <class T, class Visit> DEVICE void each_pack(const Sweep& s, const float* table, const float* slopes, const float* scale, const float* shift, Visit visit) {
+    constexpr u32 V = PACK<T>;
+    const u32 packs = s.c / V, first = blockIdx.y * 256;
+    const Stand at = stand(packs - first < 256 ? packs - first : 256);
+    if (at.place >= at.side) return;
+    const u64 begin = (u64)blockIdx.x * s.chunk, left = s.positions - begin, row = s.row_sets ? begin / s.area.d : 0;
+    const u32 n = left < s.chunk ? (u32)left : s.chunk, channel = (first + at.lane) * V, in_row = (u32)(begin - row * s.area.d);
+    Channels<V> of(s, channel, scale, shift);
+    if (!s.row_sets) of.read(table, slopes, 0);
+#pragma unroll 2
+    for (u32 p = at.place; p < n; p += at.side) {
+        if (s.row_sets) of.read(table, slopes, (row + quotient(in_row + p, s.area)) * s.row_sets);
+        visit((begin + p) * s.c + channel, of);
+    }
+}
+
+template <class T> DEVICE void apply_wide(const ApplyArgs<T>& a) {
+    constexpr u32 V = PACK<T>;
+    each_pack<T>(a.s, a.table, nullptr, a.scale, a.shift, [&](u64 i, const Channels<V>& of) {
+        float x[V];
+        unpack(*(const uint4*)(a.x + i), x, T{});
+#pragma unroll
+        for (u32 k = 0; k < V; k++) {
+            const float v = (x[k] - of.mu[k]) * (of.rho[k] * of.gamma[k]) + of.beta[k];
+            x[k] = a.relu && v < 0.f ? 0.f : v;
+        }
+        *(uint4*)(a.y + i) = pack(x, T{});
+    });
+}
+KERNELS(256, apply_wide, ApplyArgs)
+
+template <class T> DEVICE void gradient_wide(const GradientArgs<T>& a) {
+    constexpr u32 V = PACK<T>;
+    each_pack<T>(a.s, a.table, a.slopes, a.scale, a.shift, [&](u64 i, const Channels<V>& of) {
+        float off[V], dy[V], dx[V];
+        if (a.slopes || a.relu) unpack(*(const uint4*)(a.x + i), off, T{});
+        unpack(*(const uint4*)(a.dy + i), dy, T{});
+        if (a.add) unpack(*(const uint4*)(a.dx + i), dx, T{});
+#pragma unroll
+        for (u32 k = 0; k < V; k++) {
+            off[k] = a.slopes || a.relu ? off[k] - of.mu[k] : 0.f;
+            const float g = dy[k] * rectified(a.relu, off[k] * (of.rho[k] * of.gamma[k]) + of.beta[k]);
+            const float v = of.rho[k] * of.gamma[k] * g - of.q[k] - off[k] * of.r[k];
+            dx[k] = a.add ? dx[k] + v : v;
+        }
+        *(uint4*)(a.dx + i) = pack(dx, T{});
+    });
+}
+KERNELS(256, gradient_wide, GradientArgs)
 
 // --------------------------------------------------------------------------------------------- sums behind the gradient
 

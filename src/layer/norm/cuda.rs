@@ -37,6 +37,8 @@ pub(super) struct GpuCut {
     columns: usize,
     /// Positions in one block of the sweeps that write x's size.
     sweep: usize,
+    /// Channels that a thread of these sweeps takes at once.
+    pack: usize,
 }
 
 /// Positions for each block, if every thread takes between `least` and 4096 values, and about `blocks` blocks are wanted. `c`
@@ -50,7 +52,7 @@ fn positions(all: usize, c: usize, (channels, tiles): (usize, usize), least: usi
 }
 
 impl GpuCut {
-    fn new(x: Extent, sets: Sets, capacity: usize) -> Self {
+    fn new(x: Extent, sets: Sets, capacity: usize, dtype: DType) -> Self {
         let count = sets.active / sets.channels;
         let tile = (THREADS / sets.channels).clamp(1, count);
         let cut = (tile * sets.channels, count.div_ceil(tile));
@@ -62,7 +64,11 @@ impl GpuCut {
         };
         let cut = (x.c.min(THREADS), x.c.div_ceil(THREADS));
         let columns = if sets.batch { chunk } else { positions(all, x.c, cut, 32, 2048) };
-        Self { tile, chunk, columns, sweep: positions(all, x.c, cut, 8, 1 << 32) }
+        // 16 bytes, where all channels are normalised.
+        let pack = Some(16 / dtype.bytes()).filter(|pack| sets.active == x.c && x.c.is_multiple_of(*pack)).unwrap_or(1);
+        let packs = x.c / pack;
+        let sweep = positions(all, x.c, (packs.min(THREADS), packs.div_ceil(THREADS)), 8, 1 << 32);
+        Self { tile, chunk, columns, sweep, pack }
     }
 
     /// Elements of the partial sums: of the whole plan for batch normalisation, otherwise of each row.
@@ -84,14 +90,14 @@ impl Gpu {
             let e = Error::shape("", "too many positions or channels for a GPU").expected("at most 2^30 and 2^24");
             return Err(e.got(x));
         }
-        let cut = GpuCut::new(x, sets, p.capacity());
+        let cut = GpuCut::new(x, sets, p.capacity(), p.dtype());
         let units = if sets.batch { 1 } else { p.capacity() };
         let counters = units.saturating_mul((sets.active / sets.channels).div_ceil(cut.tile)).max(sets.active.div_ceil(THREADS));
         Ok(Self {
             moments: p.typed_kernel(&NORM, "moments")?,
             recall: p.kernel(&NORM, "recall")?,
-            apply: p.typed_kernel(&NORM, "apply")?,
-            gradient: p.typed_kernel(&NORM, "gradient")?,
+            apply: p.typed_kernel(&NORM, if cut.pack > 1 { "apply_wide" } else { "apply" })?,
+            gradient: p.typed_kernel(&NORM, if cut.pack > 1 { "gradient_wide" } else { "gradient" })?,
             sums: p.typed_kernel(&NORM, "sums")?,
             columns: p.typed_kernel(&NORM, "columns")?,
             parameters: p.kernel(&NORM, "parameters")?,
@@ -114,7 +120,7 @@ impl Gpu {
         let sweep = self.sweep(s, of, self.cut.sweep);
         let (x, y, table, relu) = (s.ptr(io.x[0])?, s.ptr(io.y)?, s.ptr(of.table)?, u32::from(of.end.rectifies()));
         let args = ApplyArgs { x, y, table, scale, shift, sweep, relu, unused: 0 };
-        self.apply.launch(cuda, grid(&sweep, of.x.c), &args)
+        self.apply.launch(cuda, grid(&sweep, of.x.c / self.cut.pack), &args)
     }
 
     /// μ and ρ from the values, and the running statistics.
@@ -158,7 +164,7 @@ impl Gpu {
             add: u32::from(mode == GradMode::Add),
             relu: u32::from(of.end.rectifies()),
         };
-        self.gradient.launch(cuda, grid(&sweep, of.x.c), &args)
+        self.gradient.launch(cuda, grid(&sweep, of.x.c / self.cut.pack), &args)
     }
 
     /// dγ and dβ; of batch normalisation the slopes too, which are of the same sums.
