@@ -18,6 +18,6 @@ for program in $(built test --release --no-run --lib --test suite) $(built bench
   cp "$program" "$to/$name"
   strip "$to/$name"
 done
-cp benches/baselines/gpu.py benches/gpu/run.sh benches/gpu/table.py "$to"
+cp benches/baselines/gpu.py benches/baselines/gpu_jax.py benches/workloads.json benches/gpu/run.sh benches/gpu/table.py "$to"
 git rev-parse HEAD >"$to/commit" 2>/dev/null || echo unknown >"$to/commit"
 du -sh "$to"

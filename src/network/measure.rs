@@ -63,7 +63,7 @@ impl Model {
             }
             Device::Cuda(_) => (None, None),
         };
-        let mut run = Run::new(self, batch, mode, optimizer)?;
+        let mut run = Run::new(self, batch, mode, optimizer, false)?;
         let mut clock = Clock::new(&self.device);
         let warm = Instant::now();
         // Once to plan, once with everything in caches.
@@ -95,9 +95,9 @@ impl Model {
     }
 
     /// A model of the same network, losses and device with weights as the seed draws them.
-    fn twin(&self) -> Result<Self> {
+    fn twin(&self, input_gradients: bool) -> Result<Self> {
         let builder = Self::builder(self.net.clone()).device(self.device.clone()).precision(self.precision).math(self.math());
-        let mut twin = builder.seed(self.seed).input_gradients(false).build()?;
+        let mut twin = builder.seed(self.seed).input_gradients(input_gradients).build()?;
         twin.losses = self.losses.clone();
         twin.store.samples = self.store.samples;
         twin.spare_biases = self.spare_biases;
@@ -112,11 +112,11 @@ impl Model {
 }
 
 /// A model that takes steps on one batch.
-struct Run<'a> {
-    model: Model,
+pub(super) struct Run<'a> {
+    pub(super) model: Model,
     plan: usize,
-    batch: usize,
-    optimizer: Option<&'a dyn Optimizer>,
+    pub(super) batch: usize,
+    pub(super) optimizer: Option<&'a dyn Optimizer>,
     inputs: Vec<(Extent, Vec<f32>)>,
     targets: Vec<Made>,
     /// Gradients of the outputs, where there is no loss.
@@ -152,16 +152,22 @@ impl Made {
 }
 
 impl<'a> Run<'a> {
-    fn new(of: &Model, batch: usize, mode: Mode, optimizer: Option<&'a dyn Optimizer>) -> Result<Self> {
+    pub(super) fn new(
+        of: &Model,
+        batch: usize,
+        mode: Mode,
+        optimizer: Option<&'a dyn Optimizer>,
+        input_grad: bool,
+    ) -> Result<Self> {
         if batch == 0 {
             return Err(Error::value("profile", "batch").expected("at least 1").got(batch));
         }
-        let mut model = of.twin()?;
+        let mut model = of.twin(input_grad)?;
         if optimizer.is_none() {
             model.losses.clear();
         }
         let extents: Vec<Extent> = model.net.inputs().map(|(_, e)| e).collect();
-        let key = PlanKey { mode, extents, targets: vec![None; model.losses.len()], input_grad: false };
+        let key = PlanKey { mode, extents, targets: vec![None; model.losses.len()], input_grad };
         let plan = model.plan_for(key, batch)?;
         let mut r = Stream::new(of.seed, Purpose::User, 0);
         let mut normal = |e: Extent| (e, (0..batch * e.len()).map(|_| r.normal() as f32).collect());
@@ -172,7 +178,7 @@ impl<'a> Run<'a> {
         Ok(Self { model, plan, batch, optimizer, inputs, targets, seeds })
     }
 
-    fn stage(&mut self) -> Result<()> {
+    pub(super) fn stage(&mut self) -> Result<()> {
         let inputs = self.inputs.iter().map(|(e, x)| View::new(*e, x)).collect::<Result<Vec<_>>>()?;
         let targets = self.targets.iter().map(Made::view).collect::<Result<Vec<_>>>()?;
         self.model.begin(self.plan, self.batch)?;
@@ -189,7 +195,7 @@ impl<'a> Run<'a> {
     }
 
     /// A step as it always runs.
-    fn step(&mut self) -> Result<()> {
+    pub(super) fn step(&mut self) -> Result<()> {
         self.stage()?;
         self.model.run_forward()?;
         if let Some(optimizer) = self.optimizer {

@@ -1,6 +1,7 @@
 //! Networks: a list of nodes, each a layer and the ids of earlier nodes. Always a DAG, since only earlier ids exist.
 
 mod builder;
+mod clock;
 mod fuse;
 mod measure;
 mod model;

@@ -7,7 +7,7 @@
 
 mod gemm_clock;
 #[doc(hidden)]
-pub use gemm_clock::gemm_on_gpu;
+pub use gemm_clock::{copy_on_gpu, gemm_on_gpu};
 
 pub mod activation;
 pub(crate) mod activation_cuda;

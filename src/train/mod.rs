@@ -2,6 +2,7 @@
 
 mod ahead;
 mod builder;
+mod clock;
 mod evaluate;
 mod feed;
 mod fit;
