@@ -22,9 +22,14 @@ pub struct Usage {
 }
 
 /// From the log of `--ptxas-options=-v` and the ELF file that came with it. A log that does not tell of every kernel in the
-/// file is an error: nothing may pass because nobody looked. Sources for tensor cores have no kernels for cards without.
+/// file is an error: nothing may pass because nobody looked. Sources for tensor cores have no kernels for cards without. What the
+/// compiler gave up is an error, too: products of warpgroups that wait for each other, registers that are not handed over.
 pub fn read(log: &str, elf: &[u8]) -> Result<Vec<Usage>, String> {
     let mut found: Vec<Usage> = Vec::new();
+    let given_up = ["wgmma.mma_async instructions are serialized", "setmaxnreg ignored"];
+    if let Some(line) = log.lines().find(|line| given_up.iter().any(|words| line.contains(words))) {
+        return Err(line.trim().into());
+    }
     for line in log.lines() {
         if let Some(name) = between(line, "Compiling entry function '", "'") {
             found.push(Usage { kernel: name.into(), ..Usage::default() });
@@ -143,6 +148,13 @@ mod tests {
         let whole = elf(&[("sum_f32", 640), ("fill", 128)]);
         for cut in 0..whole.len() {
             assert!(read(LOG, &whole[..cut]).is_err(), "cut to {cut}");
+        }
+        for words in [
+            "setmaxnreg ignored to maintain",
+            "(C7510) Potential Performance Loss: wgmma.mma_async instructions are serialized due to",
+        ] {
+            let warned = format!("{LOG}ptxas info    : {words} something\n");
+            assert!(read(&warned, &elf(&[("sum_f32", 640), ("fill", 128)])).unwrap_err().contains(words));
         }
         let unnamed = LOG.replace(" registers", " somethings");
         assert!(read(&unnamed, &whole).is_err());
