@@ -62,7 +62,11 @@ impl Bench {
     /// Runs a case; what it returns are block means of seconds, operations and least bytes.
     fn case(&mut self, what: &str, case: &str, run: impl FnOnce(&Self) -> Result<(Vec<f64>, f64, f64)>) {
         let begun = Instant::now();
-        match run(self) {
+        let done = run(self).and_then(|done| match median(&done.0) > 0.0 {
+            true => Ok(done),
+            false => Err(Error::value("gpu", "noise swallowed the difference of two times").hint("more --seconds")),
+        });
+        match done {
             Ok((times, flops, bytes)) => {
                 let (us, least) = (median(&times) * 1e6, times.iter().copied().fold(f64::INFINITY, f64::min) * 1e6);
                 let took = begun.elapsed().as_secs_f64();

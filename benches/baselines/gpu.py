@@ -81,7 +81,10 @@ def tell(what, case, peer, times, **more):
 def case(what, name, peer, run):
     """Prints the block means that `run` returns; says why not otherwise."""
     try:
-        tell(what, name, peer, run())
+        times = run()
+        if statistics.median(times) <= 0:
+            raise ValueError("noise swallowed the difference of two times")
+        tell(what, name, peer, times)
     except Exception as e:  # noqa: BLE001: the others are still to be measured
         print(f"{what} {name} {peer}: {type(e).__name__}: {e}", file=sys.stderr, flush=True)
         if CUDA:
