@@ -5,6 +5,7 @@
 #![allow(unsafe_code)]
 
 mod launch;
+mod turns;
 
 use super::kernel::{Kernel, Ptr, Source};
 use super::nvrtc::{self, Compiler};
@@ -16,8 +17,8 @@ use cudarc::driver::sys::{self, CUdevice_attribute as Attribute, CUfunction_attr
 use cudarc::driver::{CudaContext, CudaFunction, CudaGraph, CudaModule, CudaStream, DriverError, result};
 use libloading::Library;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use turns::Turns;
 
 /// An NVIDIA GPU. Clones share its stream.
 #[derive(Clone)]
@@ -38,7 +39,7 @@ struct Inner {
     modules: Mutex<HashMap<Source, Arc<CudaModule>>>,
     functions: Mutex<HashMap<(Source, String), Function>>,
     uploads: Mutex<Uploads>,
-    capturing: AtomicBool,
+    turns: Turns,
 }
 
 impl std::fmt::Debug for Cuda {
@@ -156,7 +157,7 @@ impl Cuda {
             compiler: Compiler::new(capability, version / 1000).map_err(|e| e.at(format!("cuda:{ordinal}")))?,
             modules: Mutex::default(),
             functions: Mutex::default(),
-            capturing: AtomicBool::new(false),
+            turns: Turns::default(),
             context,
         };
         Ok(Self(Arc::new(inner)))
@@ -226,7 +227,9 @@ impl Cuda {
         let threads = function.max_threads_per_block().map_err(|e| failed(&place, what, e))? as u32;
         let bound = module.get_global(&format!("{name}_args"), &self.0.stream).map_err(missing)?;
         let mut size = [0_u32];
+        let turn = self.0.turns.take();
         self.0.stream.memcpy_dtoh(&as_words(&bound), &mut size).map_err(|e| failed(&place, what, e))?;
+        drop(turn);
         self.synchronize()?;
         let statics = function.shared_size_bytes().map_err(|e| failed(&place, what, e))?;
         let dynamic = self.0.shared.saturating_sub(statics.max(0) as usize);
@@ -259,6 +262,7 @@ impl Cuda {
     /// # Errors
     /// [`ErrorKind::Device`](crate::ErrorKind::Device) for the failure of anything that ran since the last wait.
     pub fn synchronize(&self) -> Result<()> {
+        let _turn = self.0.turns.take();
         self.0.stream.synchronize().map_err(|e| failed(self, "work on the device failed", e))
     }
 
@@ -272,6 +276,7 @@ impl Cuda {
 
     /// Fills memory with a byte, in the order of the stream.
     pub(crate) fn fill(&self, to: Ptr, byte: u8, bytes: usize) -> Result<()> {
+        let _turn = self.0.turns.take();
         // SAFETY: callers pass a range of a live buffer.
         let done = self.bound().and_then(|()| unsafe { result::memset_d8_async(to.0, byte, bytes, self.0.stream.cu_stream()) });
         if bytes == 0 { Ok(()) } else { done.map_err(|e| failed(self, "filling memory failed", e)) }
@@ -282,7 +287,7 @@ impl Cuda {
         if bytes == 0 {
             return Ok(());
         }
-        let stream = self.0.stream.cu_stream();
+        let (_turn, stream) = (self.0.turns.take(), self.0.stream.cu_stream());
         // SAFETY: callers pass ranges of live buffers.
         let done = self.bound().and_then(|()| unsafe { result::memcpy_dtod_async(to.0, from.0, bytes, stream) });
         done.map_err(|e| failed(self, "copying on the device failed", e))
@@ -293,7 +298,7 @@ impl Cuda {
         if to.is_empty() {
             return Ok(());
         }
-        let stream = self.0.stream.cu_stream();
+        let (_turn, stream) = (self.0.turns.take(), self.0.stream.cu_stream());
         // SAFETY: callers pass a range of a live buffer; `to` outlives the wait below.
         let done = self.bound().and_then(|()| unsafe { result::memcpy_dtoh_async(to, from.0, stream) });
         done.and_then(|()| self.0.stream.synchronize()).map_err(|e| failed(self, "copying to the host failed", e))
@@ -304,6 +309,7 @@ impl Cuda {
         if self.capturing() {
             return Err(Error::order(self, "an upload within a captured step"));
         }
+        let _turn = self.0.turns.take();
         lock(&self.0.uploads).send(self, &self.0.stream, to, bytes, fill)
     }
 
@@ -311,22 +317,23 @@ impl Cuda {
     pub(crate) fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Graph> {
         let place = "capture of a step";
         let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
-        self.0.stream.begin_capture(mode).map_err(|e| failed(place, "cannot begin", e))?;
-        self.0.capturing.store(true, Ordering::Relaxed);
-        let done = work();
-        self.0.capturing.store(false, Ordering::Relaxed);
         let flags = sys::CUgraphInstantiate_flags::CUDA_GRAPH_INSTANTIATE_FLAG_AUTO_FREE_ON_LAUNCH;
-        let graph = self.0.stream.end_capture(flags);
-        done?;
-        match graph.map_err(|e| failed(place, "cannot end", e))? {
-            Some(graph) => Ok(Graph(graph)),
+        let graph = self.0.turns.record(|| {
+            self.0.stream.begin_capture(mode).map_err(|e| failed(place, "cannot begin", e))?;
+            let done = work();
+            let graph = self.0.stream.end_capture(flags);
+            done?;
+            graph.map_err(|e| failed(place, "cannot end", e))
+        })?;
+        match graph {
+            Some(graph) => Ok(Graph(graph, self.clone())),
             None => Err(Error::device(place, "the driver gave no graph")),
         }
     }
 
-    /// Whether a step is being recorded: nothing may wait or allocate.
+    /// Whether this thread records a step: nothing may wait or allocate.
     pub(crate) fn capturing(&self) -> bool {
-        self.0.capturing.load(Ordering::Relaxed)
+        self.0.turns.records()
     }
 }
 
@@ -395,7 +402,7 @@ impl Drop for Buffer {
 }
 
 /// A recorded step.
-pub(crate) struct Graph(CudaGraph);
+pub(crate) struct Graph(CudaGraph, Cuda);
 
 // SAFETY: the driver allows the use of a graph from any thread, one at a time; `&Graph` gives nothing but `launch`, which the
 // owner's `&mut self` keeps apart.
@@ -410,6 +417,7 @@ impl std::fmt::Debug for Graph {
 impl Graph {
     /// Does what was recorded.
     pub fn launch(&mut self) -> Result<()> {
+        let _turn = self.1.0.turns.take();
         self.0.launch().map_err(|e| failed("captured step", "launch failed", e))
     }
 }

@@ -29,6 +29,7 @@ impl Cuda {
         if grid.cluster > 1 && self.0.capability < (9, 0) {
             return Err(Error::device(format!("kernel {}", f.name), "clusters need compute capability 9.0").got(self));
         }
+        let _turn = self.0.turns.take();
         let launched = self.bound().and_then(|()| self.put(function, grid, blocks.map(|n| n as u32), argument));
         launched.map_err(|e| failed(format!("kernel {}", f.name), "launch failed", e))?;
         f.record.launched(f.source, &f.name);
