@@ -1,45 +1,97 @@
 // Batches from a data set that lies on the device.
 #include "prelude.cuh"
 
-struct GatherArgs {
-    const Control* control;
-    const u32* order; // the sample at each place of the epoch
+// How numbers that are stored in few bytes become those of the plan: value(raw), or (value(raw) - a)/b with the a and b of group
+// i mod groups for number i of a sample. The same roundings as on the host.
+struct Decoder {
+    Divisor groups;
+    u32 unused;
+    const float* a; // or null
+    const float* b;
+};
+DEVICE float value(u8 v) { return (float)v; }
+DEVICE float value(short v) { return (float)v; }
+DEVICE float value(u16 v) { return (float)v; }
+DEVICE float value(f16 v) { return to_float(v); }
+DEVICE float decode(float v, u32 i, const Decoder& d) {
+    if (!d.a) return v;
+    u32 g = i - quotient(i, d.groups) * d.groups.d;
+    return (v - d.a[g]) / d.b[g];
+}
+
+// What a column is made of, and becomes: units of so many bytes whatever they mean, labels that become rows of zeros with a one, or
+// numbers to be decoded.
+enum ColumnKind : u32 { COPY_16, COPY_4, COPY_2, ONE_HOT, OF_U8, OF_I16, OF_U16, OF_F16 };
+enum NumberKind : u32 { TO_F32, TO_BF16, TO_F16 };
+
+struct Column {
     const void* from; // the rows of all samples
     void* to;
     u64 n;           // units of the batch
-    u64 offset;      // places after the cursor at which the batch begins
     Divisor per_row; // units of a row; of a label where rows are made one-hot
+    u32 kind, number;
     u32 positions;   // labels of a row, for one-hot rows
+    Decoder decoder;
+};
+
+const u32 COLUMNS = 8;
+
+struct GatherArgs {
+    const Control* control;
+    const u32* order; // the sample at each place of the epoch
+    u64 offset;       // places after the cursor at which the batch begins
+    Column column[COLUMNS];
 };
 
 // Which row (or label) of the batch unit i lies in. Division by multiplication holds below 2^31.
-DEVICE u64 row_of(const GatherArgs& a, u64 i) { return a.n >> 31 ? i / a.per_row.d : quotient((u32)i, a.per_row); }
+DEVICE u64 row_of(const Column& c, u64 i) { return c.n >> 31 ? i / c.per_row.d : quotient((u32)i, c.per_row); }
 
-DEVICE const u32* batch_of(const GatherArgs& a) { return a.order + a.control->params.cursor + a.offset; }
-
-// Row r of the batch ← row order[cursor + offset + r], in units that a row is a whole number of: bits are moved, whatever they mean.
-template <class Unit> DEVICE void gather(const GatherArgs& a) {
-    const u32* order = batch_of(a);
-    const Unit* from = (const Unit*)a.from;
-    Unit* to = (Unit*)a.to;
-    for (GRID(i, a.n)) {
-        u64 row = row_of(a, i), at = i - row * a.per_row.d;
-        to[i] = from[(u64)order[row] * a.per_row.d + at];
+// Row r of the batch <- row order[r], in units that a row is a whole number of.
+template <class Unit> DEVICE void copy_rows(const Column& c, const u32* order) {
+    const Unit* from = (const Unit*)c.from;
+    Unit* to = (Unit*)c.to;
+    for (GRID(i, c.n)) {
+        u64 row = row_of(c, i), at = i - row * c.per_row.d;
+        to[i] = from[(u64)order[row] * c.per_row.d + at];
     }
 }
-KERNEL(256, gather_16, GatherArgs) { gather<uint4>(a); }
-KERNEL(256, gather_4, GatherArgs) { gather<u32>(a); }
-KERNEL(256, gather_2, GatherArgs) { gather<u16>(a); }
 
-// As gather, from labels to rows of zeros with a one at the label.
-KERNEL(256, gather_one_hot, GatherArgs) {
-    const u32* order = batch_of(a);
-    const u32* labels = (const u32*)a.from;
-    float* to = (float*)a.to;
-    for (GRID(i, a.n)) {
-        u64 place = row_of(a, i), row = a.positions == 1 ? place : place / a.positions;
-        u64 at = (u64)order[row] * a.positions + (place - row * a.positions);
-        to[i] = labels[at] == i - place * a.per_row.d ? 1.f : 0.f;
+// As copy_rows, from labels to rows of zeros with a one at the label.
+DEVICE void one_hot_rows(const Column& c, const u32* order) {
+    const u32* labels = (const u32*)c.from;
+    float* to = (float*)c.to;
+    for (GRID(i, c.n)) {
+        u64 place = row_of(c, i), row = c.positions == 1 ? place : place / c.positions;
+        u64 at = (u64)order[row] * c.positions + (place - row * c.positions);
+        to[i] = labels[at] == i - place * c.per_row.d ? 1.f : 0.f;
+    }
+}
+
+template <class Raw> DEVICE void decode_rows(const Column& c, const u32* order) {
+    const Raw* from = (const Raw*)c.from;
+    for (GRID(i, c.n)) {
+        u64 row = row_of(c, i);
+        u32 at = (u32)(i - row * c.per_row.d);
+        float v = decode(value(from[(u64)order[row] * c.per_row.d + at]), at, c.decoder);
+        if (c.number == TO_F32) ((float*)c.to)[i] = v;
+        else if (c.number == TO_BF16) store((bf16*)c.to, i, v);
+        else store((f16*)c.to, i, v);
+    }
+}
+
+// All columns of a batch at once: blockIdx.y is the column.
+KERNEL(256, gather, GatherArgs) {
+    const u32* order = a.order + a.control->params.cursor + a.offset;
+    const Column& c = a.column[blockIdx.y];
+    switch (c.kind) {
+    case COPY_16: return copy_rows<uint4>(c, order);
+    case COPY_4: return copy_rows<u32>(c, order);
+    case COPY_2: return copy_rows<u16>(c, order);
+    case ONE_HOT: return one_hot_rows(c, order);
+    case OF_U8: return decode_rows<u8>(c, order);
+    case OF_I16: return decode_rows<short>(c, order);
+    case OF_U16: return decode_rows<u16>(c, order);
+    default: return decode_rows<f16>(c, order);
     }
 }
 
@@ -61,6 +113,7 @@ struct MoveArgs {
     Divisor h, w, c;
     u32 quarter_turns, shift, border, outside; // outside: the bits beyond a border of kind VALUE
     u32 unused;
+    Decoder decoder;
 };
 
 // (i, j) of the source = m·(i, j) + t in whole pixels, both measured from the centre.
@@ -95,15 +148,24 @@ DEVICE int inside(u32 border, int i, int n) {
     return k < n ? k : period - k;
 }
 
-// One block for a part of one sample: blockIdx.x is the row of the batch.
-template <class Unit> DEVICE void move(const MoveArgs& a) {
+DEVICE u32 bits(u32 v) { return v; }
+DEVICE u16 bits(u16 v) { return v; }
+DEVICE u32 bits(float v) { return __float_as_uint(v); }
+DEVICE u32 moved(u32 v, u32, const Decoder&, u32*) { return v; }
+DEVICE u16 moved(u16 v, u32, const Decoder&, u16*) { return v; }
+template <class Raw> DEVICE float moved(Raw v, u32 at, const Decoder& d, float*) { return decode(value(v), at, d); }
+template <class Raw> DEVICE u16 moved(Raw v, u32 at, const Decoder& d, bf16*) { return of_float<bf16>(decode(value(v), at, d)).bits; }
+template <class Raw> DEVICE u16 moved(Raw v, u32 at, const Decoder& d, f16*) { return of_float<f16>(decode(value(v), at, d)).bits; }
+
+// One block for a part of one sample: blockIdx.x is the row of the batch. Bits of a Unit are what MARK makes of a Raw.
+template <class Raw, class Unit, class Mark> DEVICE void move(const MoveArgs& a) {
     u64 row = blockIdx.x;
     u32 sample = a.order[a.control->params.cursor + a.offset + row];
     __shared__ Motion drawn;
     if (threadIdx.x == 0) drawn = motion(a, sample);
     __syncthreads();
     const Motion q = drawn;
-    const Unit* from = (const Unit*)a.from + (u64)sample * a.len;
+    const Raw* from = (const Raw*)a.from + (u64)sample * a.len;
     Unit* to = (Unit*)a.to + row * a.len;
     int h = a.h.d, w = a.w.d;
     for (u32 k = blockIdx.y * blockDim.x + threadIdx.x; k < a.len; k += gridDim.y * blockDim.x) {
@@ -114,8 +176,16 @@ template <class Unit> DEVICE void move(const MoveArgs& a) {
         y = inside(a.border, y, h), x = inside(a.border, x, w);
         if (q.mirror_d) slice = a.d - 1 - slice;
         u32 at = ((slice * a.h.d + (u32)y) * a.w.d + (u32)x) * a.c.d + (k - pixel * a.c.d);
-        to[k] = y < 0 || x < 0 ? (Unit)a.outside : from[at];
+        to[k] = y < 0 || x < 0 ? (Unit)a.outside : bits(moved(from[at], at, a.decoder, (Mark*)nullptr));
     }
 }
-KERNEL(256, move_4, MoveArgs) { move<u32>(a); }
-KERNEL(256, move_2, MoveArgs) { move<u16>(a); }
+KERNEL(256, move_4, MoveArgs) { move<u32, u32, u32>(a); }
+KERNEL(256, move_2, MoveArgs) { move<u16, u16, u16>(a); }
+#define MOVES(name, Raw)                                                                                                 \
+    KERNEL(256, move_##name##_f32, MoveArgs) { move<Raw, u32, float>(a); }                                               \
+    KERNEL(256, move_##name##_bf16, MoveArgs) { move<Raw, u16, bf16>(a); }                                               \
+    KERNEL(256, move_##name##_f16, MoveArgs) { move<Raw, u16, f16>(a); }
+MOVES(u8, u8)
+MOVES(i16, short)
+MOVES(u16, u16)
+MOVES(f16, f16)

@@ -179,8 +179,55 @@ fn main() {
     note("train_batch, tiny", train_batch(tiny(), &Sgd::new(0.1), 1));
     note("train_batch, dense", train_batch(dense(), &Sgd::new(1e-3).momentum(0.9), 16));
     note("regression", regression());
+    if let Some(gpu) = gpu() {
+        for precision in [Precision::FP32, Precision::BF16] {
+            note("inference on a GPU", inference(&gpu, precision));
+        }
+        note("tiny steps on a GPU", in_one_kernel(&gpu));
+    }
     assert!(found.is_empty(), "{}", found.join("\n"));
     println!("steps_allocate_nothing ... ok");
+}
+
+/// A GPU, or the emulated one.
+fn gpu() -> Option<Device> {
+    if !cfg!(feature = "cuda") {
+        return None;
+    }
+    let real = ["/dev/nvidiactl", "/dev/dxg"].iter().any(|file| std::path::Path::new(file).exists());
+    if !real && std::env::var_os("KAMACITE_CUDA_DRIVER").is_none() {
+        for (name, value) in kamacite_emulator::environment().ok()? {
+            // SAFETY: no other thread reads the environment.
+            unsafe { std::env::set_var(name, value) };
+        }
+    }
+    Device::cuda(0).ok()
+}
+
+/// Forward passes of a single sample, once they are recorded: allocations of the host.
+fn inference(gpu: &Device, precision: Precision) -> u64 {
+    let mut model = Model::builder(dense()).device(gpu.clone()).precision(precision).build().expect("a model");
+    let x = [0.5_f32; 64];
+    let mut call = || {
+        let y = model.forward(Mode::Infer, View::new(Extent::flat(64), &x).expect("a row")).expect("forward");
+        assert!(y.row(0).expect("a row")[0].is_finite());
+    };
+    // The ring of pinned buffers fills up.
+    (0..10).for_each(|_| call());
+    count(call)
+}
+
+/// Steps of a tiny network, one for each launch.
+fn in_one_kernel(gpu: &Device) -> u64 {
+    let x = (0..400).map(|i| (i % 17) as f32 / 8.0 - 1.0).collect();
+    let samples = kamacite::data::Samples::new(Extent::flat(4), x).expect("samples");
+    let data = samples.with_classes((0..100).map(|i| i % 10).collect(), 10).expect("labels");
+    let builder = Trainer::builder(tiny(), SoftmaxCrossEntropy, Adam::new(1e-3)).batch(1).device(gpu.clone());
+    let mut trainer = builder.data(data, None::<kamacite::data::Samples>).build().expect("a trainer");
+    let mut step = || assert!(trainer.step().expect("step").is_finite());
+    // The ring of pinned buffers fills up, of which an epoch takes one.
+    (0..1000).for_each(|_| step());
+    count(step)
 }
 
 fn regression() -> u64 {

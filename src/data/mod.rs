@@ -138,4 +138,9 @@ pub trait Dataset: Send + Sync {
     fn as_augmented(&self) -> Option<&Augmented> {
         None
     }
+
+    /// This set as a view that normalises another one, which a GPU may do itself.
+    fn as_normalized(&self) -> Option<&Normalized> {
+        None
+    }
 }

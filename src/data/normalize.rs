@@ -401,6 +401,18 @@ impl Normalized {
     }
 }
 
+impl Normalized {
+    /// The set below, and what is subtracted from element i and what it is divided by then, at i modulo their number, where that is all
+    /// that becomes of this input.
+    pub(crate) fn affine(&self, input: usize) -> Option<(&dyn Dataset, &[f32], &[f32])> {
+        let [Step { rule: Rule::MeanMaxAbs(_) | Rule::Standard(_) | Rule::MinMax(_), a, b }] = &self.norm.steps[..] else {
+            return None;
+        };
+        let whole = input == self.input && !a.is_empty() && a.len() == b.len();
+        whole.then_some((&*self.data, a, b))
+    }
+}
+
 impl Dataset for Normalized {
     fn len(&self) -> usize {
         self.data.len()
@@ -441,6 +453,9 @@ impl Dataset for Normalized {
     }
     fn class_names(&self) -> &[String] {
         self.data.class_names()
+    }
+    fn as_normalized(&self) -> Option<&Normalized> {
+        Some(self)
     }
 }
 

@@ -10,6 +10,9 @@ use std::sync::Arc;
 /// Batches on their way, at most: inputs, targets and weights of two steps.
 const STAGES: usize = 8;
 
+/// Bytes up to which a copy goes straight to its place, behind the step before: a second copy and two events would take longer.
+const DIRECT: usize = 32 << 10;
+
 /// The ring.
 pub(super) struct Uploads {
     copies: Arc<CudaStream>,
@@ -67,7 +70,7 @@ impl Uploads {
         let host = unsafe { std::slice::from_raw_parts_mut(stage.host, bytes) };
         fill(host)?;
         let send = || -> Result<(), DriverError> {
-            let Some(device) = stage.device else {
+            let Some(device) = stage.device.filter(|_| bytes > DIRECT) else {
                 // SAFETY: `to` is a slot of `bytes` bytes; `host` is not touched until `copied`.
                 unsafe { result::memcpy_htod_async(to.0, host, stream.cu_stream())? };
                 stage.taken.record(stream)?;

@@ -148,7 +148,8 @@ impl Dense {
             None => p.scratch(p.dtype(), work_len(k, n, p).max(1)),
         };
         let reads_y = act.reads_y();
-        let fits = cuda.is_none() && dense_micro::fits([p.capacity(), n, k]);
+        // On a GPU nobody runs it alone, but a chain of such layers may become one kernel.
+        let fits = cuda.is_some() || dense_micro::fits([p.capacity(), n, k]);
         let small = fits.then_some(SmallDense { n, k, act: act.act, z: act.z, w, b });
         let ending = match &cuda {
             Some(CudaDense::Small(on)) if act.act == Activation::Linear => {

@@ -7,10 +7,10 @@
 //! # Source
 //! The loss of CIANNA for its softmax layers.
 
-use super::cuda::{Gpu, RowsArgs};
+use super::cuda::{Gpu, MlpLoss, MlpLossKind, RowsArgs};
 use super::sweep::{Batch, Point, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::{Device, per_isa};
+use crate::device::{Device, Ptr, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{DType, Extent, Real, Result, real};
@@ -87,6 +87,10 @@ impl LossPass for CrossEntropyPass {
 
     fn predict(&self, _: &Step<'_>, _: Slot) -> Result<()> {
         Ok(())
+    }
+
+    fn in_mlp(&self) -> Option<MlpLoss> {
+        self.gpu.in_mlp(MlpLossKind::CrossEntropy, self.factor, self.e, [FLOOR as f32, TINY as f32], Ptr::NULL)
     }
 }
 

@@ -75,6 +75,21 @@ impl<A: Pod + Debug> Gpu<A> {
         })
     }
 
+    /// The loss as `mlp.cu` takes it: rows shared by parts of a warp. `factor` as in [`Gpu::run`], `c` classes or channels.
+    pub fn in_mlp(&self, kind: MlpLossKind, factor: f64, c: usize, numbers: [f32; 2], weights: Ptr) -> Option<MlpLoss> {
+        let RowCut { items, team, .. } = self.cut;
+        let fits = team <= 32 && self.cut.chunks() == 1 && c < 1 << 31;
+        fits.then_some(MlpLoss {
+            weights,
+            factor,
+            kind: kind as u32,
+            items: items as u32,
+            team: team as u32,
+            c: c as u32,
+            numbers,
+        })
+    }
+
     /// Values and gradients; `factor` multiplies the sum of a row.
     pub fn run(&self, cuda: &Cuda, s: &Step<'_>, io: &LossIo, factor: f64, args: impl FnOnce(RowsArgs) -> A) -> Result<()> {
         let ptr = |slot: Option<Slot>| slot.map_or(Ok(Ptr::NULL), |slot| s.ptr(slot));
@@ -167,6 +182,31 @@ pub(super) struct RowsArgs {
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 pub(super) struct PlainArgs {
     pub rows: RowsArgs,
+}
+
+/// As `LossKind` in `mlp.cu`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MlpLossKind {
+    Square,
+    Absolute,
+    Huber,
+    CrossEntropy,
+    Bce,
+    Gaussian,
+    SoftmaxCrossEntropy,
+}
+
+/// As `LossOf` in `mlp.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub struct MlpLoss {
+    weights: Ptr,
+    factor: f64,
+    kind: u32,
+    items: u32,
+    team: u32,
+    c: u32,
+    numbers: [f32; 2],
 }
 
 #[repr(C)]

@@ -7,10 +7,10 @@
 //! # Source
 //! Nix & Weigend 1994, "Estimating the mean and variance of the target probability distribution".
 
-use super::cuda::{Gpu, PredictArgs, RowsArgs, predictor};
+use super::cuda::{Gpu, MlpLoss, MlpLossKind, PredictArgs, RowsArgs, predictor};
 use super::sweep::{Batch, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::{Device, Divisor, Grid, Kernel, Rows, per_isa};
+use crate::device::{Device, Divisor, Grid, Kernel, Ptr, Rows, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Error, Extent, Real, Result, real};
@@ -159,6 +159,10 @@ impl LossPass for GaussianPass {
             }
         }
         Ok(())
+    }
+
+    fn in_mlp(&self) -> Option<MlpLoss> {
+        self.gpu.in_mlp(MlpLossKind::Gaussian, 2.0 / self.e as f64, self.of.c, self.of.bounds(), Ptr::NULL)
     }
 }
 

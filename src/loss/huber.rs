@@ -3,10 +3,10 @@
 //! # Source
 //! Huber 1964, "Robust estimation of a location parameter".
 
-use super::cuda::{Gpu, RowsArgs};
+use super::cuda::{Gpu, MlpLoss, MlpLossKind, RowsArgs};
 use super::sweep::{Batch, Point, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::{Device, per_isa};
+use crate::device::{Device, Ptr, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Error, Extent, Real, Result, real};
@@ -92,6 +92,10 @@ impl LossPass for HuberPass {
 
     fn predict(&self, _: &Step<'_>, _: Slot) -> Result<()> {
         Ok(())
+    }
+
+    fn in_mlp(&self) -> Option<MlpLoss> {
+        self.gpu.in_mlp(MlpLossKind::Huber, 1.0 / self.e as f64, self.e, [self.delta as f32, 0.0], Ptr::NULL)
     }
 }
 

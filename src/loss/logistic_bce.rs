@@ -3,7 +3,7 @@
 //!
 //! u weighs the positives, v_k channel k. Both logarithms are max(±y, 0) + ln(1 + e^(−|y|)), which no logit overflows.
 
-use super::cuda::{Constants, Gpu, PredictArgs, RowsArgs, predictor};
+use super::cuda::{Constants, Gpu, MlpLoss, MlpLossKind, PredictArgs, RowsArgs, predictor};
 use super::sweep::{Batch, Label, Point, check_labels, check_weights, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
 use crate::device::{Cpu, Device, Divisor, Grid, Kernel, Ptr, per_isa};
@@ -153,6 +153,10 @@ impl LossPass for BcePass {
             }
         }
         Ok(())
+    }
+
+    fn in_mlp(&self) -> Option<MlpLoss> {
+        self.gpu.in_mlp(MlpLossKind::Bce, self.of.factor, self.c, [self.of.positive as f32, 0.0], self.weights.ptr())
     }
 }
 

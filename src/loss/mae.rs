@@ -1,9 +1,9 @@
 //! Mean absolute error: ℓ = (1/e)·Σ |y − t| over the e elements of a sample, ∂ℓ/∂y = sign(y − t)/e, 0 where y = t.
 
-use super::cuda::{Gpu, PlainArgs};
+use super::cuda::{Gpu, MlpLoss, MlpLossKind, PlainArgs};
 use super::sweep::{Batch, Point, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::{Device, per_isa};
+use crate::device::{Device, Ptr, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Extent, Real, Result, real};
@@ -64,6 +64,10 @@ impl LossPass for MaePass {
 
     fn predict(&self, _: &Step<'_>, _: Slot) -> Result<()> {
         Ok(())
+    }
+
+    fn in_mlp(&self) -> Option<MlpLoss> {
+        self.gpu.in_mlp(MlpLossKind::Absolute, 1.0 / self.e as f64, self.e, [0.0; 2], Ptr::NULL)
     }
 }
 

@@ -12,6 +12,8 @@ mod nt_xent;
 mod softmax_cross_entropy;
 mod sweep;
 #[doc(hidden)]
+pub use cuda::MlpLoss;
+#[doc(hidden)]
 pub use direct::Direct;
 pub(crate) use direct::{Marks, Sides};
 pub(crate) use sweep::find_label;
@@ -119,6 +121,12 @@ pub trait LossPass: fmt::Debug + Send {
     /// The same loss without a step, where it has that form.
     #[doc(hidden)]
     fn direct(&self) -> Option<Direct> {
+        None
+    }
+
+    /// The same loss within a kernel that makes whole steps on a GPU, where it has that form.
+    #[doc(hidden)]
+    fn in_mlp(&self) -> Option<MlpLoss> {
         None
     }
 

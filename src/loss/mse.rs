@@ -2,11 +2,11 @@
 //!
 //! [`Mse::half`]: ℓ = ½·Σ (y − t)², ∂ℓ/∂y = y − t, the convention of textbooks on backpropagation.
 
-use super::cuda::{Gpu, PlainArgs};
+use super::cuda::{Gpu, MlpLoss, MlpLossKind, PlainArgs};
 use super::direct::{Direct, Kind};
 use super::sweep::{Batch, Point, check_slices, mean, pointwise, same, sweep};
 use super::{Fields, Loss, LossIo, LossPass, Target};
-use crate::device::{Device, per_isa};
+use crate::device::{Device, Ptr, per_isa};
 use crate::layer::fields;
 use crate::memory::{Planner, Slot, Step};
 use crate::{Cpu, Extent, Real, Result, real};
@@ -105,6 +105,10 @@ impl LossPass for MsePass {
 
     fn direct(&self) -> Option<Direct> {
         Some(Direct(Kind::Square(self.factor)))
+    }
+
+    fn in_mlp(&self) -> Option<MlpLoss> {
+        self.gpu.in_mlp(MlpLossKind::Square, self.factor, self.e, [0.0; 2], Ptr::NULL)
     }
 }
 

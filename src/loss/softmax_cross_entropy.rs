@@ -7,7 +7,7 @@
 //! # Source
 //! Label smoothing: Szegedy, Vanhoucke, Ioffe, Shlens & Wojna 2016, "Rethinking the Inception architecture".
 
-use super::cuda::{Constants, Gpu, PredictArgs, RowsArgs, lanes as share, predictor};
+use super::cuda::{Constants, Gpu, MlpLoss, MlpLossKind, PredictArgs, RowsArgs, lanes as share, predictor};
 use super::direct::{Direct, Kind};
 use super::sweep::{Batch, check_labels, check_slices, check_weights, find_label, mean, same, sweep};
 use super::{Fields, Logits, Loss, LossIo, LossPass, Target};
@@ -222,6 +222,13 @@ impl LossPass for CrossEntropyPass {
         let Terms { c, keep, spread, .. } = *self.of;
         let (indexed, weights) = (self.indexed, self.weights.ptr());
         (self.positions == 1).then_some(Logits { classes: c, indexed, weights, keep: keep as f32, spread: spread as f32 })
+    }
+
+    fn in_mlp(&self) -> Option<MlpLoss> {
+        let Terms { c, keep, spread, .. } = *self.of;
+        let flat = self.positions == 1;
+        let numbers = [keep as f32, spread as f32];
+        self.gpu.in_mlp(MlpLossKind::SoftmaxCrossEntropy, 1.0, c, numbers, self.weights.ptr()).filter(|_| flat)
     }
 }
 

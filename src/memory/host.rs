@@ -8,6 +8,12 @@ use crate::device::Cuda;
 use crate::{DType, Result};
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
+use std::cell::Cell;
+
+thread_local! {
+    /// Numbers on their way to slots of 16 bits, kept from batch to batch.
+    static WIDE: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
 
 impl DType {
     /// The type in which the host sees slots of this type: wider where it has no arithmetic of its own.
@@ -48,6 +54,26 @@ impl Arena {
         Ok(x)
     }
 
+    /// Copies region `index` of numbers from a device; takes memory only where `to` has too little.
+    pub fn download(&self, cuda: &Cuda, index: usize, rows: usize, to: &mut Vec<f32>) -> Result<()> {
+        let (dtype, len) = self.host_region::<f32>(index, rows)?;
+        let from = self.ptr(index)?;
+        to.resize(len, 0.0);
+        if dtype == DType::F32 {
+            return cuda.download(from, bytemuck::cast_slice_mut(to));
+        }
+        // Into the second half, and widened from the front: every word is read before its place is written.
+        let words: &mut [u16] = bytemuck::cast_slice_mut(to);
+        cuda.download(from, bytemuck::cast_slice_mut(&mut words[len..]))?;
+        for i in 0..len {
+            let word = words[len + i];
+            let wide = if dtype == DType::F16 { f16::from_bits(word).to_f32() } else { bf16::from_bits(word).to_f32() };
+            let [a, b, c, d] = wide.to_ne_bytes();
+            (words[2 * i], words[2 * i + 1]) = (u16::from_ne_bytes([a, b]), u16::from_ne_bytes([c, d]));
+        }
+        Ok(())
+    }
+
     /// Lets `f` write all elements of region `index`. What it leaves alone holds anything.
     #[inline]
     pub fn host_write<T: Element>(&self, index: usize, rows: usize, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
@@ -60,20 +86,23 @@ impl Arena {
     #[cold]
     fn upload<T: Element>(&self, cuda: &Cuda, index: usize, rows: usize, f: impl FnOnce(&mut [T]) -> Result<()>) -> Result<()> {
         let (dtype, len) = self.host_region::<T>(index, rows)?;
+        self.changed();
         let mut f = Some(f);
         let mut fill = |bytes: &mut [u8]| -> Result<()> {
             let Some(f) = f.take() else { return Ok(()) };
             if dtype == T::ELEMENT {
                 return f(bytemuck::cast_slice_mut(bytes));
             }
-            let mut wide = vec![T::zeroed(); len];
-            f(&mut wide)?;
-            let (wide, narrow) = (bytemuck::cast_slice::<T, f32>(&wide), bytemuck::cast_slice_mut::<u8, u16>(bytes));
+            let mut wide = WIDE.take();
+            wide.resize(len, 0.0);
+            let done = f(bytemuck::cast_slice_mut(&mut wide));
+            let narrow = bytemuck::cast_slice_mut::<u8, u16>(bytes);
             match dtype {
-                DType::F16 => narrow.reinterpret_cast_mut::<f16>().convert_from_f32_slice(wide),
-                _ => narrow.reinterpret_cast_mut::<bf16>().convert_from_f32_slice(wide),
+                DType::F16 => narrow.reinterpret_cast_mut::<f16>().convert_from_f32_slice(&wide),
+                _ => narrow.reinterpret_cast_mut::<bf16>().convert_from_f32_slice(&wide),
             }
-            Ok(())
+            WIDE.set(wide);
+            done
         };
         cuda.upload(self.ptr(index)?, len * dtype.bytes(), &mut fill)
     }

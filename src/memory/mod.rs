@@ -168,13 +168,14 @@ impl Arena {
         Ok(Write { ptr: place.start(), len: place.len(rows), flag, life: PhantomData })
     }
 
-    /// How often host memory was handed out to be changed.
+    /// How often memory was handed out to be changed, or somebody said that it was.
     pub fn changes(&self) -> u64 {
         self.changes.get()
     }
 
+    /// Says that it was changed: on a device nobody sees that.
     #[inline(always)]
-    fn changed(&self) {
+    pub fn changed(&self) {
         self.changes.set(self.changes.get() + 1);
     }
 

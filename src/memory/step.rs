@@ -212,7 +212,7 @@ impl Step<'_> {
         self.arena(slot).host_write(slot.index as usize, self.rows, f)
     }
 
-    /// Changes with every access to the parameters of a CPU that may have changed one.
+    /// Changes with everything that may have changed a parameter.
     #[inline]
     pub(crate) fn weight_changes(&self) -> u64 {
         self.store.weights.changes()

@@ -159,6 +159,7 @@ impl Store {
         match self.weights.cuda() {
             Some(cuda) => {
                 let (w, average, spare) = (self.weights.ptr(all)?, self.average.ptr(0)?, cuda.allocate(bytes)?);
+                self.weights.changed();
                 cuda.copy(spare.ptr(), w, bytes)?;
                 cuda.copy(w, average, bytes)?;
                 cuda.copy(average, spare.ptr(), bytes)

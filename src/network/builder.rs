@@ -158,6 +158,8 @@ impl ModelBuilder {
             starts: Vec::new(),
             plans: Vec::new(),
             generation: 0,
+            recorded: Vec::new(),
+            told: std::cell::Cell::new(None),
             runs: Vec::new(),
             ranges: Vec::new(),
             current: None,

@@ -249,7 +249,7 @@ impl<'a> Run<'a> {
             };
             let covered: Vec<_> = node.covers.iter().map(|&n| &plan.report.nodes[n]).collect();
             let join = |words: Vec<&str>| words.join(" + ");
-            let path = if node.small.is_some() {
+            let path = if node.small.is_some() && !self.model.device.is_cuda() {
                 vec!["small"]
             } else {
                 covered.iter().flat_map(|n| &n.kernels).map(|k| &**k).collect()

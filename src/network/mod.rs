@@ -3,7 +3,9 @@
 mod builder;
 mod clock;
 mod fuse;
+mod infer;
 mod measure;
+mod mlp;
 mod model;
 mod plan;
 mod profile;
@@ -26,6 +28,7 @@ pub use registry::Registry;
 pub use report::{NodeReport, PlanReport};
 pub use view::{Inputs, Seed, Targets, View};
 
+pub(crate) use mlp::{Columns, Mlp, STEPS};
 pub(crate) use run::one_hot;
 pub(crate) use whole::{Table, Whole};
 

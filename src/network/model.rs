@@ -1,14 +1,17 @@
 //! The planned machine: weights, and the plans that share them.
 
 use super::builder::ModelBuilder;
+use super::infer::Recorded;
 use super::plan::{Draft, LossSpec, Setup};
 use super::view::{Inputs, Seed, Targets, View};
 use super::{Network, NodeId, Plan, PlanReport};
 use crate::device::Device;
+use crate::device::control::StepParams;
 use crate::loss::Target;
 use crate::memory::{Arena, Grads, Mode, ParamKind, Store};
 use crate::optim::Optimizer;
 use crate::{Error, Extent, Math, Precision, Real, Result, real};
+use std::cell::Cell;
 use std::ops::Range;
 
 /// A network with weights on a device. Plans for each mode, batch capacity and image size are made when first needed,
@@ -53,6 +56,10 @@ pub struct Model {
     /// The elements of all runs.
     pub(super) ranges: Vec<Range<usize>>,
     pub(super) current: Option<Current>,
+    /// On a GPU: forward passes that came before.
+    pub(super) recorded: Vec<Recorded>,
+    /// What a GPU was told last.
+    pub(super) told: Cell<Option<StepParams>>,
     /// What a view of device memory shows.
     pub(super) copy: Vec<f32>,
     /// The last backward pass began at the losses, whose gradients carry the loss scale.
@@ -183,7 +190,7 @@ impl Model {
             }
         };
         self.begin(plan, rows)?;
-        let done = self.put_inputs(plan, x, rows).and_then(|()| self.run_forward());
+        let done = self.put_inputs(plan, x, rows).and_then(|()| self.run_inference());
         if done.is_err() {
             // Nothing may be read from a pass that did not happen.
             self.current = None;

@@ -393,14 +393,15 @@ impl Model {
         let (arena, copy) = (&mut self.plans[c.plan].1.arena, &mut self.copy);
         let data = match self.precision.storage() {
             DType::F64 => Data::F64(arena.slice(slot.index as usize, rows)?),
-            _ if arena.cuda().is_some() => {
-                arena.host_read::<f32, _>(slot.index as usize, rows, |x| {
-                    copy.clear();
-                    copy.extend(x.iter().map(|x| factor as f32 * x));
-                })?;
-                Data::F32(copy)
+            _ => {
+                if let Some(cuda) = arena.cuda() {
+                    arena.download(cuda, slot.index as usize, rows, copy)?;
+                    copy.iter_mut().for_each(|x| *x *= factor as f32);
+                    Data::F32(copy)
+                } else {
+                    Data::F32(arena.slice(slot.index as usize, rows)?)
+                }
             }
-            _ => Data::F32(arena.slice(slot.index as usize, rows)?),
         };
         View::of(data, extent, rows * extent.len())
     }

@@ -7,15 +7,22 @@
 use super::Model;
 use crate::device::control::{AddLossArgs, CONTROL, CheckGradientsArgs, Control, SetStepArgs, StepParams, StepState};
 use crate::device::{Cuda, Device, Grid};
-use crate::{Precision, Result};
+use crate::{Error, Precision, Result};
 
 impl Model {
-    /// Tells a GPU what changes from step to step. The CPU is told by arguments.
+    /// Tells a GPU what changes from step to step, where it does. The CPU is told by arguments.
     #[inline]
     pub(crate) fn set_step(&self, params: StepParams) -> Result<()> {
         let Device::Cuda(cuda) = &self.device else { return Ok(()) };
+        if self.told.get() == Some(params) {
+            return Ok(());
+        }
+        // Nothing is known of a launch that fails.
+        self.told.set(None);
         let args = SetStepArgs { control: self.store.control.ptr(0)?, params };
-        cuda.kernel::<SetStepArgs>(&CONTROL, "set_step")?.launch(cuda, Grid::blocks(1), &args)
+        cuda.kernel::<SetStepArgs>(&CONTROL, "set_step")?.launch(cuda, Grid::blocks(1), &args)?;
+        self.told.set(Some(params));
+        Ok(())
     }
 
     /// Adds the losses of the batch to the sum that the device keeps, without waiting. `first` begins the sum of a step anew.
@@ -43,10 +50,11 @@ impl Model {
 
     /// What the device has kept so far. Waits for it.
     pub(crate) fn step_state(&self) -> Result<StepState> {
-        self.store.control.host_read::<u32, _>(0, 0, |words| {
-            let control: Control = bytemuck::pod_read_unaligned(bytemuck::cast_slice(words));
-            control.state
-        })
+        let at = self.store.control.ptr(0)?;
+        let Device::Cuda(cuda) = &self.device else { return Err(Error::order("step", "kept by a GPU alone")) };
+        let mut control = Control::new(1.0);
+        cuda.download(at, bytemuck::bytes_of_mut(&mut control))?;
+        Ok(control.state)
     }
 
     /// Sets what the device keeps.

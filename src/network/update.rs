@@ -70,6 +70,7 @@ impl Model {
         let words: [Slot; MAX_WORDS] = std::array::from_fn(|i| Slot { space: Space::Word, index: i as u32 });
         let words = &words[..optimizer.words()];
         let s = self.step_view(&self.store.words, 0, Mode::Train, Grads::Skip, self.forwards);
+        self.store.weights.changed();
         for run in &self.runs {
             optimizer.update(&s, &self.run(run, learning_rate, grad_scale, words))?;
         }

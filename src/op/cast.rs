@@ -4,6 +4,7 @@ use crate::device::{Cuda, Grid, Kernel, Ptr, Source};
 use crate::memory::{Planner, Slot, Step};
 use crate::{DType, Result};
 use bytemuck::{Pod, Zeroable};
+use std::cell::Cell;
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
@@ -20,23 +21,30 @@ pub(crate) struct Narrowed {
     len: usize,
     /// None where the master has the type already.
     copy: Option<(Slot, Kernel<CastArgs>)>,
+    /// Where no backward pass follows the copy lasts, until parameters change: how often they had when it was made, if ever.
+    lasts: Option<Cell<u64>>,
 }
 
 impl Narrowed {
     pub fn plan(master: Slot, len: usize, p: &mut Planner<'_>) -> Result<Self> {
+        let lasts = (!p.mode().differentiable()).then(|| Cell::new(u64::MAX));
         let copy = match p.dtype() {
             dtype @ (DType::Bf16 | DType::F16) => {
                 let kernel = p.kernel(&CAST, &format!("cast_{}_{}", p.master().suffix(), dtype.suffix()))?;
-                Some((p.saved_fixed(dtype, len), kernel))
+                Some((if lasts.is_some() { p.lasting(dtype, len) } else { p.saved_fixed(dtype, len) }, kernel))
             }
             _ => None,
         };
-        Ok(Self { master, len, copy })
+        Ok(Self { master, len, copy, lasts })
     }
 
-    /// Makes the copy, in the forward pass.
+    /// Makes the copy, in the forward pass: in every one of training, for inference where parameters have changed.
     pub fn refresh(&self, s: &Step<'_>, cuda: &Cuda) -> Result<()> {
         let Some((to, kernel)) = &self.copy else { return Ok(()) };
+        let changes = s.weight_changes();
+        if self.lasts.as_ref().is_some_and(|made| made.replace(changes) == changes) {
+            return Ok(());
+        }
         let args = CastArgs { x: s.ptr(self.master)?, y: s.ptr(*to)?, n: self.len as u64 };
         kernel.launch(cuda, Grid::cover(self.len.div_ceil(4)), &args)
     }

@@ -83,6 +83,11 @@ impl Small {
         good.then_some(Self { at, capacity, lens })
     }
 
+    /// Where its operands lie.
+    pub fn places(&self) -> &Places {
+        &self.at
+    }
+
     /// y = act(x·W + b) for some rows, with the plan's memory and the parameters.
     pub fn forward<T: Real>(&self, cpu: &Cpu, rows: usize, local: &mut [T], parameters: &[T]) {
         assert!((1..=self.capacity).contains(&rows) && (local.len(), parameters.len()) == self.lens, "rows or lens");

@@ -7,7 +7,7 @@
 //! # Source
 //! Zeiler 2012, "ADADELTA: an adaptive learning rate method"; the factor η is 1 there.
 
-use super::cuda::Sweep;
+use super::cuda::{MlpRule, RuleKind, Sweep};
 use super::{CHUNK, Optimizer, Run, cut, demand_epsilon, demand_rate, demand_share, view};
 use crate::device::{Cpu, Device, per_isa};
 use crate::layer::{Fields, fields};
@@ -92,6 +92,10 @@ impl Optimizer for Adadelta {
                 run.launch(cuda, "adadelta", &args)
             }
         }
+    }
+
+    fn in_mlp(&self) -> Option<MlpRule> {
+        Some(MlpRule::new(RuleKind::Adadelta, [self.rho, self.eps, 0.0, 0.0], self.weight_decay))
     }
 }
 

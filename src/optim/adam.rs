@@ -11,7 +11,7 @@
 //! Kingma & Ba 2015, "Adam: a method for stochastic optimization"; Reddi, Kale & Kumar 2018, "On the convergence of Adam
 //! and beyond".
 
-use super::cuda::Sweep;
+use super::cuda::{MlpRule, RuleKind, Sweep};
 use super::rule::{Kind, Rule};
 use super::{Optimizer, Run, demand_epsilon, demand_rate, demand_share};
 use crate::device::{Device, per_isa};
@@ -104,6 +104,10 @@ impl Optimizer for Adam {
     fn rule(&self, run: &Run<'_>) -> Option<Rule> {
         Some(self.moments.on_slices(run, self.weight_decay, false))
     }
+
+    fn in_mlp(&self) -> Option<MlpRule> {
+        Some(self.moments.in_mlp(self.weight_decay, false))
+    }
 }
 
 /// What Adam and AdamW share.
@@ -145,6 +149,12 @@ impl Moments {
                 run.launch(cuda, if self.amsgrad { "adam_amsgrad" } else { "adam" }, &args)
             }
         }
+    }
+
+    /// The rule within a kernel.
+    pub fn in_mlp(&self, rate: f64, decoupled: bool) -> MlpRule {
+        let kind = if self.amsgrad { RuleKind::AdamAmsgrad } else { RuleKind::Adam };
+        MlpRule::new(kind, [self.beta1, self.beta2, self.eps, MlpRule::flags(decoupled, false)], rate)
     }
 
     /// The sweep's rule.

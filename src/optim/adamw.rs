@@ -6,6 +6,7 @@
 //! Loshchilov & Hutter 2019, "Decoupled weight decay regularization".
 
 use super::adam::Moments;
+use super::cuda::MlpRule;
 use super::{Optimizer, Rule, Run, demand_rate};
 use crate::Result;
 use crate::layer::{Fields, fields};
@@ -91,6 +92,10 @@ impl Optimizer for AdamW {
 
     fn rule(&self, run: &Run<'_>) -> Option<Rule> {
         Some(self.moments.on_slices(run, self.weight_decay, true))
+    }
+
+    fn in_mlp(&self) -> Option<MlpRule> {
+        Some(self.moments.in_mlp(self.weight_decay, true))
     }
 }
 

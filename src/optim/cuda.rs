@@ -28,6 +28,40 @@ pub(super) struct Sweep {
     unused: u32,
 }
 
+/// What `mlp.cu` is told of a rule.
+#[derive(Clone, Copy, Debug)]
+pub struct MlpRule {
+    pub(crate) kind: u32,
+    /// The words of the rule's structure in `optim.cuh`.
+    pub(crate) hyper: [f64; 4],
+    pub(crate) weight_decay: f64,
+}
+
+/// As `RuleKind` in `mlp.cu`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RuleKind {
+    Sgd,
+    SgdMomentum,
+    Adam,
+    AdamAmsgrad,
+    RmsProp,
+    RmsPropMomentum,
+    RmsPropCentered,
+    RmsPropBoth,
+    Adadelta,
+}
+
+impl MlpRule {
+    pub(super) const fn new(kind: RuleKind, hyper: [f64; 4], weight_decay: f64) -> Self {
+        Self { kind: kind as u32, hyper, weight_decay }
+    }
+
+    /// Two flags in the place of a number.
+    pub(super) const fn flags(first: bool, second: bool) -> f64 {
+        f64::from_bits(first as u64 | (second as u64) << 32)
+    }
+}
+
 impl Run<'_> {
     /// The run with its first `words` words of state, for a rule whose weight decay is `rate`.
     pub(super) fn on_device(&self, s: &Step<'_>, words: usize, rate: f64) -> Result<Sweep> {

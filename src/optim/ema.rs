@@ -58,6 +58,11 @@ impl Ema {
         if self.warm_up { self.decay.min((1.0 + t) / (10.0 + t)) } else { self.decay }
     }
 
+    /// The memory d, and whether it grows at first: for kernels, which know the update.
+    pub(crate) fn parts(&self) -> (f64, bool) {
+        (self.decay, self.warm_up)
+    }
+
     /// Moves the average towards the weights, within one run of both arenas. A kernel reads `step` from `Control`.
     ///
     /// # Errors

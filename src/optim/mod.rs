@@ -20,6 +20,8 @@ pub use adam::Adam;
 pub use adamw::AdamW;
 pub(crate) use clip::NORM_WORDS;
 pub use clip::{Clip, norm};
+#[doc(hidden)]
+pub use cuda::MlpRule;
 pub use ema::Ema;
 pub use plateau::{EarlyStopping, EarlyStoppingState, Goal, PlateauState, ReduceOnPlateau, Verdict};
 pub use rmsprop::RmsProp;
@@ -70,6 +72,12 @@ pub trait Optimizer: fmt::Debug + Send + Sync {
     fn rule(&self, _: &Run<'_>) -> Option<Rule> {
         None
     }
+
+    /// The same rule within a kernel that makes whole steps on a GPU, where it has that form.
+    #[doc(hidden)]
+    fn in_mlp(&self) -> Option<MlpRule> {
+        None
+    }
 }
 
 /// A rule that is chosen when the program runs.
@@ -100,6 +108,10 @@ impl Optimizer for Arc<dyn Optimizer> {
 
     fn rule(&self, run: &Run<'_>) -> Option<Rule> {
         (**self).rule(run)
+    }
+
+    fn in_mlp(&self) -> Option<MlpRule> {
+        (**self).in_mlp()
     }
 }
 

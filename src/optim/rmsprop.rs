@@ -10,7 +10,7 @@
 //! Tieleman & Hinton 2012, "Lecture 6.5: RMSprop"; Graves 2013, "Generating sequences with recurrent neural networks"
 //! (centred). ε is outside of the root, as in PyTorch.
 
-use super::cuda::Sweep;
+use super::cuda::{MlpRule, RuleKind, Sweep};
 use super::{CHUNK, Optimizer, Run, cut, demand_epsilon, demand_rate, demand_share, view};
 use crate::device::{Cpu, Device, per_isa};
 use crate::layer::{Fields, fields};
@@ -122,6 +122,16 @@ impl Optimizer for RmsProp {
                 run.launch(cuda, kernel, &args)
             }
         }
+    }
+
+    fn in_mlp(&self) -> Option<MlpRule> {
+        let kind = match (self.momentum > 0.0, self.centered) {
+            (false, false) => RuleKind::RmsProp,
+            (true, false) => RuleKind::RmsPropMomentum,
+            (false, true) => RuleKind::RmsPropCentered,
+            (true, true) => RuleKind::RmsPropBoth,
+        };
+        Some(MlpRule::new(kind, [self.alpha, self.momentum, self.eps, 0.0], self.weight_decay))
     }
 }
 

@@ -11,7 +11,7 @@
 //! # Source
 //! Polyak 1964; Nesterov 1983 in the form of Sutskever et al. 2013, "On the importance of initialization and momentum".
 
-use super::cuda::Sweep;
+use super::cuda::{MlpRule, RuleKind, Sweep};
 use super::rule::{Kind, Rule};
 use super::{Optimizer, Run, demand, demand_rate, demand_share};
 use crate::device::{Device, per_isa};
@@ -120,6 +120,12 @@ impl Optimizer for Sgd {
 
     fn rule(&self, run: &Run<'_>) -> Option<Rule> {
         Some(self.on_slices(run))
+    }
+
+    fn in_mlp(&self) -> Option<MlpRule> {
+        let kind = if self.words() == 0 { RuleKind::Sgd } else { RuleKind::SgdMomentum };
+        let flags = MlpRule::flags(self.nesterov, self.velocity_form);
+        Some(MlpRule::new(kind, [self.momentum, flags, 0.0, 0.0], self.weight_decay))
     }
 }
 

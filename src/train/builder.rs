@@ -259,6 +259,7 @@ impl TrainerBuilder {
             state: State::default(),
             best: None,
             plan: None,
+            mlp: None,
             whole: None,
             notes: self.notes,
             stop: StopHandle::default(),

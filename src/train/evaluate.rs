@@ -206,7 +206,7 @@ pub(super) fn forward(model: &mut Model, feed: &mut Feed, plan: usize, rows: Ran
     model.begin(plan, rows.len())?;
     let (planned, s) = model.staging()?;
     feed.stage(planned, &s, rows, (0, 0))?;
-    model.run_forward()
+    model.run_inference()
 }
 
 /// An empty matrix with these names, if there are as many as classes.

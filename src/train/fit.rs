@@ -77,16 +77,18 @@ impl Trainer {
             let (epoch_begun, epoch_waited) = (Instant::now(), self.waited());
             let first = self.state.cursor;
             while self.state.cursor < self.train.len() && !self.stop.is_stopped() {
-                let rate = self.learning_rate();
-                let loss = self.advance_and_look()?;
-                monitor.batch(&Batch {
-                    epoch: self.state.epoch,
-                    done: self.state.cursor,
-                    samples: self.train.len(),
-                    step: self.model.updates(),
-                    loss,
-                    learning_rate: rate,
-                })?;
+                let (from, updates) = (self.state.cursor, self.model.updates());
+                let (steps, loss) = self.advance_and_look(self.steps_to_checkpoint())?;
+                for step in 1..=steps {
+                    monitor.batch(&Batch {
+                        epoch: self.state.epoch,
+                        done: self.train.len().min(from + step * self.samples_per_step()),
+                        samples: self.train.len(),
+                        step: updates + step as u64,
+                        loss,
+                        learning_rate: self.learning_rate_at(updates + step as u64 - 1),
+                    })?;
+                }
                 self.checkpoint_on_the_way()?;
             }
             let seconds = epoch_begun.elapsed().as_secs_f64();
@@ -166,6 +168,7 @@ impl Trainer {
             skipped: self.state.skipped,
         });
         (self.state.epoch, self.state.cursor, self.state.sum, self.state.skipped) = (number, 0, 0.0, 0);
+        self.replay.begin_epoch();
         if best {
             self.keep_best()?;
         }
@@ -228,6 +231,14 @@ impl Trainer {
         self.restore(&best)?;
         self.state = state;
         Ok(true)
+    }
+
+    /// Updates until a checkpoint on the way is due.
+    fn steps_to_checkpoint(&self) -> usize {
+        match (&self.rules.checkpoint, self.rules.checkpoint_every) {
+            (Some(_), every) if every > 0 => usize::try_from(every - self.model.updates() % every).unwrap_or(usize::MAX),
+            _ => usize::MAX,
+        }
     }
 
     fn checkpoint_on_the_way(&self) -> Result<()> {

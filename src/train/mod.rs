@@ -6,6 +6,7 @@ mod clock;
 mod evaluate;
 mod feed;
 mod fit;
+mod mlp;
 mod monte_carlo;
 mod replay;
 mod resident;
@@ -21,7 +22,7 @@ use crate::io::Checkpoint;
 use crate::layer::{Fields, fields};
 use crate::loss::{Loss, Target};
 use crate::memory::{Grads, Mode};
-use crate::network::{Model, Network, Profile, Seed, Table, Whole};
+use crate::network::{Mlp, Model, Network, Profile, Seed, Table, Whole};
 use crate::optim::{Clip, EarlyStopping, EarlyStoppingState, Ema, Optimizer, PlateauState, ReduceOnPlateau, Schedule};
 use crate::{Error, Extent, Precision, Result};
 use feed::Feed;
@@ -59,6 +60,8 @@ pub struct Trainer {
     best: Option<Checkpoint>,
     /// The plan of training batches, and how often plans had been dropped when it was made.
     plan: Option<(usize, u64)>,
+    /// On a GPU: steps of this generation of plans in one kernel, where the network is small enough.
+    mlp: Option<(u64, Option<Box<Mlp>>)>,
     /// Its steps in one piece, where the network is small enough, and the samples for them.
     whole: Option<(Whole, Table)>,
     notes: Vec<(String, Fields)>,
@@ -265,14 +268,15 @@ impl Trainer {
     /// [`ErrorKind::Diverged`](crate::ErrorKind::Diverged) for a loss that is NaN or infinite, naming the first layer whose
     /// output is, and the samples; the weights are then those before the step. What the data set may meet.
     pub fn step(&mut self) -> Result<f64> {
-        match self.advance()? {
-            Some(loss) => Ok(loss),
-            None => self.settle(),
+        match self.advance(1)? {
+            (_, Some(loss)) => Ok(loss),
+            (_, None) => self.settle(),
         }
     }
 
-    /// One update; its loss, where the device tells it without being waited for.
-    fn advance(&mut self) -> Result<Option<f64>> {
+    /// An update, or several where one kernel makes them, but no more than `most`. How many, and the loss of the last, where the device
+    /// tells it without being waited for.
+    fn advance(&mut self, most: usize) -> Result<(usize, Option<f64>)> {
         if self.state.cursor >= self.train.len() {
             self.begin_epoch();
         }
@@ -281,9 +285,9 @@ impl Trainer {
         let forwards = self.model.forwards;
         let done = if let Device::Cuda(cuda) = self.model.device() {
             let cuda = cuda.clone();
-            self.step_on_gpu(&cuda, plan).map(|()| None)
+            self.steps_on_gpu(&cuda, plan, most).map(|steps| (steps, None))
         } else {
-            self.step_on_cpu(plan).map(Some)
+            self.step_on_cpu(plan).map(|loss| (1, Some(loss)))
         };
         if done.as_ref().is_err_and(|e| e.kind() != crate::ErrorKind::Diverged) {
             // A step whose data could not be read leaves no trace: made again, it draws the same random numbers.
@@ -334,6 +338,7 @@ impl Trainer {
     fn begin_epoch(&mut self) {
         self.state.epoch += 1;
         (self.state.cursor, self.state.sum, self.state.skipped) = (0, 0.0, 0);
+        self.replay.begin_epoch();
     }
 
     fn training_plan(&mut self) -> Result<usize> {
@@ -392,7 +397,7 @@ impl Trainer {
     /// [`ErrorKind::Value`](crate::ErrorKind::Value) if a weight is NaN or infinite.
     pub fn checkpoint(&self) -> Result<Checkpoint> {
         let mut state = self.state.clone();
-        state.sum += self.unsettled()?;
+        state.sum = self.sum()?;
         state.skipped += self.replay.skipped;
         state.loss_scale = None;
         if self.model.precision() == Precision::FP16 {
@@ -439,7 +444,7 @@ impl Trainer {
         self.model.restore(from)?;
         self.rules.seed = self.model.seed;
         self.state = state;
-        self.replay.restart(&self.model, self.state.loss_scale)
+        self.replay.restart(&self.model, self.state.sum, self.state.loss_scale)
     }
 }
 

@@ -20,6 +20,9 @@ pub(super) struct Replay {
     steps: Vec<(Key, Option<Graph>)>,
     /// The device's sum of losses when the host last looked.
     seen: f64,
+    /// What the losses of this epoch began with, and the device's sum at that time: so the sum of an epoch does not depend on when the
+    /// host looked.
+    begun: (f64, f64),
     /// Updates whose losses are not in `State::sum` yet.
     unseen: u64,
     /// Samples of these that were left out.
@@ -39,9 +42,20 @@ struct Key {
 }
 
 impl Replay {
-    /// Forgets what was seen: the weights are those of another moment. In f16 the loss scale of that moment, and the steps since it
+    /// A new epoch: everything of the last one has been seen.
+    pub fn begin_epoch(&mut self) {
+        self.begun = (0.0, self.seen);
+    }
+
+    /// The losses of this epoch.
+    fn sum(&self, kept: &StepState) -> f64 {
+        self.begun.0 + (kept.loss - self.begun.1)
+    }
+
+    /// Forgets what was seen: the weights are those of another moment, at which the losses of the epoch were this. In f16 the loss scale of that moment, and the steps since it
     /// changed, come back; without them it begins anew.
-    pub fn restart(&mut self, model: &Model, scale: Option<(f32, u32)>) -> Result<()> {
+    pub fn restart(&mut self, model: &Model, sum: f64, scale: Option<(f32, u32)>) -> Result<()> {
+        self.begun = (sum, 0.0);
         (self.unseen, self.skipped, self.glance) = (0, 0, None);
         if model.device().is_cuda() {
             self.seen = 0.0;
@@ -54,8 +68,22 @@ impl Replay {
 }
 
 impl Trainer {
+    /// At least one update on a GPU and at most so many, without waiting for them; how many.
+    pub(super) fn steps_on_gpu(&mut self, cuda: &Cuda, plan: usize, most: usize) -> Result<usize> {
+        match self.steps_in_one_kernel(plan, most)? {
+            0 => self.step_on_gpu(cuda, plan).map(|()| 1),
+            steps => Ok(steps),
+        }
+    }
+
+    /// Updates that are on their way: how many, and how many samples of the last count.
+    pub(super) fn unseen(&mut self, steps: usize, used: usize) {
+        self.replay.unseen += steps as u64;
+        self.replay.used = used;
+    }
+
     /// One update on a GPU, without waiting for it.
-    pub(super) fn step_on_gpu(&mut self, cuda: &Cuda, plan: usize) -> Result<()> {
+    fn step_on_gpu(&mut self, cuda: &Cuda, plan: usize) -> Result<()> {
         let start = self.state.cursor;
         let end = self.train.len().min(start + self.samples_per_step());
         let rate = self.learning_rate();
@@ -78,8 +106,7 @@ impl Trainer {
         }
         self.model.updates += 1;
         self.state.cursor = end;
-        self.replay.used = used;
-        self.replay.unseen += 1;
+        self.unseen(1, used);
         self.replay.skipped += (end - start - used) as u64;
         Ok(())
     }
@@ -119,6 +146,7 @@ impl Trainer {
                     })?;
                     self.replay.steps[i].1 = Some(graph);
                 }
+                self.model.store.weights.changed();
                 self.replay.steps[i].1.as_mut().map_or(Ok(()), Graph::launch)
             }
         }
@@ -151,15 +179,15 @@ impl Trainer {
         }
     }
 
-    /// One update, and the mean loss of a recent one.
-    pub(super) fn advance_and_look(&mut self) -> Result<f64> {
-        if let Some(loss) = self.advance()? {
-            return Ok(loss);
-        }
-        match self.replay.glance {
-            Some((when, loss)) if when.elapsed() < GLANCE => Ok(loss),
-            _ => self.settle(),
-        }
+    /// As [`Trainer::advance`], with the mean loss of a recent update.
+    pub(super) fn advance_and_look(&mut self, most: usize) -> Result<(usize, f64)> {
+        let (steps, loss) = self.advance(most)?;
+        let loss = match (loss, self.replay.glance) {
+            (Some(loss), _) => loss,
+            (None, Some((when, loss))) if when.elapsed() < GLANCE => loss,
+            _ => self.settle()?,
+        };
+        Ok((steps, loss))
     }
 
     /// Waits for the GPU: adds the losses of its last steps to the sum, and fails if one was not finite. The mean loss of the last.
@@ -171,21 +199,21 @@ impl Trainer {
         if kept.diverged != 0 {
             return Err(self.diverged_on_gpu(&kept));
         }
-        self.state.sum += kept.loss - self.replay.seen;
+        self.state.sum = self.replay.sum(&kept);
         self.state.skipped += std::mem::take(&mut self.replay.skipped);
         let loss = kept.last / self.replay.used as f64;
         (self.replay.seen, self.replay.unseen, self.replay.glance) = (kept.loss, 0, Some((Instant::now(), loss)));
         Ok(loss)
     }
 
-    /// Losses of this epoch that are not in the sum yet.
-    pub(super) fn unsettled(&self) -> Result<f64> {
+    /// The losses of this epoch, with those that are not in the state yet.
+    pub(super) fn sum(&self) -> Result<f64> {
         if !self.model.device().is_cuda() || self.replay.unseen == 0 {
-            return Ok(0.0);
+            return Ok(self.state.sum);
         }
         let kept = self.model.step_state()?;
         match kept.diverged {
-            0 => Ok(kept.loss - self.replay.seen),
+            0 => Ok(self.replay.sum(&kept)),
             _ => Err(Error::diverged(format!("step {}", kept.diverged_at), "the loss was not finite: nothing to save")),
         }
     }
@@ -204,6 +232,8 @@ impl Trainer {
         self.model.updates = kept.diverged_at;
         self.state.cursor = start;
         (self.replay.unseen, self.replay.skipped) = (0, 0);
+        self.state.sum = self.replay.sum(kept);
+        self.replay.begun = (self.state.sum, 0.0);
         let place = format!("epoch {}, step {}", self.state.epoch + 1, kept.diverged_at);
         let mut again = || -> Result<Option<Error>> {
             self.model.set_step_state(StepState { diverged: 0, loss: 0.0, ..*kept })?;

@@ -3,18 +3,21 @@
 //! Only sets in memory whose rows are the same in every epoch ([`Dataset::varies`]), or augmented by motions of whole pixels alone, and that
 //! take no more than [`SHARE`] of the free memory; `KAMACITE_RESIDENT=0` keeps all on the host.
 
+mod stored;
+
 use crate::data::augment::Moves;
 use crate::data::{Border, Dataset, Pick};
 use crate::device::{Buffer, Cuda, Divisor, Grid, Ptr, Source};
 use crate::loss::{Target, find_label};
 use crate::memory::{Slot, Step};
-use crate::network::{LossPort, Plan};
+use crate::network::{Columns, LossPort, Plan};
 use crate::rng::{Draws, Purpose};
 use crate::{DType, Error, ErrorKind, Result};
 use bytemuck::{Pod, Zeroable};
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use rayon::prelude::*;
+use stored::{Decoder, Norm, Stored};
 
 const DATA: Source = Source::new("data", include_str!("../../kernels/data.cu"));
 
@@ -23,6 +26,16 @@ const SHARE: f64 = 0.6;
 
 /// Bytes that go to the device at once, through buffers of that size; a single row may be larger.
 const PIECE: usize = 1 << 20;
+
+/// Bytes of a column from which it pays to look for a narrower type: below, everything is at hand anyway.
+const NARROW: usize = 4 << 20;
+
+#[cfg(not(test))]
+fn narrow_from() -> usize {
+    NARROW
+}
+#[cfg(test)]
+use tests::narrow_from;
 
 /// A data set on the device.
 #[derive(Debug)]
@@ -44,24 +57,53 @@ const HEADER: usize = 16;
 struct Column {
     memory: Buffer,
     dtype: DType,
+    /// The type in which the elements lie there.
+    stored: Stored,
+    norm: Option<Norm>,
     /// Elements of a sample.
     len: usize,
     /// How the samples move, where they do: all of the kernel's argument but the addresses.
     moves: Option<MoveArgs>,
 }
 
-/// As GatherArgs in `kernels/data.cu`.
+/// As Column in `kernels/data.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct ColumnArgs {
+    from: Ptr,
+    to: Ptr,
+    n: u64,
+    per_row: Divisor,
+    kind: u32,
+    number: u32,
+    positions: u32,
+    decoder: Decoder,
+}
+
+/// Columns of a launch.
+const COLUMNS: usize = 8;
+
+/// As GatherArgs there.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 struct GatherArgs {
     control: Ptr,
     order: Ptr,
-    from: Ptr,
-    to: Ptr,
-    n: u64,
     offset: u64,
-    per_row: Divisor,
-    positions: u32,
+    columns: [ColumnArgs; COLUMNS],
+}
+
+/// As ColumnKind there.
+#[derive(Clone, Copy, Debug)]
+enum ColumnKind {
+    Copy16,
+    Copy4,
+    Copy2,
+    OneHot,
+    OfU8,
+    OfI16,
+    OfU16,
+    OfF16,
 }
 
 /// As MoveArgs there.
@@ -86,6 +128,7 @@ struct MoveArgs {
     border: u32,
     outside: u32,
     unused: u32,
+    decoder: Decoder,
 }
 
 impl Resident {
@@ -127,22 +170,25 @@ impl Resident {
         let pick = |index| Pick { index, epoch: 0, seed: 0 };
         let weights: Vec<f32> = (0..n).map(|i| data.weight(i)).collect();
         let inputs = data.inputs().iter().enumerate().map(|(k, x)| {
-            let mut column = Column::new(cuda, dtype, n, x.len())?;
+            let large = n.saturating_mul(x.len()).saturating_mul(dtype.bytes()) >= narrow_from();
+            let source = if large { stored::Source::narrow(data, k, dtype) } else { stored::Source::plain(data) };
+            let mut column = Column::new(cuda, dtype, source.stored, n, x.len())?;
+            column.norm = source.send_norm(cuda)?;
             column.moves = moves.filter(|m| m.input == k).map(|m| args(m, dtype, x.len()));
-            column.fill::<f32>(cuda, n, &|i, x| data.input(pick(i), k, x), &|_, _| Ok(()))?;
+            column.fill::<f32>(cuda, n, &|i, x| source.data.input(pick(i), k, x), &|_, _| Ok(()))?;
             Ok(column)
         });
         let inputs = inputs.collect::<Result<_>>()?;
         let targets = data.targets().iter().enumerate().map(|(k, t)| match *t {
             Target::None => Err(Error::order("data", "a target without values")),
             Target::Values(t) => {
-                let mut column = Column::new(cuda, DType::F32, n, t.len())?;
+                let mut column = Column::new(cuda, DType::F32, Stored::Same, n, t.len())?;
                 column.moves = moves.filter(|m| m.targets.contains(&k)).map(|m| args(m, DType::F32, t.len()));
                 column.fill::<f32>(cuda, n, &|i, t| data.values(pick(i), k, t), &|_, _| Ok(()))?;
                 Ok(column)
             }
             Target::Index { classes, positions } => {
-                let mut column = Column::new(cuda, DType::U32, n, positions)?;
+                let mut column = Column::new(cuda, DType::U32, Stored::Same, n, positions)?;
                 column.moves = moves.filter(|m| m.targets.contains(&k)).map(|m| args(m, DType::U32, positions));
                 let check = |first: usize, t: &[u32]| {
                     let found = find_label(t, &weights[first..], classes, positions);
@@ -153,7 +199,7 @@ impl Resident {
             }
         });
         let targets = targets.collect::<Result<_>>()?;
-        let column = Column::new(cuda, DType::F32, n, 1)?;
+        let column = Column::new(cuda, DType::F32, Stored::Same, n, 1)?;
         let weight = |i: usize, w: &mut [f32]| {
             w.fill(weights[i]);
             Ok(())
@@ -166,6 +212,22 @@ impl Resident {
     /// Whether batches depend on the epoch and the seed, besides the order.
     pub fn moves(&self) -> bool {
         self.inputs.iter().chain(&self.targets).any(|column| column.moves.is_some())
+    }
+
+    /// The data as they lie in memory, where that is one input, one target and no motion.
+    pub fn columns(&self) -> Option<Columns> {
+        let ([x], [t]) = (&self.inputs[..], &self.targets[..]) else { return None };
+        let plain = x.dtype == DType::F32 && x.stored == Stored::Same && !self.moves();
+        plain.then(|| Columns {
+            order: self.order.ptr().offset(HEADER),
+            x: x.memory.ptr(),
+            t: t.memory.ptr(),
+            w: self.weights.memory.ptr(),
+            inputs: x.len,
+            targets: t.len,
+            labels: t.dtype == DType::U32,
+            samples: self.samples,
+        })
     }
 
     /// The order of the next epoch.
@@ -184,30 +246,38 @@ impl Resident {
     /// Fills inputs, targets and weights of the plan with the samples from place cursor + `offset` of the order on, the cursor
     /// being that of the control block. Launches kernels, nothing else: a captured step may hold it.
     pub fn gather(&self, s: &Step<'_>, plan: &Plan, offset: usize) -> Result<()> {
+        let mut batch = Batch { offset, some: [Zeroable::zeroed(); COLUMNS], count: 0 };
         for (column, port) in self.inputs.iter().zip(&plan.inputs) {
-            self.rows(s, column, port.y, offset)?;
+            self.rows(s, &mut batch, column, port.y)?;
         }
         for (column, port) in self.targets.iter().zip(plan.losses.iter().map(LossPort::used)) {
             match (column.dtype, port.kind) {
-                (DType::U32, Target::Values(t)) => self.one_hot(s, column, port.target, t.c, offset)?,
-                _ => self.rows(s, column, port.target, offset)?,
+                (DType::U32, Target::Values(t)) => self.one_hot(s, &mut batch, column, port.target, t.c)?,
+                _ => self.rows(s, &mut batch, column, port.target)?,
             }
         }
-        plan.weight.map_or(Ok(()), |weight| self.rows(s, &self.weights, weight, offset))
+        if let Some(weight) = plan.weight {
+            self.rows(s, &mut batch, &self.weights, weight)?;
+        }
+        self.launch(s, &mut batch)
     }
 
-    fn rows(&self, s: &Step<'_>, column: &Column, to: Slot, offset: usize) -> Result<()> {
-        let row = column.len * column.dtype.bytes();
-        let (unit, kernel) = match row {
-            _ if row.is_multiple_of(16) => (16, "gather_16"),
-            _ if row.is_multiple_of(4) => (4, "gather_4"),
-            _ => (2, "gather_2"),
-        };
+    fn rows(&self, s: &Step<'_>, batch: &mut Batch, column: &Column, to: Slot) -> Result<()> {
         self.check(s, to, column.len)?;
         if let Some(moves) = &column.moves {
-            return self.moved(s, column, to, offset, moves);
+            return self.moved(s, column, to, batch.offset, moves);
         }
-        self.launch(s, column, to, (row / unit, s.rows() * (row / unit)), offset, kernel)
+        let row = column.len * column.dtype.bytes();
+        let (unit, kind) = match column.stored {
+            Stored::Same if row.is_multiple_of(16) => (16, ColumnKind::Copy16),
+            Stored::Same if row.is_multiple_of(4) => (4, ColumnKind::Copy4),
+            Stored::Same => (2, ColumnKind::Copy2),
+            Stored::U8 => (column.dtype.bytes(), ColumnKind::OfU8),
+            Stored::I16 => (column.dtype.bytes(), ColumnKind::OfI16),
+            Stored::U16 => (column.dtype.bytes(), ColumnKind::OfU16),
+            Stored::F16 => (column.dtype.bytes(), ColumnKind::OfF16),
+        };
+        self.add(s, batch, column, to, (row / unit, s.rows() * (row / unit)), kind)
     }
 
     fn moved(&self, s: &Step<'_>, column: &Column, to: Slot, offset: usize, moves: &MoveArgs) -> Result<()> {
@@ -218,18 +288,23 @@ impl Resident {
             from: column.memory.ptr(),
             to: s.ptr(to)?,
             offset: offset as u64,
+            decoder: Norm::decoder(column.norm.as_ref()),
             ..*moves
         };
-        let kernel = if column.dtype.bytes() == 2 { "move_2" } else { "move_4" };
+        let kernel = match (column.stored, column.dtype) {
+            (Stored::Same, dtype) if dtype.bytes() == 2 => "move_2",
+            (Stored::Same, _) => "move_4",
+            (stored, dtype) => &format!("move_{}_{}", stored.name(), dtype.suffix()),
+        };
         // Sixteen elements for each of 256 threads.
         let grid = Grid::xyz(s.rows(), column.len.div_ceil(4096).min(65535), 1);
         self.cuda.kernel::<MoveArgs>(&DATA, kernel)?.launch(&self.cuda, grid, &args)
     }
 
-    fn one_hot(&self, s: &Step<'_>, column: &Column, to: Slot, classes: usize, offset: usize) -> Result<()> {
+    fn one_hot(&self, s: &Step<'_>, batch: &mut Batch, column: &Column, to: Slot, classes: usize) -> Result<()> {
         let len = column.len * classes;
         self.check(s, to, len)?;
-        self.launch(s, column, to, (classes, s.rows() * len), offset, "gather_one_hot")
+        self.add(s, batch, column, to, (classes, s.rows() * len), ColumnKind::OneHot)
     }
 
     fn check(&self, s: &Step<'_>, to: Slot, len: usize) -> Result<()> {
@@ -239,27 +314,56 @@ impl Resident {
         }
     }
 
-    fn launch(
+    fn add(
         &self,
         s: &Step<'_>,
+        batch: &mut Batch,
         column: &Column,
         to: Slot,
         (per_row, n): (usize, usize),
-        offset: usize,
-        kernel: &str,
+        kind: ColumnKind,
     ) -> Result<()> {
-        let args = GatherArgs {
-            control: s.control()?,
-            order: self.order.ptr().offset(HEADER),
+        if batch.count == COLUMNS {
+            self.launch(s, batch)?;
+        }
+        batch.some[batch.count] = ColumnArgs {
             from: column.memory.ptr(),
             to: s.ptr(to)?,
             n: n as u64,
-            offset: offset as u64,
             per_row: Divisor::new(per_row),
+            kind: kind as u32,
+            number: match column.dtype {
+                DType::Bf16 => 1,
+                DType::F16 => 2,
+                _ => 0,
+            },
             positions: column.len as u32,
+            decoder: Norm::decoder(column.norm.as_ref()),
         };
-        self.cuda.kernel::<GatherArgs>(&DATA, kernel)?.launch(&self.cuda, Grid::cover(n), &args)
+        batch.count += 1;
+        Ok(())
     }
+
+    /// Gathers the columns that were added.
+    fn launch(&self, s: &Step<'_>, batch: &mut Batch) -> Result<()> {
+        let some = &batch.some[..batch.count];
+        let most = some.iter().map(|c| c.n).max().unwrap_or(0) as usize;
+        let (order, offset) = (self.order.ptr().offset(HEADER), batch.offset as u64);
+        let args = GatherArgs { control: s.control()?, order, offset, columns: batch.some };
+        // A thread for each unit, up to what fills the device several times.
+        let blocks = most.div_ceil(256).min(32 * self.cuda.multiprocessors());
+        let grid = Grid::xyz(blocks, batch.count, 1);
+        batch.count = 0;
+        self.cuda.kernel::<GatherArgs>(&DATA, "gather")?.launch(&self.cuda, grid, &args)
+    }
+}
+
+/// The columns that a launch will gather.
+struct Batch {
+    /// Where the batch begins, after the cursor.
+    offset: usize,
+    some: [ColumnArgs; COLUMNS],
+    count: usize,
 }
 
 /// How a column of `len` elements a sample moves; the addresses come with each launch.
@@ -301,8 +405,9 @@ fn bytes(data: &dyn Dataset, dtype: DType) -> usize {
 }
 
 impl Column {
-    fn new(cuda: &Cuda, dtype: DType, samples: usize, len: usize) -> Result<Self> {
-        Ok(Self { memory: cuda.allocate(samples * len * dtype.bytes())?, dtype, len, moves: None })
+    fn new(cuda: &Cuda, dtype: DType, stored: Stored, samples: usize, len: usize) -> Result<Self> {
+        let memory = cuda.allocate(samples * len * stored.bytes(dtype))?;
+        Ok(Self { memory, dtype, stored, norm: None, len, moves: None })
     }
 
     /// Reads all samples, some at a time and by all threads, and sends them. `check` sees each piece and its first sample.
@@ -313,7 +418,7 @@ impl Column {
         read: &(dyn Fn(usize, &mut [T]) -> Result<()> + Sync),
         check: &dyn Fn(usize, &[T]) -> Result<()>,
     ) -> Result<()> {
-        let row = self.len * self.dtype.bytes();
+        let row = self.len * self.stored.bytes(self.dtype);
         let step = (PIECE / row.max(1)).max(1);
         let mut wide: Vec<T> = Vec::new();
         for first in (0..samples).step_by(step) {
@@ -325,6 +430,7 @@ impl Column {
             let to = self.memory.ptr().offset(first * row);
             cuda.upload(to, rows * row, &mut |bytes| {
                 match self.dtype {
+                    _ if self.stored != Stored::Same => self.stored.pack(bytemuck::cast_slice(&wide), bytes),
                     DType::F16 => {
                         half_words(bytes).reinterpret_cast_mut::<f16>().convert_from_f32_slice(bytemuck::cast_slice(&wide))
                     }

@@ -340,6 +340,24 @@ fn a_replayed_step_copies_allocates_and_waits_for_nothing() {
     assert!(launches > graphs && launches % graphs == 0, "{launches} launches in {graphs} graphs");
 }
 
+/// A tiny network with data on the device: an epoch is one launch.
+#[test]
+fn an_epoch_of_a_tiny_network_is_one_launch() {
+    let (Some(gpu), Some(emulator)) = (gpu(), Emulator::get()) else { return };
+    let mut t = runs()[0].trainer(&gpu.device, Precision::FP32).build().expect("a legal trainer");
+    t.fit(1, &mut Silent).expect("a run");
+    let before = emulator.counts();
+    t.fit(5, &mut Silent).expect("a run");
+    let after = emulator.counts();
+    let [launches, graphs, copies, _, down, allocations, waits, _] = std::array::from_fn(|i| after[i] - before[i]);
+    println!(
+        "4 epochs of 60 steps: {launches} launches, {copies} copies to, {down} from, {allocations} allocations, {waits} waits"
+    );
+    assert_eq!((launches, graphs, allocations), (4, 0, 0));
+    // Once an epoch the order of the samples is sent and the sum of the losses is read.
+    assert!(copies <= 4 * 2 && down <= 4 * 3 && waits <= 4 * 5, "{copies} copies to, {down} from, {waits} waits");
+}
+
 /// Runs a test of this file as a process of its own, since it breaks the device.
 fn alone(name: &str, role: &str, environment: &[(&str, &str)]) -> Option<(bool, String)> {
     let mut child = Command::new(std::env::current_exe().expect("this program"));

@@ -132,3 +132,28 @@ fn a_last_layer_with_its_loss_is_the_layer_and_the_loss() {
         }
     }
 }
+
+/// A forward pass that came before is one graph, between one copy to the device and one from it; weights in the type of activations
+/// are made once.
+#[test]
+fn a_call_of_a_model_is_one_graph() {
+    let (Some(gpu), Some(emulator)) = (gpu(), Emulator::get()) else { return };
+    for precision in [Precision::FP32, Precision::BF16] {
+        let mut model = Model::builder(lenet()).device(gpu.device.clone()).precision(precision).build().expect("a model");
+        let x = vec![0.5_f32; 784];
+        let mut call = || {
+            let before = emulator.counts();
+            model.forward(Mode::Infer, View::new(Extent::image(28, 28, 1), &x).expect("a row")).expect("a call");
+            let after = emulator.counts();
+            std::array::from_fn::<_, 8, _>(|i| after[i] - before[i])
+        };
+        let first = call();
+        let calls: Vec<[u64; 8]> = (0..12).map(|_| call()).collect();
+        for [launches, graphs, copies, _, down, allocations, waits, _] in &calls[10..] {
+            println!("{precision:?}: {launches} launches in {graphs} graphs, {copies} copies to, {down} from, {waits} waits");
+            assert_eq!((*graphs, *copies, *down, *allocations), (1, 1, 1, 0));
+            // The step, and casts of weights, were launches of the first call.
+            assert!(*launches < first[0], "{launches} launches, {} at first", first[0]);
+        }
+    }
+}

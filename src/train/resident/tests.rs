@@ -9,6 +9,22 @@ use std::sync::Arc;
 
 const SAMPLES: usize = 23;
 
+thread_local! {
+    static NARROW_FROM: std::cell::Cell<usize> = const { std::cell::Cell::new(NARROW) };
+}
+
+pub fn narrow_from() -> usize {
+    NARROW_FROM.get()
+}
+
+/// Looks for narrower types in columns of any size.
+fn narrowing<R>(f: impl FnOnce() -> R) -> R {
+    NARROW_FROM.set(0);
+    let result = f();
+    NARROW_FROM.set(NARROW);
+    result
+}
+
 fn numbers(len: usize, seed: u64) -> Vec<f32> {
     let draw = |i: usize| crate::rng::hash(&[seed.to_le_bytes(), (i as u64).to_le_bytes()].concat()) >> 40;
     (0..len).map(|i| draw(i) as f32 / (1 << 23) as f32 - 1.0).collect()
@@ -130,6 +146,90 @@ fn motions_are_those_of_the_host() -> Result<()> {
         let along: Arc<dyn Dataset> = Augmented::new(with, all().quarter_turns().shift(2).border(border).with_target(0))?.into();
         same(&gpu, square, 100, Mse, &along)?;
     }
+    Ok(())
+}
+
+/// Bytes, words and halves lie on the device as such, normalised there, moved there: all bits as the host stages them.
+#[test]
+fn narrow_columns_become_what_the_host_sends() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let Device::Cuda(cuda) = &gpu else { return Ok(()) };
+    let x = Extent::image(4, 5, 3);
+    let draw = |low: i32, high: i32| -> Vec<f32> {
+        let n = numbers(SAMPLES * x.len(), 9);
+        let mut v: Vec<f32> = n.iter().map(|v| ((v + 1.0) / 2.0 * (high - low) as f32) as i32 as f32 + low as f32).collect();
+        (v[0], v[1]) = (low as f32, high as f32);
+        v
+    };
+    let halves: Vec<f32> = numbers(SAMPLES * x.len(), 9).iter().map(|v| f16::from_f32(*v).to_f32()).collect();
+    let kinds = [
+        (draw(0, 255), Stored::U8),
+        (draw(-300, 255), Stored::I16),
+        (draw(-32768, 32767), Stored::I16),
+        (draw(0, 65535), Stored::U16),
+        (halves, Stored::F16),
+        (draw(-1, 65535), Stored::Same),
+        (draw(0, 255).iter().map(|v| if *v == 7.0 { -0.0 } else { *v }).collect(), Stored::F16),
+        (draw(0, 255).iter().map(|v| v / 255.0).collect(), Stored::Same),
+    ];
+    narrowing(|| {
+        for (values, expected) in &kinds {
+            let set = || Samples::new(x, values.clone())?.with_values(Extent::flat(2), numbers(SAMPLES * 2, 4));
+            let stored = |data: &dyn Dataset| -> Result<Stored> {
+                let wanted = [Target::Values(Extent::flat(2))];
+                Ok(Resident::upload(data, cuda, DType::F32, &wanted)?.expect("the data").inputs[0].stored)
+            };
+            assert_eq!(stored(&set()?)?, *expected);
+            same(&gpu, x, 2, Mse, &set()?.into())?;
+            for rule in [Rule::Standard(Scope::Channel), Rule::MinMax(Scope::Feature), Rule::MeanMaxAbs(Scope::Global)] {
+                let norm = Normalizer::fit(x, set()?.x(0), &[rule])?;
+                let normal = crate::data::Normalized::new(set()?, 0, norm)?;
+                assert_eq!(stored(&normal)?, *expected, "{rule:?}");
+                same(&gpu, x, 2, Mse, &normal.into())?;
+            }
+            let norm = Normalizer::fit(x, set()?.x(0), &[Rule::Standard(Scope::Channel)])?;
+            let normal = crate::data::Normalized::new(set()?, 0, norm)?;
+            for border in [Border::Reflect, Border::Value(0.3)] {
+                let motions = Augment::new().flip_h(0.5).flip_v(0.3).shift(2).border(border);
+                same(&gpu, x, 2, Mse, &Augmented::new(normal.clone(), motions)?.into())?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A batch is one launch, whatever it consists of; more inputs than a launch takes are two.
+#[test]
+fn many_inputs_are_gathered_in_turn() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let (x, mut net) = (Extent::flat(3), Network::new(Extent::flat(3)));
+    let mut set = samples(x).with_values(Extent::flat(2), numbers(SAMPLES * 2, 4))?;
+    let mut ends = vec![net.push(Dense::new(2))];
+    for k in 1..11 {
+        set.add_input(Extent::flat(k), numbers(SAMPLES * k, k as u64))?;
+        let input = net.input(&format!("more{k}"), Extent::flat(k));
+        ends.push(net.add(Dense::new(2), &[input]));
+    }
+    let sum = net.add(crate::Merge::add(), &ends);
+    net.output("output", sum);
+    let data: Arc<dyn Dataset> = set.into();
+    let mut model = Model::builder(net.clone()).device(gpu.clone()).loss("output", Mse, 1.0).build()?;
+    let feed = || Feed::new(Arc::clone(&data), &net, 1, true, "data");
+    let (mut host, mut device) = (feed()?, feed()?);
+    let plan = plan_of(&mut model, &host, Mode::Train, 8)?;
+    device.reside(&gpu, DType::F32, &[Target::Values(Extent::flat(2))])?;
+    model.begin(plan, 8)?;
+    let stage = |feed: &mut Feed| {
+        feed.arrange(0, 7)?;
+        let (planned, s) = model.staging()?;
+        feed.stage(planned, &s, 8..16, (0, 7))?;
+        staged(&model)
+    };
+    let expected = stage(&mut host)?;
+    assert!(device.resident().is_some() && expected.len() == 13);
+    device.resident().expect("the data").gather(&model.staging()?.1, model.staging()?.0, 0)?;
+    assert!(staged(&model)? != expected);
+    assert_eq!(stage(&mut device)?, expected);
     Ok(())
 }
 
