@@ -41,18 +41,19 @@ fn lenet() -> Network {
 }
 
 #[test]
-fn a_step_of_the_network_for_digits_is_few_launches() {
+fn a_step_of_the_network_for_digits_is_at_most_twelve_launches() {
     let (Some(gpu), Some(emulator)) = (gpu(), Emulator::get()) else { return };
-    for (precision, most) in [(Precision::FP32, 14), (Precision::TF32, 14), (Precision::BF16, 14), (Precision::FP16, 16)] {
+    // In FP16, 2 more look for overflow and adapt the loss scale.
+    for (precision, most) in [(Precision::FP32, 12), (Precision::TF32, 12), (Precision::BF16, 12), (Precision::FP16, 14)] {
         let n = launches(&emulator, trainer(lenet(), 8, &gpu.device, precision));
         println!("{precision:?}: {n} launches");
         assert!(n <= most, "{precision:?}: {n} launches");
     }
 }
 
-/// Three dense layers.
+/// Three dense layers, too large for one kernel.
 fn mlp() -> Network {
-    let mut net = Network::new(Extent::flat(200));
+    let mut net = Network::new(Extent::flat(2000));
     net.push(Dense::new(64).act(Relu));
     net.push(Dense::new(64).act(Relu));
     net.push(Dense::new(10));
@@ -76,7 +77,7 @@ fn normalised() -> Network {
 #[test]
 fn steps_of_other_networks_do_not_grow() {
     let (Some(gpu), Some(emulator)) = (gpu(), Emulator::get()) else { return };
-    for (name, net, most) in [("mlp", mlp(), [10, 10]), ("normalised", normalised(), [35, 35])] {
+    for (name, net, most) in [("mlp", mlp(), [8, 8]), ("normalised", normalised(), [33, 33])] {
         for (precision, most) in [Precision::FP32, Precision::BF16].into_iter().zip(most) {
             let n = launches(&emulator, trainer(net.clone(), 8, &gpu.device, precision));
             println!("{name}, {precision:?}: {n} launches");
