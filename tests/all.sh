@@ -69,9 +69,10 @@ done
 
 if command -v c++ >/dev/null 2>&1; then
   say "every case on the emulated GPU in two more orders of threads, once with a device that is late with everything"
-  KAMACITE_EMULATED_ORDER=reverse KAMACITE_EMULATED_LATE=1 cargo test --workspace --all-features --test suite -- --quiet cuda &
+  in_order() { cargo test --workspace --all-features --test suite -- --quiet cuda && cargo test --workspace --all-features --lib -- --quiet sm_90a mlp; }
+  (export KAMACITE_EMULATED_ORDER=reverse KAMACITE_EMULATED_LATE=1 && in_order) &
   first=$!
-  KAMACITE_EMULATED_ORDER=random cargo test --workspace --all-features --test suite -- --quiet cuda
+  (export KAMACITE_EMULATED_ORDER=random && in_order)
   wait $first
 
   say "a layer of one's own, with its kernel, on the emulated GPU"
