@@ -178,6 +178,7 @@ fn units() -> Vec<(Network, usize)> {
         (image(9, 9, 3), vec![Layered::Conv(conv(9, 3).dilation(2).act(Activation::leaky_relu(0.1)))], 0),
         (image(7, 7, 16), vec![Layered::Conv(conv(5, 2)), relu()], 1),
         (Extent::line(50, 2), vec![Layered::Conv(conv(3, 4).pad(2).no_bias().act(Relu)), max(2)], 0),
+        (Extent::line(51, 2), vec![Layered::Conv(conv(3, 4).pad(2).no_bias().act(Relu)), max(2)], 1),
         (Extent::line(67, 2), vec![Layered::Conv(conv(3, 5).stride(4).act(Relu)), max(4)], 1),
         (Extent::cube(4, 4, 6, 2), vec![Layered::Conv(conv(7, 3).same().act(Softplus)), max(2)], 1),
         // Windows that overlap, or leave cells out, are passes of their own.
