@@ -131,9 +131,10 @@ template <class T> struct PReluSlopesArgs {
     const T* dy;
 };
 template <class T> DEVICE void prelu_slopes(const PReluSlopesArgs<T>& a) {
-    sum_columns(a.to, [&](u64 i, u32) {
+    auto read = [&](u64 i, u32) {
         float x = load(a.x, i);
         return x <= 0.f ? load(a.dy, i) * x : 0.f;
-    });
+    };
+    sum_columns<1, 4>(a.to, read, [](u64, float x, float* v) { v[0] = x; });
 }
 KERNELS(256, prelu_slopes, PReluSlopesArgs)

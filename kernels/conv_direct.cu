@@ -117,6 +117,14 @@ template <class T, int F> DEVICE void conv_few(const ConvArgs<T, float>& a) {
         for (int f = 0; f < F; f += 4)
             *(float4*)(ws + threadIdx.x * PITCH + f) = make_float4(acc[j][f], acc[j][f + 1], acc[j][f + 2], acc[j][f + 3]);
         __syncthreads();
+        if (g.columns % 4 == 0) {
+#pragma unroll 1
+            for (u32 i = threadIdx.x * 4; i < 128 * F; i += 512) {
+                const u32 at = output_of(g, p, t, a.width, 128 * j + i / F), n = b.n * F + i % F;
+                if (at != ~0u && n < g.columns) finish4(a, sample * length(g.y) + at, n, load4(ws + i / F * PITCH + i % F));
+            }
+            continue;
+        }
 #pragma unroll 1
         for (u32 i = threadIdx.x; i < 128 * F; i += 128) {
             const u32 at = output_of(g, p, t, a.width, 128 * j + i / F), n = b.n * F + i % F;
@@ -163,9 +171,13 @@ template <class T> DEVICE void conv_few_weights(const WeightArgs<T>& a) {
         if (!tile_at(g, p, i % a.m_tiles, a.width, SUMMED, t)) continue;
         __syncthreads();
         read_tile(g, p, t, a.x + sample * length(g.x), xs);
-        for (u32 e = tid; e < SUMMED << a.filters; e += 256) {
+        const T* const dy = a.dy + sample * length(g.y);
+        const bool four = g.columns % 4 == 0;
+        for (u32 e = four ? 4 * tid : tid; e < SUMMED << a.filters; e += four ? 1024 : 256) {
             const u32 at = output_of(g, p, t, a.width, e >> a.filters), n = b.n * filters + (e & (filters - 1));
-            dys[e] = at != ~0u && n < g.columns ? load(a.dy, sample * length(g.y) + at + n) : 0.f;
+            const bool in = at != ~0u && n < g.columns;
+            if (four) *(float4*)(dys + e) = in ? load4(dy + at + n) : make_float4(0.f, 0.f, 0.f, 0.f);
+            else dys[e] = in ? load(dy, at + n) : 0.f;
         }
         __syncthreads();
         u32 offset[4];

@@ -5,11 +5,17 @@
 // A tile with k innermost ("inner") has rows of 80 bytes, one with k outermost ("outer") rows of BM or BN elements and a
 // pad, so that fragments are read without bank conflicts.
 //
-// The host may define CONV_BF16, CONV_F16, CONV_TF32 or CONV_TF32X3 to have one precision compiled only.
+// The host may define CONV_BF16, CONV_F16, CONV_TF32 or CONV_TF32X3 to have one precision compiled only, and CONV_MOMENTS_BF16 .. to have
+// those forward passes only that also find the mean and the variance of their results.
 #include "conv.cuh"
 #include "mma.cuh"
+#include "moments.cuh"
 
-#if !defined(CONV_BF16) && !defined(CONV_F16) && !defined(CONV_TF32) && !defined(CONV_TF32X3)
+#if !defined(CONV_BF16) && !defined(CONV_F16) && !defined(CONV_TF32) && !defined(CONV_TF32X3) && !defined(CONV_MOMENTS_BF16) && !defined(CONV_MOMENTS_F16) && !defined(CONV_MOMENTS_TF32) && !defined(CONV_MOMENTS_TF32X3)
+#define CONV_MOMENTS_BF16
+#define CONV_MOMENTS_F16
+#define CONV_MOMENTS_TF32
+#define CONV_MOMENTS_TF32X3
 #define CONV_BF16
 #define CONV_F16
 #define CONV_TF32
@@ -133,8 +139,53 @@ template <class Table, class Copy, class Use> DEVICE void pipeline(u32 steps, Ta
     copy_wait<0>();
 }
 
-// y = gather(x, w). FLIP: the weights' columns lie apart and their channels together (the data gradient).
-template <class E, int BN, bool SPLIT, bool FLIP> DEVICE void conv_mma(const ConvArgs<E, E>& a) {
+// As MomentsArgs in op/conv_args.rs. One part, linear.
+template <class E> struct MomentsArgs {
+    ConvArgs<E, E> c;
+    Bands b;
+};
+
+// The moments of the 64 results of each column in `stage`, [64][BN + 4] values as stored: a warp takes 8 columns, then 8 further on.
+template <class E, int BN> DEVICE void stage_moments(const Bands& b, const float* stage, u32 band, u32 column, u32 columns) {
+    typedef typename MomentOf<E>::Type Kept;
+    const u32 n = band + 1 == b.bands ? last_band(b) : BAND;
+#pragma unroll 1
+    for (u32 j = threadIdx.x / 32 * 8 + threadIdx.x % 8; j < BN; j += 64) {
+        Kept m[1];
+        band_moments(n, [&](u32 row, float* v) { v[0] = stage[row * (BN + 4) + j]; }, m);
+        if (threadIdx.x % 32 < 8 && j < columns) ((Kept*)b.parts)[(u64)band * b.c + column + j] = m[0];
+    }
+}
+
+// The results of a tile from `acc`, with their moments. `to` says where they lie.
+template <class E, int BN> DEVICE void finish_with_moments(const ConvArgs<E, E>& a, const Bands& m, const float (*acc)[4][4], const u64* to, float* stage, const Block& b) {
+    const u32 tid = threadIdx.x, column = b.group * a.g.columns + b.n * BN, columns = min((u32)BN, a.g.columns - b.n * BN);
+    for (u32 half = 0; half < BM / 64; half++) {
+        __syncthreads();
+        lay_out<BN>(acc, half, stage);
+        __syncthreads();
+        const u32 band = b.m * (BM / 64) + half;
+        if (band >= m.bands) break;
+#pragma unroll 1
+        for (u32 i = tid; i < 64 * BN / 4; i += 256) {
+            const u32 row = i / (BN / 4), j = i % (BN / 4) * 4;
+            const u64 at = to[half * 64 + row];
+            if (at == NOWHERE || j >= columns) continue;
+            float* const v = stage + row * (BN + 4) + j;
+#pragma unroll
+            for (u32 k = 0; k < 4; k++) v[k] = to_float(of_float<E>(v[k] + (a.bias ? a.bias[column + j + k] : 0.f)));
+            store4(a.y + (at + column + j), load4(v));
+        }
+        __syncthreads();
+        stage_moments<E, BN>(m, stage, band, column, columns);
+    }
+    if (!m.arrived || !last_to_arrive(m.arrived + b.group * a.n_tiles + b.n, (m.bands + 1) / 2)) return;
+    put_bands_together<256, E>(m, column, columns, tid, (double*)stage, [] { __syncthreads(); });
+}
+
+// y = gather(x, w). FLIP: the weights' columns lie apart and their channels together (the data gradient). `moments`: where these go, or
+// null.
+template <class E, int BN, bool SPLIT, bool FLIP, bool MOMENTS> DEVICE void conv_mma(const ConvArgs<E, E>& a, const Bands* moments) {
     constexpr int STEP = Of<E>::STEP, CHUNK = Of<E>::CHUNK, PITCH = Of<E>::pitch(BN);
     constexpr int A_BYTES = BM * INNER, BYTES = A_BYTES + (FLIP ? BN * INNER : STEP * PITCH);
     SHARED(char, memory);
@@ -181,7 +232,8 @@ template <class E, int BN, bool SPLIT, bool FLIP> DEVICE void conv_mma(const Con
     };
     pipeline((p.all * g.channels.d + STEP - 1) / STEP, table, copy, use);
     float* const stage = (float*)memory;
-    for (int band = 0; band < BM / 64; band++) {
+    if constexpr (MOMENTS) finish_with_moments<E, BN>(a, *moments, acc, to, stage, b);
+    for (int band = 0; !MOMENTS && band < BM / 64; band++) {
         __syncthreads();
         lay_out<BN>(acc, band, stage);
         __syncthreads();
@@ -262,13 +314,28 @@ template <class E, int BN, bool SPLIT> DEVICE void conv_mma_weights(const Weight
 
 // Two blocks on a multiprocessor hide each other's waits; the three products of tf32x3 need the registers of both.
 #define CONV(name, E, SPLIT)                                                                                             \
-    KERNEL_BOUNDS(256, SPLIT ? 1 : 2, conv_##name##_128, ConvArgs<E, E>) { conv_mma<E, 128, SPLIT, false>(a); }          \
-    KERNEL_BOUNDS(256, 2, conv_##name##_64, ConvArgs<E, E>) { conv_mma<E, 64, SPLIT, false>(a); }                        \
-    KERNEL_BOUNDS(256, SPLIT ? 1 : 2, conv_flip_##name##_128, ConvArgs<E, E>) { conv_mma<E, 128, SPLIT, true>(a); }      \
-    KERNEL_BOUNDS(256, 2, conv_flip_##name##_64, ConvArgs<E, E>) { conv_mma<E, 64, SPLIT, true>(a); }                    \
+    KERNEL_BOUNDS(256, SPLIT ? 1 : 2, conv_##name##_128, ConvArgs<E, E>) { conv_mma<E, 128, SPLIT, false, false>(a, nullptr); }          \
+    KERNEL_BOUNDS(256, 2, conv_##name##_64, ConvArgs<E, E>) { conv_mma<E, 64, SPLIT, false, false>(a, nullptr); }                        \
+    KERNEL_BOUNDS(256, SPLIT ? 1 : 2, conv_flip_##name##_128, ConvArgs<E, E>) { conv_mma<E, 128, SPLIT, true, false>(a, nullptr); }      \
+    KERNEL_BOUNDS(256, 2, conv_flip_##name##_64, ConvArgs<E, E>) { conv_mma<E, 64, SPLIT, true, false>(a, nullptr); }                    \
     KERNEL_BOUNDS(256, SPLIT ? 1 : 2, conv_weights_##name##_128, WeightArgs<E>) { conv_mma_weights<E, 128, SPLIT>(a); }  \
     KERNEL_BOUNDS(256, 2, conv_weights_##name##_64, WeightArgs<E>) { conv_mma_weights<E, 64, SPLIT>(a); }
+#define MOMENTS(name, E, SPLIT)                                                                                          \
+    KERNEL_BOUNDS(256, SPLIT ? 1 : 2, conv_moments_##name##_128, MomentsArgs<E>) { conv_mma<E, 128, SPLIT, false, true>(a.c, &a.b); } \
+    KERNEL_BOUNDS(256, 2, conv_moments_##name##_64, MomentsArgs<E>) { conv_mma<E, 64, SPLIT, false, true>(a.c, &a.b); }
 #if MMA_ALL
+#ifdef CONV_MOMENTS_BF16
+MOMENTS(bf16, bf16, false)
+#endif
+#ifdef CONV_MOMENTS_F16
+MOMENTS(f16, f16, false)
+#endif
+#ifdef CONV_MOMENTS_TF32
+MOMENTS(tf32, float, false)
+#endif
+#ifdef CONV_MOMENTS_TF32X3
+MOMENTS(tf32x3, float, true)
+#endif
 #ifdef CONV_BF16
 CONV(bf16, bf16, false)
 #endif

@@ -3,11 +3,15 @@
 // The producer's four warps gather the input with asynchronous copies of 16 bytes, zeros where a tap meets none, straight into the
 // order that wgmma reads; the copy engine brings the other operand. Tiles are 128 outputs (weight gradient: 128 rows of weights) by BN
 // columns. The host may define CONV_BF16 .. CONV_WEIGHTS_F16 to have one direction and type compiled only.
+// `moments` are forward passes that also find the mean and the variance of their results.
 #include "conv.cuh"
 #include "gemm_sm90.cuh"
+#include "moments.cuh"
 #if HOPPER
 
-#if !defined(CONV_BF16) && !defined(CONV_FLIP_BF16) && !defined(CONV_WEIGHTS_BF16) && !defined(CONV_F16) && !defined(CONV_FLIP_F16) && !defined(CONV_WEIGHTS_F16)
+#if !defined(CONV_BF16) && !defined(CONV_FLIP_BF16) && !defined(CONV_WEIGHTS_BF16) && !defined(CONV_F16) && !defined(CONV_FLIP_F16) && !defined(CONV_WEIGHTS_F16) && !defined(CONV_MOMENTS_BF16) && !defined(CONV_MOMENTS_F16)
+#define CONV_MOMENTS_BF16
+#define CONV_MOMENTS_F16
 #define CONV_BF16
 #define CONV_FLIP_BF16
 #define CONV_WEIGHTS_BF16
@@ -19,15 +23,27 @@
 constexpr int BM = 128;
 
 // As HopperConvArgs in op/conv_sm90.rs. Boxes of b, forward: 64 filters by `piece` rows of weights; data gradient: `piece` filters by BN
-// channels; weight gradient: 64 filters of dy by 64 outputs.
-template <class Conv> struct HopperConvArgs {
+// channels.
+template <class E> struct HopperConvArgs {
     TensorMap b, y;
     Divisor tap;  // rows of b of a tap; of all where they follow each other
     u32 piece;    // rows of a box along k: a divisor of 64 and of a tap's rows
     u32 together; // 1: all rows of b follow each other
     u32 sent;     // 1: the copy engine takes the results to y, a matrix of these outputs
     u32 unused[2];
-    Conv c;
+    ConvArgs<E, E> c;
+};
+
+// As HopperWeightArgs there. Boxes of b: 64 filters of dy by 64 outputs.
+template <class E> struct HopperWeightArgs {
+    TensorMap b;
+    WeightArgs<E> c;
+};
+
+// As HopperMomentsArgs in op/conv_sm90.rs. One part, one group, sent by the copy engine, linear.
+template <class E> struct HopperMomentsArgs {
+    HopperConvArgs<E> c;
+    Bands b;
 };
 
 // Where an output's products begin: the address under the first tap, perhaps outside of the image, and a bit for each tap along d, h and w
@@ -85,7 +101,7 @@ DEVICE void producers_meet() { meet(PRODUCERS, 128); }
 
 // Brings the columns from `column` on of rows k.. of the weights of a part and group. One thread.
 template <class E, int BN, int STAGES, bool FLIP>
-DEVICE void bring_weights(const HopperConvArgs<ConvArgs<E, E>>& a, const Tiles<BM, BN, STAGES>& tiles, u32 stage, const Part& p, u32 group, u32 column, u32 k) {
+DEVICE void bring_weights(const HopperConvArgs<E>& a, const Tiles<BM, BN, STAGES>& tiles, u32 stage, const Part& p, u32 group, u32 column, u32 k) {
     const Gather& g = a.c.g;
     Barrier* const full = tiles.full(stage);
     char* const to = tiles.b(stage);
@@ -123,9 +139,52 @@ template <int BN> struct PiecesB {
     }
 };
 
+// The moments of the 64 results of each column of a box that begins at this one: a warp takes 16 columns, a lane two.
+template <class E> DEVICE void box_moments(const Bands& b, const char* box, u32 band, u32 column) {
+    typedef typename MomentOf<E>::Type Kept;
+    const u32 t = threadIdx.x % 128, lane = t % 32, chunk = t / 32 * 2 + lane % 8 / 4;
+    Kept m[2];
+    band_moments(
+        band + 1 == b.bands ? last_band(b) : BAND,
+        [&](u32 row, float* v) {
+            const u32 pair = *(const u32*)(box + row * ROW + ((chunk ^ row % 8) * 16) + lane % 4 * 4);
+            v[0] = to_float(E{(u16)pair}), v[1] = to_float(E{(u16)(pair >> 16)});
+        },
+        m);
+    column += chunk * 8 + lane % 4 * 2;
+    if (lane < 8 && column < b.c) *(Pack<Kept, 2>*)((Kept*)b.parts + ((u64)band * b.c + column)) = {m[0], m[1]};
+}
+
+// Whether this warpgroup is the last of `all` to arrive here, as last_to_arrive; `seen` is a word in shared memory of its own.
+DEVICE bool last_group_to_arrive(u32* counter, u32 all, u32 group, u32* seen) {
+    __threadfence();
+    group_meet(group);
+    if (threadIdx.x % 128 == 0) *seen = atomicAdd(counter, 1u);
+    group_meet(group);
+    if (*seen != all - 1) return false;
+    if (threadIdx.x % 128 == 0) *counter = 0;
+    __threadfence();
+    return true;
+}
+
+// The sums of a warpgroup with their moments, where the copy engine takes them.
+template <class E, int BN, int STAGES>
+DEVICE void finish_with_moments(const HopperConvArgs<E>& a, const Bands& m, float (*d)[4], const Tiles<BM, BN, STAGES>& tiles, u32& sends, u32 group, const Block& b) {
+    const u32 band = b.m * (BM / 64) + group, column = b.n * BN;
+    if (band >= m.bands) return;
+    char* const staging = tiles.staging(group);
+    send_sums<E, BN>({(u32)m.positions, m.c, a.c.bias, 1.f, false}, a.y, d, staging, sends, group, band * 64, column,
+                     [&](const char* box, u32 at) { box_moments<E>(m, box, band, at); });
+    u32* const seen = (u32*)(tiles.memory + Room<BM, BN, STAGES>::BYTES) + group;
+    if (!m.arrived || !last_group_to_arrive(m.arrived + b.n, m.bands, group, seen)) return;
+    if (threadIdx.x % 128 == 0) sent<0>(); // the staging is free
+    group_meet(group);
+    put_bands_together<128, E>(m, column, min((u32)BN, m.c - column), threadIdx.x % 128, (double*)staging, [&] { group_meet(group); });
+}
+
 // The sums of a warpgroup, outputs `first`.. of a part and columns `column`.. of a group.
 template <class E, int BN, int STAGES>
-DEVICE void finish_outputs(const HopperConvArgs<ConvArgs<E, E>>& a, float (*d)[4], const Tiles<BM, BN, STAGES>& tiles, u64* places, u32& sends, u32 group, const Part& p, const Block& b) {
+DEVICE void finish_outputs(const HopperConvArgs<E>& a, float (*d)[4], const Tiles<BM, BN, STAGES>& tiles, u64* places, u32& sends, u32 group, const Part& p, const Block& b) {
     const Gather& g = a.c.g;
     const u64 first = (u64)b.m * BM + group * 64;
     char* const staging = tiles.staging(group);
@@ -154,7 +213,9 @@ template <class E, class Work> DEVICE void each_tile(const ConvArgs<E, E>& a, Wo
     }
 }
 
-template <class E, int BN, int STAGES, bool FLIP, int KEPT, int TAKEN> DEVICE void conv_sm90(const HopperConvArgs<ConvArgs<E, E>>& a) {
+// `moments`: where these go, or null.
+template <class E, int BN, int STAGES, bool FLIP, bool MOMENTS, int KEPT, int TAKEN>
+DEVICE void conv_sm90(const HopperConvArgs<E>& a, const Bands* moments) {
     SHARED(char, memory);
     const Tiles<BM, BN, STAGES> tiles(memory);
     const Tables<BN, STAGES> tables(memory);
@@ -194,7 +255,8 @@ template <class E, int BN, int STAGES, bool FLIP, int KEPT, int TAKEN> DEVICE vo
             float d[BN / 8][4] = {};
             if constexpr (FLIP) sum_stages<E, BM, BN, STAGES, 1, true, false, false>(d, tiles, ring, steps, group, PiecesB<BN>{a.piece * (u32)sizeof(E)});
             else sum_stages<E, BM, BN, STAGES, 1, true, false, true>(d, tiles, ring, steps, group, WholeB<true>());
-            finish_outputs<E, BN, STAGES>(a, d, tiles, tables.places(), sends, group, p, b);
+            if constexpr (MOMENTS) finish_with_moments<E, BN, STAGES>(a, *moments, d, tiles, sends, group, b);
+            else finish_outputs<E, BN, STAGES>(a, d, tiles, tables.places(), sends, group, p, b);
         });
         if (tid % 128 == 0) sent<0>();
     }
@@ -223,7 +285,7 @@ template <class E, class Work> DEVICE void each_chunk(const WeightArgs<E>& a, Wo
 }
 
 // dw over the outputs of a chunk. One part, whose outputs follow each other in dy.
-template <class E, int BN, int STAGES, int KEPT, int TAKEN> DEVICE void conv_sm90_weights(const HopperConvArgs<WeightArgs<E>>& a) {
+template <class E, int BN, int STAGES, int KEPT, int TAKEN> DEVICE void conv_sm90_weights(const HopperWeightArgs<E>& a) {
     SHARED(char, memory);
     const Tiles<BM, BN, STAGES> tiles(memory);
     const Tables<BN, STAGES> tables(memory);
@@ -285,17 +347,21 @@ template <class E, int BN, int STAGES, int KEPT, int TAKEN> DEVICE void conv_sm9
 
 // Registers: 64512 of 384 threads.
 #define FORWARD(name, E)                                                                                                 \
-    KERNEL(384, conv_sm90_##name##_256, HopperConvArgs<ConvArgs<E, E>>) { conv_sm90<E, 256, 3, false, 72, 216>(a); }      \
-    KERNEL(384, conv_sm90_##name##_128, HopperConvArgs<ConvArgs<E, E>>) { conv_sm90<E, 128, 5, false, 96, 200>(a); }      \
-    KERNEL(384, conv_sm90_##name##_64, HopperConvArgs<ConvArgs<E, E>>) { conv_sm90<E, 64, 6, false, 96, 200>(a); }
+    KERNEL(384, conv_sm90_##name##_256, HopperConvArgs<E>) { conv_sm90<E, 256, 3, false, false, 72, 216>(a, nullptr); }      \
+    KERNEL(384, conv_sm90_##name##_128, HopperConvArgs<E>) { conv_sm90<E, 128, 5, false, false, 96, 200>(a, nullptr); }      \
+    KERNEL(384, conv_sm90_##name##_64, HopperConvArgs<E>) { conv_sm90<E, 64, 6, false, false, 96, 200>(a, nullptr); }
+#define MOMENTS(name, E)                                                                                                 \
+    KERNEL(384, conv_sm90_moments_##name##_256, HopperMomentsArgs<E>) { conv_sm90<E, 256, 3, false, true, 72, 216>(a.c, &a.b); } \
+    KERNEL(384, conv_sm90_moments_##name##_128, HopperMomentsArgs<E>) { conv_sm90<E, 128, 5, false, true, 96, 200>(a.c, &a.b); } \
+    KERNEL(384, conv_sm90_moments_##name##_64, HopperMomentsArgs<E>) { conv_sm90<E, 64, 6, false, true, 96, 200>(a.c, &a.b); }
 #define FLIP(name, E)                                                                                                    \
-    KERNEL(384, conv_sm90_flip_##name##_256, HopperConvArgs<ConvArgs<E, E>>) { conv_sm90<E, 256, 3, true, 72, 216>(a); }  \
-    KERNEL(384, conv_sm90_flip_##name##_128, HopperConvArgs<ConvArgs<E, E>>) { conv_sm90<E, 128, 5, true, 96, 200>(a); }  \
-    KERNEL(384, conv_sm90_flip_##name##_64, HopperConvArgs<ConvArgs<E, E>>) { conv_sm90<E, 64, 6, true, 96, 200>(a); }
+    KERNEL(384, conv_sm90_flip_##name##_256, HopperConvArgs<E>) { conv_sm90<E, 256, 3, true, false, 72, 216>(a, nullptr); }  \
+    KERNEL(384, conv_sm90_flip_##name##_128, HopperConvArgs<E>) { conv_sm90<E, 128, 5, true, false, 96, 200>(a, nullptr); }  \
+    KERNEL(384, conv_sm90_flip_##name##_64, HopperConvArgs<E>) { conv_sm90<E, 64, 6, true, false, 96, 200>(a, nullptr); }
 #define WEIGHTS(name, E)                                                                                                 \
-    KERNEL(384, conv_sm90_weights_##name##_256, HopperConvArgs<WeightArgs<E>>) { conv_sm90_weights<E, 256, 3, 72, 216>(a); } \
-    KERNEL(384, conv_sm90_weights_##name##_128, HopperConvArgs<WeightArgs<E>>) { conv_sm90_weights<E, 128, 5, 96, 200>(a); } \
-    KERNEL(384, conv_sm90_weights_##name##_64, HopperConvArgs<WeightArgs<E>>) { conv_sm90_weights<E, 64, 6, 96, 200>(a); }
+    KERNEL(384, conv_sm90_weights_##name##_256, HopperWeightArgs<E>) { conv_sm90_weights<E, 256, 3, 72, 216>(a); } \
+    KERNEL(384, conv_sm90_weights_##name##_128, HopperWeightArgs<E>) { conv_sm90_weights<E, 128, 5, 96, 200>(a); } \
+    KERNEL(384, conv_sm90_weights_##name##_64, HopperWeightArgs<E>) { conv_sm90_weights<E, 64, 6, 96, 200>(a); }
 #ifdef CONV_BF16
 FORWARD(bf16, bf16)
 #endif
@@ -304,6 +370,12 @@ FLIP(bf16, bf16)
 #endif
 #ifdef CONV_WEIGHTS_BF16
 WEIGHTS(bf16, bf16)
+#endif
+#ifdef CONV_MOMENTS_BF16
+MOMENTS(bf16, bf16)
+#endif
+#ifdef CONV_MOMENTS_F16
+MOMENTS(f16, f16)
 #endif
 #ifdef CONV_F16
 FORWARD(f16, f16)

@@ -1,36 +1,80 @@
-// Batches from a data set that lies on the device.
+// Batches from a data set that lies on the device, or from rows that were sent as their source holds them.
 #include "prelude.cuh"
 
-// How numbers that are stored in few bytes become those of the plan: value(raw), or (value(raw) - a)/b with the a and b of group
-// i mod groups for number i of a sample. The same roundings as on the host.
+// How numbers that are stored in few bytes become those of the plan: x = value(raw), then factor*x + offset, then (x - a)/b with the a and
+// b of group i mod groups for number i of a sample. The same roundings as on the host.
 struct Decoder {
     Divisor groups;
-    u32 unused;
+    u32 affine;
+    float factor, offset;
     const float* a; // or null
     const float* b;
 };
 DEVICE float value(u8 v) { return (float)v; }
+DEVICE float value(signed char v) { return (float)v; }
 DEVICE float value(short v) { return (float)v; }
 DEVICE float value(u16 v) { return (float)v; }
+DEVICE float value(int v) { return (float)v; }
+DEVICE float value(float v) { return v; }
 DEVICE float value(f16 v) { return to_float(v); }
 DEVICE float decode(float v, u32 i, const Decoder& d) {
+    if (d.affine) v = __fadd_rn(__fmul_rn(d.factor, v), d.offset);
     if (!d.a) return v;
     u32 g = i - quotient(i, d.groups) * d.groups.d;
     return (v - d.a[g]) / d.b[g];
 }
 
+// As Scaling in data/stored.rs: what makes numbers of the stored ones of a row.
+struct Scaling {
+    double scale, zero;
+    float bias;
+    int blank;
+    u32 flags, unused;
+};
+const u32 IN_DOUBLE = 1, IN_SINGLE = 2, HAS_BLANK = 4;
+
+// The bytes the other way round.
+DEVICE u16 swapped(u16 v) { return (u16)(v << 8 | v >> 8); }
+DEVICE u32 swapped(u32 v) { return v << 24 | (v & 0xff00) << 8 | (v >> 8 & 0xff00) | v >> 24; }
+DEVICE u8 swapped(u8 v) { return v; }
+DEVICE signed char swapped(signed char v) { return v; }
+DEVICE short swapped(short v) { return (short)swapped((u16)v); }
+DEVICE int swapped(int v) { return (int)swapped((u32)v); }
+DEVICE float swapped(float v) { return __uint_as_float(swapped(__float_as_uint(v))); }
+DEVICE f16 swapped(f16 v) { return {swapped(v.bits)}; }
+
+template <class Raw> DEVICE double wide(Raw v) { return (double)v; }
+DEVICE double wide(f16 v) { return (double)to_float(v); }
+template <class Raw> DEVICE bool is(Raw v, int blank) { return (int)v == blank; }
+DEVICE bool is(f16, int) { return false; }
+DEVICE bool is(float, int) { return false; }
+
+template <class Raw> DEVICE float scaled(Raw v, const Scaling& s) {
+    u32 flags = s.flags;
+    if ((flags & HAS_BLANK) && is(v, s.blank)) return __uint_as_float(0x7fc00000);
+    if (flags & IN_DOUBLE) return (float)(__dmul_rn(wide(v), s.scale) + s.zero);
+    if (flags & IN_SINGLE) return __fadd_rn((float)s.zero, __fmul_rn((float)s.scale, value(v) + s.bias));
+    return value(v);
+}
+DEVICE bool finite(float v) { return (__float_as_uint(v) & 0x7f800000) != 0x7f800000; }
+
 // What a column is made of, and becomes: units of so many bytes whatever they mean, labels that become rows of zeros with a one, or
 // numbers to be decoded.
-enum ColumnKind : u32 { COPY_16, COPY_4, COPY_2, ONE_HOT, OF_U8, OF_I16, OF_U16, OF_F16 };
+enum ColumnKind : u32 { COPY_16, COPY_4, COPY_2, ONE_HOT, OF_U8, OF_I8, OF_I16, OF_U16, OF_I32, OF_F16, OF_F32 };
 enum NumberKind : u32 { TO_F32, TO_BF16, TO_F16 };
 
 struct Column {
-    const void* from; // the rows of all samples
+    const void* from;        // the rows of all samples
+    const Scaling* scalings; // of all samples, or null
     void* to;
     u64 n;           // units of the batch
     Divisor per_row; // units of a row; of a label where rows are made one-hot
     u32 kind, number;
     u32 positions;   // labels of a row, for one-hot rows
+    u32 swap;        // the numbers are big-endian
+    u32 puts;        // what is not finite becomes `put`
+    float put;
+    u32 unused;
     Decoder decoder;
 };
 
@@ -38,7 +82,7 @@ const u32 COLUMNS = 8;
 
 struct GatherArgs {
     const Control* control;
-    const u32* order; // the sample at each place of the epoch
+    const u32* order; // the sample at each place of the epoch; null where the rows are those of the batch
     u64 offset;       // places after the cursor at which the batch begins
     Column column[COLUMNS];
 };
@@ -46,13 +90,16 @@ struct GatherArgs {
 // Which row (or label) of the batch unit i lies in. Division by multiplication holds below 2^31.
 DEVICE u64 row_of(const Column& c, u64 i) { return c.n >> 31 ? i / c.per_row.d : quotient((u32)i, c.per_row); }
 
+// The sample of row r of the batch.
+DEVICE u64 sample_of(const u32* order, u64 r) { return order ? order[r] : r; }
+
 // Row r of the batch <- row order[r], in units that a row is a whole number of.
 template <class Unit> DEVICE void copy_rows(const Column& c, const u32* order) {
     const Unit* from = (const Unit*)c.from;
     Unit* to = (Unit*)c.to;
     for (GRID(i, c.n)) {
         u64 row = row_of(c, i), at = i - row * c.per_row.d;
-        to[i] = from[(u64)order[row] * c.per_row.d + at];
+        to[i] = from[sample_of(order, row) * c.per_row.d + at];
     }
 }
 
@@ -62,7 +109,7 @@ DEVICE void one_hot_rows(const Column& c, const u32* order) {
     float* to = (float*)c.to;
     for (GRID(i, c.n)) {
         u64 place = row_of(c, i), row = c.positions == 1 ? place : place / c.positions;
-        u64 at = (u64)order[row] * c.positions + (place - row * c.positions);
+        u64 at = sample_of(order, row) * c.positions + (place - row * c.positions);
         to[i] = labels[at] == i - place * c.per_row.d ? 1.f : 0.f;
     }
 }
@@ -70,9 +117,13 @@ DEVICE void one_hot_rows(const Column& c, const u32* order) {
 template <class Raw> DEVICE void decode_rows(const Column& c, const u32* order) {
     const Raw* from = (const Raw*)c.from;
     for (GRID(i, c.n)) {
-        u64 row = row_of(c, i);
+        u64 row = row_of(c, i), sample = sample_of(order, row);
         u32 at = (u32)(i - row * c.per_row.d);
-        float v = decode(value(from[(u64)order[row] * c.per_row.d + at]), at, c.decoder);
+        Raw raw = from[sample * c.per_row.d + at];
+        if (c.swap) raw = swapped(raw);
+        float v = c.scalings ? scaled(raw, c.scalings[sample]) : value(raw);
+        if (c.puts && !finite(v)) v = c.put;
+        v = decode(v, at, c.decoder);
         if (c.number == TO_F32) ((float*)c.to)[i] = v;
         else if (c.number == TO_BF16) store((bf16*)c.to, i, v);
         else store((f16*)c.to, i, v);
@@ -81,7 +132,7 @@ template <class Raw> DEVICE void decode_rows(const Column& c, const u32* order) 
 
 // All columns of a batch at once: blockIdx.y is the column.
 KERNEL(256, gather, GatherArgs) {
-    const u32* order = a.order + a.control->params.cursor + a.offset;
+    const u32* order = a.order ? a.order + a.control->params.cursor + a.offset : nullptr;
     const Column& c = a.column[blockIdx.y];
     switch (c.kind) {
     case COPY_16: return copy_rows<uint4>(c, order);
@@ -89,9 +140,12 @@ KERNEL(256, gather, GatherArgs) {
     case COPY_2: return copy_rows<u16>(c, order);
     case ONE_HOT: return one_hot_rows(c, order);
     case OF_U8: return decode_rows<u8>(c, order);
+    case OF_I8: return decode_rows<signed char>(c, order);
     case OF_I16: return decode_rows<short>(c, order);
     case OF_U16: return decode_rows<u16>(c, order);
-    default: return decode_rows<f16>(c, order);
+    case OF_I32: return decode_rows<int>(c, order);
+    case OF_F16: return decode_rows<f16>(c, order);
+    default: return decode_rows<float>(c, order);
     }
 }
 

@@ -100,8 +100,15 @@ struct Ends {
     bool relu;
 };
 
-// Rows i.. and columns j.. of C by the copy engine, 64 columns at a time, from one of two boxes in turn.
-template <class T, int N> DEVICE void send_sums(const Ends& end, const TensorMap& c, float (*d)[4], char* staging, u32& sends, u32 group, u32 i, u32 j) {
+// What is done with a box of 64 x 64 results while the copy engine takes it away, see send_sums: nothing.
+struct NoLook {
+    DEVICE void operator()(const char*, u32) const {}
+};
+
+// Rows i.. and columns j.. of C by the copy engine, 64 columns at a time, from one of two boxes in turn. look(box, column) may read a
+// box, as stored.
+template <class T, int N, class Look = NoLook>
+DEVICE void send_sums(const Ends& end, const TensorMap& c, float (*d)[4], char* staging, u32& sends, u32 group, u32 i, u32 j, Look look = Look()) {
     // Kept, or the places of all values would be found before the products and lie in registers meanwhile.
     const u32 t = keep(threadIdx.x % 128), lane = t % 32, row = t / 32 * 16 + lane / 4, column = j + lane % 4 * 2, turn = row % 8 * 16;
 #pragma unroll
@@ -127,6 +134,7 @@ template <class T, int N> DEVICE void send_sums(const Ends& end, const TensorMap
         show_to_engines();
         group_meet(group);
         if (t == 0) send(c, box, (int)(j + q * 64), (int)i);
+        look(box, j + q * 64);
     }
 }
 

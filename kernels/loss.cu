@@ -4,6 +4,19 @@
 // block for many; a long row is cut into chunks, a block each, whose sums `fold` adds. A row of weight 0 counts for nothing,
 // whatever it holds: a missing label may be NaN.
 #include "loss.cuh"
+#include "reduce.cuh"
+
+// What becomes of the values of all rows, once they are there: the last block to come adds them to the losses of the step.
+struct Total {
+    Control* control;
+    u32* arrived;  // a counter
+    double factor; // of this loss in the sum
+    u32 adds;      // 0: nothing; 1: adds; 2: begins the sum of the step
+    u32 unused;
+};
+DEVICE void add_up(const Total& t, const float* value, u32 rows) {
+    if (t.adds && last_to_arrive(t.arrived, gridDim.x)) add_losses(t.control, value, rows, t.factor, t.adds == 2);
+}
 
 template <class T> struct Rows {
     const T* y;
@@ -13,7 +26,7 @@ template <class T> struct Rows {
     const float* w;     // weights of the rows
     float* value;       // of the rows
     double* partial;    // of the chunks, if there are several
-    const Control* control;
+    Total total;
     double scale;       // on the gradient, besides weight and factor
     double factor;      // on the sum over items
     u32 rows, items, chunk, chunks, team, unused;
@@ -36,7 +49,7 @@ template <class T> DEVICE Part part(const Rows<T>& r) {
     b.first = b.chunk * r.chunk;
     b.n = b.in ? (r.items - b.first < r.chunk ? r.items - b.first : r.chunk) : 0;
     b.w = b.in ? r.w[b.row] : 0.f;
-    b.g = (float)(r.scale * r.factor * b.w * r.control->state.loss_scale);
+    b.g = (float)(r.scale * r.factor * b.w * r.total.control->state.loss_scale);
     return b;
 }
 
@@ -44,15 +57,20 @@ template <class T> DEVICE Part part(const Rows<T>& r) {
 template <class T> DEVICE void finish(const Rows<T>& r, const Part& b, double sum) {
     __shared__ double scratch[32];
     sum = team_sum(sum, r.team, scratch);
-    if (!b.in || b.lane != 0) return;
-    if (r.chunks == 1) r.value[b.row] = (float)(b.w * (r.factor * sum));
-    else r.partial[b.row * r.chunks + b.chunk] = sum;
+    const bool writes = b.in && b.lane == 0;
+    if (r.chunks > 1) {
+        if (writes) r.partial[b.row * r.chunks + b.chunk] = sum;
+        return;
+    }
+    if (writes) r.value[b.row] = (float)(b.w * (r.factor * sum));
+    add_up(r.total, r.value, r.rows);
 }
 
 struct FoldArgs {
     const double* partial;
     const float* w;
     float* value;
+    Total total;
     double factor;
     u32 rows, chunks;
 };
@@ -65,6 +83,7 @@ KERNEL(256, fold, FoldArgs) {
         sum = warp_sum(sum);
         if (threadIdx.x % 32 == 0) a.value[row] = (float)(a.w[row] * (a.factor * sum));
     }
+    add_up(a.total, a.value, a.rows);
 }
 
 // ------------------------------------------------------------------------------------------ one target for each output

@@ -5,18 +5,21 @@
 // as the CPU does. With the flag `diverged` or `skip` set, every kernel leaves everything as it is.
 #include "optim.cuh"
 
+enum CopyKind : u32 { NO_COPY, COPY_BF16, COPY_F16 };
+
 // A run. Four neighbours at a time where the run begins at a multiple of 16 bytes: `quads` of them, then single elements.
 struct Sweep {
     const Control* control;
     float* w;
     const float* dw;
     float* word[3]; // state, as many as the rule keeps
+    void* copy;     // of w, in the type of activations, or null
     u64 n, quads;
     double lr_scale;   // of the parameter group
     double grad_scale; // given by the caller
     double decay;      // of the weights, 0 where it does not apply
     u32 clipped;       // whether state.clip belongs to these gradients
-    u32 unused;
+    u32 copies;        // a CopyKind
 };
 
 DEVICE Moment moment(const Sweep& a) {
@@ -26,10 +29,21 @@ DEVICE Moment moment(const Sweep& a) {
 }
 
 DEVICE void load4(const float* p, u64 i, float (&v)[4]) {
-    float4 q = ((const float4*)p)[i];
+    float4 q = load4(p + 4 * i);
     v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;
 }
-DEVICE void store4(float* p, u64 i, const float (&v)[4]) { ((float4*)p)[i] = make_float4(v[0], v[1], v[2], v[3]); }
+DEVICE void store4(float* p, u64 i, const float (&v)[4]) { store4(p + 4 * i, make_float4(v[0], v[1], v[2], v[3])); }
+
+// The weights that products of bf16 or f16 read.
+DEVICE void copy4(const Sweep& a, u64 i, const float (&w)[4]) {
+    const float4 v = make_float4(w[0], w[1], w[2], w[3]);
+    if (a.copies == COPY_BF16) store4((bf16*)a.copy + 4 * i, v);
+    else if (a.copies == COPY_F16) store4((f16*)a.copy + 4 * i, v);
+}
+DEVICE void copy1(const Sweep& a, u64 i, float w) {
+    if (a.copies == COPY_BF16) store((bf16*)a.copy, i, w);
+    else if (a.copies == COPY_F16) store((f16*)a.copy, i, w);
+}
 
 // Applies rule.step(w, dw, x) to every element, x being its Rule::WORDS words of state. Rule::of makes the factors.
 template <class Rule, class Args> DEVICE void update(const Args& args) {
@@ -56,6 +70,7 @@ template <class Rule, class Args> DEVICE void update(const Args& args) {
             for (int k = 0; k < WORDS; k++) word[k][j] = x[k];
         }
         store4(a.w, i, w);
+        copy4(a, i, w);
 #pragma unroll
         for (int k = 0; k < WORDS; k++) store4(a.word[k], i, word[k]);
     }
@@ -65,7 +80,10 @@ template <class Rule, class Args> DEVICE void update(const Args& args) {
         float x[ROOM];
 #pragma unroll
         for (int k = 0; k < WORDS; k++) x[k] = a.word[k][at];
-        rule.step(a.w[at], a.dw[at], x);
+        float w = a.w[at];
+        rule.step(w, a.dw[at], x);
+        a.w[at] = w;
+        copy1(a, at, w);
 #pragma unroll
         for (int k = 0; k < WORDS; k++) a.word[k][at] = x[k];
     }

@@ -27,11 +27,21 @@ DEVICE Range windows(const Pooling& g, int axis, u32 i, u32 n) {
 template <class T> struct MaxArgs {
     const T* from; // x, or dy in the backward pass
     T* to;         // y, or dx
-    u32* winner;   // position of each maximum in its sample; NULL where no backward pass follows
+    void* winner;  // see below; NULL where no backward pass follows
     u64 n;         // packs of `to`, or outputs for the kernel of blocks
     Pooling g;
-    u32 add, log_lanes, unused;
+    u32 add, log_lanes;
+    u32 large;     // the windows are
 };
+
+// Where a maximum came from: the cell of its window in a byte, or the position in its sample where windows are large.
+struct Cell { u8 v; };
+struct Position { u32 v; };
+DEVICE u32 mark(const Pooling& g, Cell, u32 d, u32 h, u32 w, u32 od, u32 oh, u32 ow) {
+    const u32 td = d + g.before[0] - od * g.stride[0].d, th = h + g.before[1] - oh * g.stride[1].d, tw = w + g.before[2] - ow * g.stride[2].d;
+    return (td * g.size[1] + th) * g.size[2] + tw;
+}
+DEVICE u32 mark(const Pooling& g, Position, u32 d, u32 h, u32 w, u32, u32, u32) { return (d * g.x.h.d + h) * g.x.w.d + w; }
 
 // A NaN is larger than every number, and the first one stays.
 DEVICE bool beats(float x, float best) { return !(x <= best) && best == best; }
@@ -45,46 +55,46 @@ template <class T, int V> DEVICE void max_of(const MaxArgs<T>& a) {
         Coordinates o = coordinates(i, g.y);
         Range d = cells(g, 0, o.d, e.d.d), h = cells(g, 1, o.h, e.h.d), w = cells(g, 2, o.w, e.w.d);
         float best[V];
-        Pack<u32, V> at;
-        for (int j = 0; j < V; j++) best[j] = __uint_as_float(LOWEST), at.v[j] = (d.from * e.h.d + h.from) * e.w.d + w.from;
+        Pack<Cell, V> at;
+        for (int j = 0; j < V; j++) best[j] = __uint_as_float(LOWEST), at.v[j] = {(u8)mark(g, Cell{}, d.from, h.from, w.from, o.d, o.h, o.w)};
         for (u32 id = d.from; id < d.to; id++)
             for (u32 ih = h.from; ih < h.to; ih++)
                 for (u32 iw = w.from; iw < w.to; iw++) {
                     Pack<T, V> p = x[index(o.n, id, ih, iw, o.c, e)];
-                    u32 position = (id * e.h.d + ih) * e.w.d + iw;
+                    const Cell cell = {(u8)mark(g, Cell{}, id, ih, iw, o.d, o.h, o.w)};
                     for (int j = 0; j < V; j++) {
                         float v = to_float(p.v[j]);
                         bool wins = beats(v, best[j]);
-                        best[j] = wins ? v : best[j], at.v[j] = wins ? position : at.v[j];
+                        best[j] = wins ? v : best[j], at.v[j] = wins ? cell : at.v[j];
                     }
                 }
         Pack<T, V> y;
         for (int j = 0; j < V; j++) y.v[j] = of_float<T>(best[j]);
         ((Pack<T, V>*)a.to)[i] = y;
-        if (a.winner) ((Pack<u32, V>*)a.winner)[i] = at;
+        if (a.winner) ((Pack<Cell, V>*)a.winner)[i] = at;
     }
 }
 
 // Sum of dy over the windows that each cell won.
-template <class T, int V> DEVICE void max_gradient_of(const MaxArgs<T>& a) {
+template <class T, int V, class Mark> DEVICE void max_gradient_of(const MaxArgs<T>& a) {
     const Pooling& g = a.g;
     const Layout& e = g.y;
     const Pack<T, V>* dy = (const Pack<T, V>*)a.from;
-    const Pack<u32, V>* winner = (const Pack<u32, V>*)a.winner;
+    const Pack<Mark, V>* winner = (const Pack<Mark, V>*)a.winner;
     Pack<T, V>* dx = (Pack<T, V>*)a.to;
     for (GRID(i, a.n)) {
         Coordinates c = coordinates(i, g.x);
         Range d = windows(g, 0, c.d, e.d.d), h = windows(g, 1, c.h, e.h.d), w = windows(g, 2, c.w, e.w.d);
-        u32 position = (c.d * g.x.h.d + c.h) * g.x.w.d + c.w;
         float sum[V];
         for (int j = 0; j < V; j++) sum[j] = 0;
         for (u32 od = d.from; od < d.to; od++)
             for (u32 oh = h.from; oh < h.to; oh++)
                 for (u32 ow = w.from; ow < w.to; ow++) {
                     u64 o = index(c.n, od, oh, ow, c.c, e);
-                    Pack<u32, V> at = winner[o];
+                    Pack<Mark, V> at = winner[o];
                     Pack<T, V> p = dy[o];
-                    for (int j = 0; j < V; j++) sum[j] += at.v[j] == position ? to_float(p.v[j]) : 0.0f;
+                    const u32 here = mark(g, Mark{}, c.d, c.h, c.w, od, oh, ow);
+                    for (int j = 0; j < V; j++) sum[j] += at.v[j].v == here ? to_float(p.v[j]) : 0.0f;
                 }
         put(dx + i, sum, a.add);
     }
@@ -92,8 +102,12 @@ template <class T, int V> DEVICE void max_gradient_of(const MaxArgs<T>& a) {
 
 template <class T> DEVICE void max_forward(const MaxArgs<T>& a) { max_of<T, 1>(a); }
 template <class T> DEVICE void max_forward_wide(const MaxArgs<T>& a) { max_of<T, 16 / sizeof(T)>(a); }
-template <class T> DEVICE void max_backward(const MaxArgs<T>& a) { max_gradient_of<T, 1>(a); }
-template <class T> DEVICE void max_backward_wide(const MaxArgs<T>& a) { max_gradient_of<T, 16 / sizeof(T)>(a); }
+template <class T, int V> DEVICE void max_gradient(const MaxArgs<T>& a) {
+    if (a.large) max_gradient_of<T, V, Position>(a);
+    else max_gradient_of<T, V, Cell>(a);
+}
+template <class T> DEVICE void max_backward(const MaxArgs<T>& a) { max_gradient<T, 1>(a); }
+template <class T> DEVICE void max_backward_wide(const MaxArgs<T>& a) { max_gradient<T, 16 / sizeof(T)>(a); }
 KERNELS(256, max_forward, MaxArgs)
 KERNELS(256, max_forward_wide, MaxArgs)
 KERNELS(256, max_backward, MaxArgs)
@@ -225,7 +239,7 @@ template <class T> DEVICE void max_whole(const MaxArgs<T>& a) {
             }
             u64 o = s.position * e.c.d + s.c;
             store(a.to, o, best);
-            if (a.winner) a.winner[o] = at;
+            if (a.winner) ((u32*)a.winner)[o] = at;
         }
         __syncthreads();
     }

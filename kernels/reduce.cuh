@@ -23,49 +23,73 @@ struct Columns {
     u32* arrived; // a counter for each block of columns
     u64 rows;
     u64 part;  // rows of a part
-    u32 c;
-    u32 width; // columns of a block, a power of 2 up to 64
+    u32 c;     // a multiple of V
+    u32 width; // columns of a block, a power of 2 from V up to 64
     u32 parts;
     u32 add;
 };
 
-// The sum of value(i c + j, j) over rows i, for each column j.
-template <class F> DEVICE void sum_columns(const Columns& a, F value) {
-    __shared__ float sums[256];
-    u32 lanes = 256 / a.width, x = threadIdx.x % a.width, y = threadIdx.x / a.width, j = blockIdx.x * a.width + x;
-    u64 first = blockIdx.y * a.part, end = min(a.rows, first + a.part);
-    float sum[4] = {0.f, 0.f, 0.f, 0.f};
+// The sums of what make(i c + j, read(i c + j, j), v) leaves in v over rows i, for each column j: those of V neighbouring columns. ROWS
+// rows are read before the first is made something of, which may write.
+template <int V, int ROWS, class Read, class Make> DEVICE void sum_columns(const Columns& a, Read read, Make make) {
+    constexpr int SUMS = V == 1 ? 4 : 2; // of a column in a thread
+    __shared__ float sums[V][256];
+    const u32 packs = a.width / V, lanes = 256 / packs, x = threadIdx.x % packs, y = threadIdx.x / packs, j = blockIdx.x * a.width + x * V;
+    const u64 first = blockIdx.y * a.part, end = min(a.rows, first + a.part);
+    float sum[SUMS][V] = {};
     if (j < a.c) {
         u64 i = first + y;
-        for (; i + 3 * lanes < end; i += 4 * lanes) {
-            float v[4];
+        for (; i + (ROWS - 1) * lanes < end; i += ROWS * lanes) {
+            decltype(read(i, j)) raw[ROWS];
 #pragma unroll
-            for (u32 q = 0; q < 4; q++) v[q] = value((i + q * lanes) * a.c + j, j);
+            for (int q = 0; q < ROWS; q++) raw[q] = read((i + q * lanes) * a.c + j, j);
 #pragma unroll
-            for (u32 q = 0; q < 4; q++) sum[q] += v[q];
+            for (int q = 0; q < ROWS; q++) {
+                float v[V];
+                make((i + q * lanes) * a.c + j, raw[q], v);
+#pragma unroll
+                for (int k = 0; k < V; k++) sum[q % SUMS][k] += v[k];
+            }
         }
-        for (; i < end; i += lanes) sum[0] += value(i * a.c + j, j);
+        for (; i < end; i += lanes) {
+            float v[V];
+            make(i * a.c + j, read(i * a.c + j, j), v);
+#pragma unroll
+            for (int k = 0; k < V; k++) sum[0][k] += v[k];
+        }
     }
-    sums[threadIdx.x] = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+#pragma unroll
+    for (int k = 0; k < V; k++) {
+#pragma unroll
+        for (int q = 1; q < SUMS; q++) sum[0][k] += sum[q][k];
+        sums[k][threadIdx.x] = sum[0][k];
+    }
     __syncthreads();
     for (u32 half = lanes / 2; half; half /= 2) {
-        if (y < half) sums[threadIdx.x] += sums[threadIdx.x + half * a.width];
+        if (y < half) {
+#pragma unroll
+            for (int k = 0; k < V; k++) sums[k][threadIdx.x] += sums[k][threadIdx.x + half * packs];
+        }
         __syncthreads();
     }
+    // From here on a thread for each column.
+    const u32 side = 256 / a.width, column = threadIdx.x % a.width, share = threadIdx.x / a.width, to = blockIdx.x * a.width + column;
+    const float own = sums[column % V][column / V];
+    const bool is = to < a.c;
     if (a.parts == 1) {
-        if (y == 0 && j < a.c) put(a.s, j, sums[x], a.add);
+        if (share == 0 && is) put(a.s, to, own, a.add);
         return;
     }
-    if (y == 0 && j < a.c) a.work[(u64)blockIdx.y * a.c + j] = sums[x];
+    if (share == 0 && is) a.work[(u64)blockIdx.y * a.c + to] = own;
     if (!last_to_arrive(a.arrived + blockIdx.x, a.parts)) return;
     // In double: there may be hundreds.
     __shared__ double totals[256];
     double total = 0;
 #pragma unroll 8
-    for (u32 p = y; j < a.c && p < a.parts; p += lanes) total += a.work[(u64)p * a.c + j];
+    for (u32 p = share; is && p < a.parts; p += side) total += a.work[(u64)p * a.c + to];
     totals[threadIdx.x] = total;
     __syncthreads();
-    if (y || j >= a.c) return;
-    for (u32 l = 1; l < lanes; l++) total += totals[l * a.width + x];
-    put(a.s, j, (float)total, a.add);
+    if (share || !is) return;
+    for (u32 l = 1; l < side; l++) total += totals[l * a.width + column];
+    put(a.s, to, (float)total, a.add);
 }

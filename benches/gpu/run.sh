@@ -42,7 +42,7 @@ rm -f "$out/kernels.txt"
 limited 170 env KAMACITE_RECORD="$out/kernels.txt" "$here/suite" --test-threads=4 cuda own_layer >"$out/suite.log" 2>&1
 suite=$?
 grep -E "^test .*FAILED|^test result" "$out/suite.log"
-limited 60 "$here/kamacite" --test-threads=4 >"$out/unit.log" 2>&1
+limited 60 "$here/kamacite" --test-threads="$(nproc)" >"$out/unit.log" 2>&1
 unit=$?
 grep -E "^test .*FAILED|^test result" "$out/unit.log"
 

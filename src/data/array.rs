@@ -1,8 +1,10 @@
 //! Arrays as files hold them: any element type, byte order and memory order, decoded when asked.
 
-use super::{Layout, Samples, file};
+use super::memory::Stored;
+use super::{Layout, Raw, Samples, Scaling, file};
 use crate::{Error, Extent, Result};
 use std::fmt;
+use std::sync::Arc;
 
 /// The element type of an array in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +78,7 @@ pub(crate) struct Form {
 pub struct Array {
     form: Form,
     shape: Vec<usize>,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     start: usize,
 }
 
@@ -96,7 +98,7 @@ impl Array {
             let what = format!("shape {shape:?} of {:?} does not fill the file", form.kind);
             return Err(Error::format(place, what).expected(format!("{expected} bytes of data")).got(got).hint(hint));
         }
-        Ok(Self { form, shape, bytes, start })
+        Ok(Self { form, shape, bytes: Arc::new(bytes), start })
     }
 
     /// The sizes, slowest first.
@@ -150,24 +152,24 @@ impl Array {
         values.into_iter().enumerate().map(label).collect()
     }
 
-    /// The elements as samples along the first index; the other indices are the extent (c), (h, w), (h, w, c) or (d, h, w, c).
+    /// The elements as samples along the first index; the other indices are the extent (c), (h, w), (h, w, c) or (d, h, w, c). Those of one or two
+    /// bytes stay as they are until somebody asks for numbers.
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) for more indices, and what [`Samples::new`] refuses.
     pub fn samples(&self) -> Result<Samples> {
-        let extent = match *self.shape.get(1..).unwrap_or(&[]) {
-            [] => Extent::flat(1),
-            [c] => Extent::flat(c),
-            [h, w] => Extent::image(h, w, 1),
-            [h, w, c] => Extent::image(h, w, c),
-            [d, h, w, c] => Extent::cube(d, h, w, c),
-            _ => {
-                return Err(Error::shape("array", "too many indices")
-                    .expected("at most (n, d, h, w, c)")
-                    .got(format!("{:?}", self.shape)));
-            }
-        };
-        Samples::new(extent, self.to_f32()?)
+        let extent = extent_of_rows(&self.shape)?;
+        match self.stored() {
+            Some(stored) => Samples::stored(extent, stored),
+            None => Samples::new(extent, self.to_f32()?),
+        }
+    }
+
+    /// The elements as they are, where that is less than numbers.
+    fn stored(&self) -> Option<Stored> {
+        let plain = !self.form.fortran || self.shape.len() < 2;
+        let raw = Raw::new(self.form.kind, self.form.big_endian).filter(|_| plain && !self.is_empty())?;
+        Stored::new(Arc::clone(&self.bytes), self.start, raw, Scaling::plain())
     }
 
     /// The elements as samples of this extent and order, whatever the shape says.
@@ -175,7 +177,10 @@ impl Array {
     /// # Errors
     /// What [`Samples::from_layout`] refuses.
     pub fn samples_of(&self, extent: Extent, layout: Layout) -> Result<Samples> {
-        Samples::from_layout(layout, extent, self.to_f32()?)
+        match self.stored().filter(|_| layout.keeps(extent)) {
+            Some(stored) => Samples::stored(extent, stored),
+            None => Samples::from_layout(layout, extent, self.to_f32()?),
+        }
     }
 
     fn decode<T: Copy>(&self, to: impl Fn(f64) -> T) -> Result<Vec<T>> {
@@ -231,6 +236,18 @@ impl Array {
             }
         }
         Ok(y)
+    }
+}
+
+/// The extent of the samples of an array, which lie along its first index.
+pub(super) fn extent_of_rows(shape: &[usize]) -> Result<Extent> {
+    match *shape.get(1..).unwrap_or(&[]) {
+        [] => Ok(Extent::flat(1)),
+        [c] => Ok(Extent::flat(c)),
+        [h, w] => Ok(Extent::image(h, w, 1)),
+        [h, w, c] => Ok(Extent::image(h, w, c)),
+        [d, h, w, c] => Ok(Extent::cube(d, h, w, c)),
+        _ => Err(Error::shape("array", "too many indices").expected("at most (n, d, h, w, c)").got(format!("{shape:?}"))),
     }
 }
 

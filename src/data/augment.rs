@@ -5,7 +5,7 @@
 //! otherwise they are interpolated bilinearly between the four neighbours.
 
 use super::warp::{Border, Motion, Source, Taps, blend};
-use super::{Dataset, Pick};
+use super::{Dataset, Pick, Raw, Scaling};
 use crate::loss::Target;
 use crate::rng::{Draws, Purpose, unit};
 use crate::{Error, Extent, Result};
@@ -412,6 +412,12 @@ impl Dataset for Augmented {
     }
     fn class_names(&self) -> &[String] {
         self.data.class_names()
+    }
+    fn raw(&self, input: usize) -> Option<Raw> {
+        self.data.raw(input).filter(|_| input != self.augment.input)
+    }
+    fn raw_row(&self, pick: Pick, input: usize, row: &mut [u8]) -> Option<Scaling> {
+        self.data.raw_row(pick, input, row)
     }
     fn as_augmented(&self) -> Option<&Augmented> {
         Some(self)

@@ -15,17 +15,25 @@ pub enum Layout {
 }
 
 impl Layout {
+    /// Whether such arrays are in the order (n, d, h, w, c) already.
+    pub(super) fn keeps(self, extent: Extent) -> bool {
+        match self {
+            Self::ChannelsLast => true,
+            Self::ChannelsFirst => extent.c == 1 || extent.area() == 1,
+            Self::FeatureMajor => false,
+        }
+    }
+
     /// Brings an array of samples into the order (n, d, h, w, c).
     ///
     /// # Errors
     /// [`ErrorKind::Shape`](crate::ErrorKind::Shape) if the array is no whole number of samples.
     pub fn to_channels_last<T: Copy + Default>(self, extent: Extent, x: Vec<T>) -> Result<Vec<T>> {
         let n = whole(extent.check()?, x.len(), "samples")?;
-        let mut y = match self {
-            Self::ChannelsLast => return Ok(x),
-            Self::ChannelsFirst if extent.c == 1 || extent.area() == 1 => return Ok(x),
-            _ => vec![T::default(); x.len()],
-        };
+        if self.keeps(extent) {
+            return Ok(x);
+        }
+        let mut y = vec![T::default(); x.len()];
         match self {
             Self::FeatureMajor => transpose(&x, &mut y, n),
             _ => x

@@ -1,10 +1,14 @@
 //! Samples in memory, from plain arrays.
 
+mod dataset;
+mod values;
+
 use super::layout::{Layout, whole};
 use super::{Dataset, Missing, Pick};
 use crate::loss::Target;
 use crate::{Error, Extent, Result};
 use std::sync::Arc;
+pub(super) use values::{Stored, Values};
 
 /// More classes than any data set has: identifiers taken for labels must not make tables of counts fill the memory.
 const MOST_CLASSES: usize = 1 << 24;
@@ -39,7 +43,7 @@ enum Column {
 pub struct Samples {
     n: usize,
     inputs: Vec<Extent>,
-    x: Vec<Vec<f32>>,
+    x: Vec<Values>,
     targets: Vec<Target>,
     t: Vec<Column>,
     weights: Option<Vec<f32>>,
@@ -64,16 +68,18 @@ impl Samples {
     pub fn with_missing(extent: Extent, mut x: Vec<f32>, missing: Missing) -> Result<Self> {
         let n = whole(extent.check()?, x.len(), "input 0")?;
         missing.treat("input 0", &mut x, extent.len())?;
-        Ok(Self {
-            n,
-            inputs: vec![extent],
-            x: vec![x],
-            targets: vec![],
-            t: vec![],
-            weights: None,
-            names: None,
-            class_names: vec![],
-        })
+        Ok(Self::of(extent, n, Values::Wide(x)))
+    }
+
+    /// Samples that stay as a file held them until somebody asks for numbers.
+    pub(super) fn stored(extent: Extent, x: Stored) -> Result<Self> {
+        let n = whole(extent.check()?, x.len, "input 0")?;
+        Ok(Self::of(extent, n, Values::Stored(x)))
+    }
+
+    fn of(extent: Extent, n: usize, x: Values) -> Self {
+        let (inputs, x) = (vec![extent], vec![x]);
+        Self { n, inputs, x, targets: vec![], t: vec![], weights: None, names: None, class_names: vec![] }
     }
 
     /// As [`Samples::new`] from an array in another order, which is permuted once.
@@ -120,7 +126,7 @@ impl Samples {
         self.fits(&place, x.len(), extent.check()?.len())?;
         Missing::Error.treat(place, &mut x, extent.len())?;
         self.inputs.push(extent);
-        self.x.push(x);
+        self.x.push(Values::Wide(x));
         Ok(())
     }
 
@@ -255,12 +261,12 @@ impl Samples {
 
     /// The values of an input, (n, d, h, w, c); empty if there is no such input.
     pub fn x(&self, input: usize) -> &[f32] {
-        self.x.get(input).map_or(&[], Vec::as_slice)
+        self.x.get(input).map_or(&[], Values::get)
     }
 
     /// The values of an input, to be changed in place.
     pub fn x_mut(&mut self, input: usize) -> &mut [f32] {
-        self.x.get_mut(input).map_or(&mut [], Vec::as_mut_slice)
+        self.x.get_mut(input).map_or(&mut [], Values::get_mut)
     }
 
     /// The extent of an input.
@@ -317,7 +323,7 @@ impl Samples {
         Ok(Self {
             n: indices.len(),
             inputs: self.inputs.clone(),
-            x: self.x.iter().map(rows).collect(),
+            x: self.x.iter().map(|x| x.rows(x.len() / self.n, indices)).collect(),
             targets: self.targets.clone(),
             t: self
                 .t
@@ -350,7 +356,7 @@ impl Samples {
     /// Multiplies every value of input 0: 1/255 brings bytes to 0..1.
     #[must_use]
     pub fn scaled(mut self, factor: f32) -> Self {
-        self.x[0].iter_mut().for_each(|x| *x *= factor);
+        self.x[0].scale(factor);
         self
     }
 
@@ -383,7 +389,7 @@ impl Samples {
         };
         let mut y = super::file::reserve("padded", len)?;
         y.resize(len, value);
-        for (x, y) in self.x[0].chunks_exact(from.len()).zip(y.chunks_exact_mut(to.len())) {
+        for (x, y) in self.x[0].get().chunks_exact(from.len()).zip(y.chunks_exact_mut(to.len())) {
             for (line, x) in x.chunks_exact(from.c).enumerate() {
                 let (d, h, w) = (line / (from.w * from.h), line / from.w % from.h, line % from.w);
                 let at = ((d * to.h + h) * to.w + w) * to.c;
@@ -391,7 +397,7 @@ impl Samples {
             }
         }
         self.inputs[0] = to;
-        self.x[0] = y;
+        self.x[0] = Values::Wide(y);
         Ok(())
     }
 
@@ -418,15 +424,20 @@ impl Samples {
     }
 
     fn row<'a, T>(&self, x: Option<&'a [T]>, what: &str, k: usize, pick: Pick, out: usize) -> Result<&'a [T]> {
-        let x = x.ok_or_else(|| Error::shape("samples", format!("no {what} {k}")))?;
-        if pick.index >= self.n || x.len() != out * self.n {
-            let len = x.len() / self.n;
-            let expected = format!("an index below {} and room for {len} values", self.n);
+        let at = self.place(x.map(<[T]>::len), what, k, pick, out)?;
+        Ok(&x.unwrap_or(&[])[at..][..out])
+    }
+
+    /// Where the `out` values of a sample begin among all `len` of them.
+    fn place(&self, len: Option<usize>, what: &str, k: usize, pick: Pick, out: usize) -> Result<usize> {
+        let len = len.ok_or_else(|| Error::shape("samples", format!("no {what} {k}")))?;
+        if pick.index >= self.n || len != out * self.n {
+            let expected = format!("an index below {} and room for {} values", self.n, len / self.n);
             return Err(Error::shape("samples", format!("reading {what} {k}"))
                 .expected(expected)
                 .got(format!("{} and {out}", pick.index)));
         }
-        Ok(&x[pick.index * out..][..out])
+        Ok(pick.index * out)
     }
 }
 
@@ -444,47 +455,6 @@ fn pick_rows<T: Copy>(x: &[T], len: usize, indices: &[usize]) -> Vec<T> {
     let mut y = Vec::with_capacity(len * indices.len());
     indices.iter().for_each(|&i| y.extend_from_slice(&x[i * len..][..len]));
     y
-}
-
-impl Dataset for Samples {
-    fn len(&self) -> usize {
-        self.n
-    }
-
-    fn inputs(&self) -> &[Extent] {
-        &self.inputs
-    }
-
-    fn targets(&self) -> &[Target] {
-        &self.targets
-    }
-
-    fn input(&self, pick: Pick, input: usize, x: &mut [f32]) -> Result<()> {
-        x.copy_from_slice(self.row(self.x.get(input).map(Vec::as_slice), "input", input, pick, x.len())?);
-        Ok(())
-    }
-
-    fn values(&self, pick: Pick, target: usize, t: &mut [f32]) -> Result<()> {
-        t.copy_from_slice(self.row(Self::t(self, target), "target of values", target, pick, t.len())?);
-        Ok(())
-    }
-
-    fn classes(&self, pick: Pick, target: usize, t: &mut [u32]) -> Result<()> {
-        t.copy_from_slice(self.row(self.labels(target), "target of classes", target, pick, t.len())?);
-        Ok(())
-    }
-
-    fn weight(&self, index: usize) -> f32 {
-        self.weights.as_ref().map_or(1.0, |w| w.get(index).copied().unwrap_or(0.0))
-    }
-
-    fn varies(&self) -> bool {
-        false
-    }
-
-    fn class_names(&self) -> &[String] {
-        &self.class_names
-    }
 }
 
 impl From<Samples> for Arc<dyn Dataset> {

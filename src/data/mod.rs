@@ -33,6 +33,7 @@ pub mod raw;
 pub mod shards;
 mod skip;
 pub mod split;
+pub mod stored;
 pub mod synth;
 pub mod table;
 pub mod view;
@@ -49,6 +50,7 @@ pub use normalize::{Normalized, Normalizer, Rule, Scope};
 pub use prepare::Prepare;
 pub use shards::Shards;
 pub use skip::OnBad;
+pub use stored::{Raw, Scaling};
 pub use table::{Column, TableReader};
 pub use view::{Balanced, Subset};
 pub use views::TwoViews;
@@ -132,6 +134,18 @@ pub trait Dataset: Send + Sync {
     /// The names of the classes; none, or as many as there are.
     fn class_names(&self) -> &[String] {
         &[]
+    }
+
+    /// How the rows of an input lie in their source, where [`Raw`] can say all that becomes of them. A GPU then gets them as they are, and makes
+    /// of them what [`Dataset::input`] writes, bit for bit.
+    fn raw(&self, _input: usize) -> Option<Raw> {
+        None
+    }
+
+    /// Writes a row of an input as [`Dataset::raw`] says, [`Raw::bytes`] of them; `None` for one that lies otherwise, or cannot be read:
+    /// the set is then asked for its numbers.
+    fn raw_row(&self, _pick: Pick, _input: usize, _row: &mut [u8]) -> Option<Scaling> {
+        None
     }
 
     /// This set as a view that augments another one, which a GPU may do itself.

@@ -1,6 +1,6 @@
 //! Normalisation: statistics of the training data, applied to any data, saved with the network.
 
-use super::{Dataset, Missing, Pick, missing};
+use super::{Dataset, Missing, Pick, Raw, Scaling, missing};
 use crate::loss::Target;
 use crate::{Error, Extent, Result};
 use serde::{Deserialize, Serialize};
@@ -326,6 +326,14 @@ impl Normalizer {
         self.extent
     }
 
+    /// What is subtracted from element i of a sample and what it is divided by then, at i modulo their number, where that is all.
+    pub(crate) fn affine(&self) -> Option<(&[f32], &[f32])> {
+        let [Step { rule: Rule::MeanMaxAbs(_) | Rule::Standard(_) | Rule::MinMax(_), a, b }] = &self.steps[..] else {
+            return None;
+        };
+        (!a.is_empty() && a.len() == b.len()).then_some((a, b))
+    }
+
     /// Whether it says itself what becomes of values that are missing.
     pub(crate) fn treats_missing(&self) -> bool {
         matches!(self.steps.first().map(|s| s.rule), Some(Rule::Missing(policy, _)) if policy != Missing::Error)
@@ -405,11 +413,8 @@ impl Normalized {
     /// The set below, and what is subtracted from element i and what it is divided by then, at i modulo their number, where that is all
     /// that becomes of this input.
     pub(crate) fn affine(&self, input: usize) -> Option<(&dyn Dataset, &[f32], &[f32])> {
-        let [Step { rule: Rule::MeanMaxAbs(_) | Rule::Standard(_) | Rule::MinMax(_), a, b }] = &self.norm.steps[..] else {
-            return None;
-        };
-        let whole = input == self.input && !a.is_empty() && a.len() == b.len();
-        whole.then_some((&*self.data, a, b))
+        let (a, b) = self.norm.affine().filter(|_| input == self.input)?;
+        Some((&*self.data, a, b))
     }
 }
 
@@ -429,6 +434,17 @@ impl Dataset for Normalized {
             self.norm.apply(x).map_err(|e| e.at(format!("sample {}", pick.index)))?;
         }
         Ok(())
+    }
+    fn raw(&self, input: usize) -> Option<Raw> {
+        let raw = self.data.raw(input)?;
+        if input != self.input {
+            return Some(raw);
+        }
+        let (a, b) = self.norm.affine()?;
+        raw.normalized(a, b)
+    }
+    fn raw_row(&self, pick: Pick, input: usize, row: &mut [u8]) -> Option<Scaling> {
+        self.data.raw_row(pick, input, row)
     }
     fn values(&self, pick: Pick, target: usize, t: &mut [f32]) -> Result<()> {
         self.data.values(pick, target, t)

@@ -39,6 +39,16 @@ pub(crate) fn read_f32(path: &Path, bytes: &mut Vec<u8>, x: &mut Vec<f32>) -> Re
     read().map_err(|e: Error| e.at(path.display()))
 }
 
+/// Reads a file into memory that is there: its element type, whether it is big-endian, its shape and where the elements begin. `None` for one
+/// that is no array in C order, or of another length.
+pub(crate) fn read_raw(path: &Path, bytes: &mut Vec<u8>) -> Option<(Kind, bool, Vec<usize>, usize)> {
+    file::bytes_into(path, bytes).ok()?;
+    let (form, shape, start) = header(bytes).ok()?;
+    let expected = file::product("npy", shape.iter().copied().chain([form.kind.bytes()])).ok()?;
+    let whole = bytes.len() - start == expected && (!form.fortran || shape.len() < 2);
+    whole.then_some((form.kind, form.big_endian, shape, start))
+}
+
 /// Reads the contents of a file.
 ///
 /// # Errors

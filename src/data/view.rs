@@ -1,6 +1,6 @@
 //! Views over a data set that copy nothing: a part of it, or its classes in equal shares.
 
-use super::{Dataset, Pick, classes, split};
+use super::{Dataset, Pick, Raw, Scaling, classes, split};
 use crate::loss::Target;
 use crate::rng::{Draws, Purpose};
 use crate::{Error, Extent, Result};
@@ -137,6 +137,12 @@ macro_rules! redirected {
             }
             fn classes(&self, pick: Pick, target: usize, t: &mut [u32]) -> Result<()> {
                 self.data.classes(self.inner(pick)?, target, t)
+            }
+            fn raw(&self, input: usize) -> Option<Raw> {
+                self.data.raw(input)
+            }
+            fn raw_row(&self, pick: Pick, input: usize, row: &mut [u8]) -> Option<Scaling> {
+                self.data.raw_row(self.inner(pick).ok()?, input, row)
             }
             fn weight(&self, index: usize) -> f32 {
                 $weight(self, index)

@@ -19,6 +19,15 @@ pub(crate) enum Buffer {}
 #[derive(Debug)]
 pub(crate) enum Graph {}
 
+#[derive(Debug)]
+pub(crate) enum Download {}
+
+impl Download {
+    pub fn wait(&self) -> Result<&[u8]> {
+        match *self {}
+    }
+}
+
 impl Display for Cuda {
     fn fmt(&self, _: &mut Formatter<'_>) -> std::fmt::Result {
         match *self {}
@@ -77,7 +86,9 @@ impl Cuda {
         pub(crate) fn fill(&self, to: Ptr, byte: u8, bytes: usize) -> Result<()>;
         pub(crate) fn copy(&self, to: Ptr, from: Ptr, bytes: usize) -> Result<()>;
         pub(crate) fn download(&self, from: Ptr, to: &mut [u8]) -> Result<()>;
+        pub(crate) fn fetch(&self, from: &[(Ptr, usize, usize)]) -> Result<Download>;
         pub(crate) fn upload(&self, to: Ptr, bytes: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<()>;
+        pub(crate) fn upload_for(&self, bytes: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>, work: &mut dyn FnMut(Ptr) -> Result<()>) -> Result<bool>;
         pub(crate) fn tensor_map(&self, dtype: DType, base: Ptr, sizes: &[usize], strides: &[usize], boxed: &[usize]) -> Result<TensorMap>;
         pub(crate) fn capturing(&self) -> bool;
     }

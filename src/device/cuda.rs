@@ -4,9 +4,11 @@
 //! but [`Cuda::download`] and [`Cuda::synchronize`].
 #![allow(unsafe_code)]
 
+mod copies;
 mod launch;
 mod turns;
 
+use super::download::Downloads;
 use super::kernel::{Kernel, Ptr, Source};
 use super::nvrtc::{self, Compiler};
 use super::record::Record;
@@ -39,6 +41,7 @@ struct Inner {
     modules: Mutex<HashMap<Source, Arc<CudaModule>>>,
     functions: Mutex<HashMap<(Source, String), Function>>,
     uploads: Mutex<Uploads>,
+    downloads: Mutex<Downloads>,
     turns: Turns,
 }
 
@@ -152,6 +155,7 @@ impl Cuda {
             early: capability >= (9, 0) && version >= 12030 && std::env::var_os("KAMACITE_EARLY").is_none_or(|v| v != "0"),
             multiprocessors: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?.max(1) as usize,
             shared: attribute(Attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN)?.max(48 << 10) as usize,
+            downloads: Mutex::new(Downloads::new(&context).map_err(check("no copy stream"))?),
             uploads: Mutex::new(Uploads::new(&context).map_err(check("no copy stream"))?),
             stream,
             compiler: Compiler::new(capability, version / 1000).map_err(|e| e.at(format!("cuda:{ordinal}")))?,
@@ -302,15 +306,6 @@ impl Cuda {
         // SAFETY: callers pass a range of a live buffer; `to` outlives the wait below.
         let done = self.bound().and_then(|()| unsafe { result::memcpy_dtoh_async(to, from.0, stream) });
         done.and_then(|()| self.0.stream.synchronize()).map_err(|e| failed(self, "copying to the host failed", e))
-    }
-
-    /// Copies what `fill` writes to the device, without waiting: through pinned memory and a stream of its own.
-    pub(crate) fn upload(&self, to: Ptr, bytes: usize, fill: &mut dyn FnMut(&mut [u8]) -> Result<()>) -> Result<()> {
-        if self.capturing() {
-            return Err(Error::order(self, "an upload within a captured step"));
-        }
-        let _turn = self.0.turns.take();
-        lock(&self.0.uploads).send(self, &self.0.stream, to, bytes, fill)
     }
 
     /// Records what `work` puts into the stream, without doing it.

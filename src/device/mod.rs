@@ -5,6 +5,8 @@
 mod cuda;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(feature = "cuda")]
+mod download;
 #[cfg(feature = "prebuilt")]
 mod image;
 #[cfg(all(feature = "cuda", not(feature = "prebuilt")))]
@@ -36,9 +38,13 @@ pub mod offline {
 
 pub use cpu::Cpu;
 pub use cuda::Cuda;
+#[cfg(not(feature = "cuda"))]
+pub(crate) use cuda::Download;
 #[allow(unused_imports)]
 pub(crate) use cuda::Graph;
 pub(crate) use cuda::{Buffer, Function};
+#[cfg(feature = "cuda")]
+pub(crate) use download::Download;
 pub use isa::Isa;
 pub(crate) use isa::per_isa;
 pub(crate) use kernel::MAX_SIZE;

@@ -275,7 +275,7 @@ struct PReluSlopesArgs {
 impl CudaPRelu {
     fn plan(x: Extent, slopes: usize, differentiable: bool, p: &mut Planner<'_>) -> Result<Self> {
         let gradient = if differentiable {
-            let sums = ColumnSums::plan(p.capacity().saturating_mul(x.len() / slopes), slopes, p)?;
+            let sums = ColumnSums::plan(p.capacity().saturating_mul(x.len() / slopes), slopes, false, p)?;
             Some((sums, p.typed_kernel(&ACTIVATION, "prelu_slopes")?))
         } else {
             None

@@ -254,11 +254,12 @@ impl Layer for Conv {
             return Ok(if act.reads_y() { planned.reads_y() } else { planned });
         }
         let op = Engine::plan(g, false, w.w, p)?;
-        let db = bias_sum(b, g.y, p)?;
+        let db = bias_sum(b, self.act, g.y, p)?;
         let reads_y = act.reads_y();
         let plain = act.act == Activation::Linear || act.fused();
         let end = match &op {
             Engine::Cpu(op) if plain => Arc::new(ConvEnd::new(op, f)),
+            Engine::Cuda(op) if act.act == Activation::Linear => Arc::new(ConvEnd::linear(op.measurable(p))),
             _ => Arc::default(),
         };
         let pass = ConvPass { op, w, b, db, act, end: end.clone() };
@@ -339,21 +340,39 @@ impl Activated {
     /// What a kernel applies to dy while it loads it, on a GPU: the gradient of the activation, or, where that is a softmax, nothing more.
     pub fn gradient_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<CudaActivation> {
         if self.act == Activation::Softmax {
-            self.backward_cuda(s, cuda, io)?;
+            self.backward_cuda(s, cuda, io, None)?;
         }
         Ok(self.kernels.fused())
     }
 
-    /// dy ← the gradient before the activation, on a GPU.
-    pub fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
-        self.kernels.backward(cuda, s.ptr(self.z.unwrap_or(io.y))?, s.ptr(io.dy)?, s.len(io.dy)?)
+    /// dy ← the gradient before the activation, on a GPU, and for a bias its sums over all positions.
+    pub fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>, bias: Option<BiasSum<'_>>) -> Result<()> {
+        let (saved, dy, n) = (s.ptr(self.z.unwrap_or(io.y))?, s.ptr(io.dy)?, s.len(io.dy)?);
+        let Some((sum, to)) = bias else { return self.kernels.backward(cuda, saved, dy, n) };
+        if let Some(act) = self.kernels.element_wise()
+            && sum.run_behind(s, cuda, (act, saved), (dy, n / self.c), to)?
+        {
+            return Ok(());
+        }
+        self.kernels.backward(cuda, saved, dy, n)?;
+        sum.run(s, cuda, dy, n / self.c, to)
     }
 }
 
+/// The sums that make a bias gradient, and where they go.
+pub(super) type BiasSum<'a> = (&'a ColumnSums, (Ptr, GradMode));
+
+/// What sums the gradient of this bias, where it is wanted.
+pub(super) fn bias_sum_of<'a>(s: &Step<'_>, b: Option<Param>, sum: &'a Option<ColumnSums>) -> Result<Option<BiasSum<'a>>> {
+    let wanted = b.and_then(|b| s.grad(b.dw)).zip(sum.as_ref());
+    wanted.map(|((db, mode), sum)| Ok((sum, (s.ptr(db)?, mode)))).transpose()
+}
+
 /// On a GPU, in plans with gradients: the sum over all positions of a batch of y that makes a bias gradient.
-pub(super) fn bias_sum(b: Option<Param>, y: Extent, p: &mut Planner<'_>) -> Result<Option<ColumnSums>> {
+pub(super) fn bias_sum(b: Option<Param>, act: Activation, y: Extent, p: &mut Planner<'_>) -> Result<Option<ColumnSums>> {
     let wanted = b.is_some_and(|b| b.dw.is_some()) && p.mode().differentiable() && p.device().is_cuda();
-    wanted.then(|| ColumnSums::plan(p.capacity().saturating_mul(y.area()), y.c, p)).transpose()
+    let behind = !matches!(act, Activation::Linear | Activation::Softmax);
+    wanted.then(|| ColumnSums::plan(p.capacity().saturating_mul(y.area()), y.c, behind, p)).transpose()
 }
 
 /// What a GPU does with the results of a convolution: the bias, and the activation where that can be fused.
@@ -412,8 +431,11 @@ impl Pass for ConvPass {
             }),
             Device::Cuda(cuda) => {
                 let op = self.op.cuda()?;
-                op.refresh(s, cuda)?;
-                op.forward(s, cuda, io.x[0], cuda_end(s, self.b, &self.act)?, io.y)?;
+                let end = cuda_end(s, self.b, &self.act)?;
+                if let Some(by) = self.end.measuring() {
+                    return op.measure(s, cuda, (io.x[0], io.y), end, by);
+                }
+                op.forward(s, cuda, io.x[0], end, io.y)?;
                 self.act.rest_cuda(s, cuda, io.y)
             }
         }
@@ -446,9 +468,14 @@ impl Pass for ConvPass {
 impl ConvPass {
     fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
         let op = self.op.cuda()?;
-        self.act.backward_cuda(s, cuda, io)?;
-        if let (Some((db, mode)), Some(sum)) = (self.b.and_then(|b| s.grad(b.dw)), &self.db) {
-            sum.run(s, cuda, s.ptr(io.dy)?, s.len(io.dy)? / self.act.c, (s.ptr(db)?, mode))?;
+        match bias_sum_of(s, self.b, &self.db)? {
+            // Sums of a gradient that has no mean would be nothing but rounding.
+            Some((_, (db, mode))) if self.end.is_centred() => {
+                if mode == GradMode::Write {
+                    cuda.fill(db, 0, self.act.c * size_of::<f32>())?;
+                }
+            }
+            bias => self.act.backward_cuda(s, cuda, io, bias)?,
         }
         if let Some((dw, mode)) = s.grad(self.w.dw) {
             op.weights(s, cuda, io.x[0], io.dy, dw, mode)?;

@@ -6,7 +6,7 @@
 //! # Source
 //! Zeiler, Krishnan, Taylor & Fergus 2010, "Deconvolutional networks"; sizes as in PyTorch's `ConvTranspose2d`.
 
-use super::conv::{Activated, bias_sum, cuda_end, initializer, no_padding, ones, zeros};
+use super::conv::{Activated, bias_sum, bias_sum_of, cuda_end, initializer, no_padding, ones, zeros};
 use super::{Fields, Layer, Pass, Planned, fields, one};
 use crate::device::{Cuda, Device};
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Step};
@@ -218,7 +218,7 @@ impl Layer for ConvTranspose {
         let w = p.param("weight", ParamSpec::weight(&g.weights(), initializer(self.init, self.act), fans))?;
         let b = self.bias.map(|value| p.param("bias", ParamSpec::bias(g.x.c, value))).transpose()?;
         let op = Engine::plan(g, true, w.w, p)?;
-        let db = bias_sum(b, g.x, p)?;
+        let db = bias_sum(b, self.act, g.x, p)?;
         let act = Activated::plan(self.act, g.x, p)?;
         let reads_y = act.reads_y();
         let planned = Planned::new(g.x, ConvTransposePass { op, w, b, db, act }).reads_x().products(g.products());
@@ -252,7 +252,6 @@ impl Pass for ConvTransposePass {
             }),
             Device::Cuda(cuda) => {
                 let op = self.op.cuda()?;
-                op.refresh(s, cuda)?;
                 op.backward(s, cuda, io.x[0], cuda_end(s, self.b, &self.act)?, io.y)?;
                 self.act.rest_cuda(s, cuda, io.y)
             }
@@ -286,10 +285,7 @@ impl Pass for ConvTransposePass {
 impl ConvTransposePass {
     fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
         let op = self.op.cuda()?;
-        self.act.backward_cuda(s, cuda, io)?;
-        if let (Some((db, mode)), Some(sum)) = (self.b.and_then(|b| s.grad(b.dw)), &self.db) {
-            sum.run(s, cuda, s.ptr(io.dy)?, s.len(io.dy)? / self.act.c, (s.ptr(db)?, mode))?;
-        }
+        self.act.backward_cuda(s, cuda, io, bias_sum_of(s, self.b, &self.db)?)?;
         if let Some((dw, mode)) = s.grad(self.w.dw) {
             op.weights(s, cuda, io.dy, io.x[0], dw, mode)?;
         }

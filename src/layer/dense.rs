@@ -8,7 +8,7 @@
 mod ending;
 mod products;
 
-use super::conv::{Activated, initializer};
+use super::conv::{Activated, bias_sum_of, initializer};
 use super::{Ending, Fields, Layer, Pass, Planned, fields, one};
 use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{GradMode, Io, Param, ParamSpec, Planner, Slot, Step};
@@ -142,7 +142,9 @@ impl Dense {
     pub(super) fn plan_on(&self, [k, n]: [usize; 2], (w, b): (Param, Option<Param>), p: &mut Planner<'_>) -> Result<Planned> {
         let y = Extent::flat(n);
         let act = Activated::plan(self.act, y, p)?;
-        let cuda = matches!(p.device(), Device::Cuda(_)).then(|| CudaDense::plan([p.capacity(), n, k], w, b, p)).transpose()?;
+        let cuda = matches!(p.device(), Device::Cuda(_))
+            .then(|| CudaDense::plan([p.capacity(), n, k], w, b, self.act, p))
+            .transpose()?;
         let work = match &cuda {
             Some(cuda) => p.scratch(DType::F32, cuda.workspace().max(1)),
             None => p.scratch(p.dtype(), work_len(k, n, p).max(1)),
@@ -200,10 +202,10 @@ enum CudaDense {
 }
 
 impl CudaDense {
-    fn plan([m, n, k]: [usize; 3], w: Param, b: Option<Param>, p: &mut Planner<'_>) -> Result<Self> {
+    fn plan([m, n, k]: [usize; 3], w: Param, b: Option<Param>, act: Activation, p: &mut Planner<'_>) -> Result<Self> {
         Ok(match dense_small::fits([m, n, k], p.precision()) {
             true => Self::Small(Arc::new(DenseSmall::plan([m, n, k], p)?)),
-            false => Self::Products(Box::new(Products::plan([m, n, k], w, b, p)?)),
+            false => Self::Products(Box::new(Products::plan([m, n, k], w, b, act, p)?)),
         })
     }
 
@@ -277,8 +279,7 @@ impl DensePass {
         match planned(&self.cuda)? {
             CudaDense::Small(small) => small.forward(s, cuda, &Forward { x, w: s.ptr(self.w.w)?, bias, y, z, act })?,
             CudaDense::Products(on) => {
-                on.w.refresh(s, cuda)?;
-                let product = CudaProduct::new([s.rows(), n, k], (x, k), (on.w.ptr(s)?, n), (y, n));
+                let product = CudaProduct::new([s.rows(), n, k], (x, k), (s.ptr(on.w)?, n), (y, n));
                 on.y.launch(cuda, &CudaProduct { bias, z, act, ..product }, s.ptr(self.work)?)?;
             }
         }
@@ -287,23 +288,16 @@ impl DensePass {
 
     fn backward_cuda(&self, s: &Step<'_>, cuda: &Cuda, io: &Io<'_>) -> Result<()> {
         let to = |wanted: Option<(Slot, GradMode)>| wanted.map(|(to, mode)| Ok((s.ptr(to)?, mode))).transpose();
-        let (dx, dw, db) = (to(io.dx[0])?, to(s.grad(self.w.dw))?, to(self.b.and_then(|b| s.grad(b.dw)))?);
+        let (dx, dw) = (to(io.dx[0])?, to(s.grad(self.w.dw))?);
         match planned(&self.cuda)? {
             CudaDense::Small(small) => {
-                let act = self.act.gradient_cuda(s, cuda, io)?;
+                let (act, db) = (self.act.gradient_cuda(s, cuda, io)?, to(self.b.and_then(|b| s.grad(b.dw)))?);
                 let (x, w, dy, saved) = (s.ptr(io.x[0])?, s.ptr(self.w.w)?, s.ptr(io.dy)?, s.ptr(self.act.z.unwrap_or(io.y))?);
                 small.backward(s, cuda, &Backward { x, w, dy, saved, act, dx, dw, db })
             }
             CudaDense::Products(on) => {
-                self.act.backward_cuda(s, cuda, io)?;
-                on.backward(
-                    s,
-                    cuda,
-                    [s.rows(), self.n, self.k],
-                    (s.ptr(io.x[0])?, s.ptr(io.dy)?),
-                    (dx, dw, db),
-                    s.ptr(self.work)?,
-                )
+                self.act.backward_cuda(s, cuda, io, bias_sum_of(s, self.b, &on.db)?)?;
+                on.backward(s, cuda, [s.rows(), self.n, self.k], (s.ptr(io.x[0])?, s.ptr(io.dy)?), (dx, dw), s.ptr(self.work)?)
             }
         }
     }

@@ -34,6 +34,7 @@ pub use upsample::Upsample;
 use crate::device::Cuda;
 use crate::loss::{Logits, LossIo};
 use crate::memory::{Io, Planner, Slot, Step};
+use crate::op::bands::Statistics;
 use crate::op::dense_micro::SmallDense;
 use crate::op::epilogue::{Constants, Epilogue};
 use crate::op::pool::Geometry;
@@ -111,6 +112,8 @@ pub struct Planned {
     part: Option<(Part, (usize, usize))>,
     /// What evaluates the loss of its results, and where its pass lies.
     ending: Option<(Arc<dyn Ending>, (usize, usize))>,
+    /// What it wants to know of its input, and where its pass lies.
+    statistics: Option<(Arc<Statistics>, (usize, usize))>,
 }
 
 /// A layer that the one before can do on the way of its results to memory.
@@ -128,7 +131,15 @@ pub(crate) trait Head: fmt::Debug + Send + Sync {
     fn fits(&self, epilogue: &Epilogue) -> bool;
 
     /// Does it from now on. Called once, before the plan gets its memory, with an epilogue that fits.
-    fn take(&self, epilogue: Epilogue, p: &mut Planner<'_>);
+    fn take(&self, epilogue: Epilogue, p: &mut Planner<'_>) -> Result<()>;
+
+    /// From now on the one pass that reads its results takes their mean from them, channel by channel: what is added to all results of a
+    /// channel has no gradient.
+    fn centred(&self) {}
+
+    /// Finds statistics of its results from now on, if it can. Called at most once, before the plan gets its memory; `p` plans from its
+    /// forward pass to the one that wants to know.
+    fn measure(&self, of: &Arc<Statistics>, p: &mut Planner<'_>) -> Result<()>;
 }
 
 /// A pass on a GPU that can evaluate the loss of its results in the same launch.
@@ -160,7 +171,8 @@ impl Planned {
     /// A fresh output whose backward pass reads neither x nor y.
     pub fn new(y: Extent, pass: impl Pass + 'static) -> Self {
         let (pass, place, reads_x, reads_y) = (Box::new(pass), Place::Fresh, false, false);
-        Self { y, pass, place, reads_x, reads_y, products: 0, penalty: None, small: None, head: None, part: None, ending: None }
+        let (small, head, part, ending, statistics) = (None, None, None, None, None);
+        Self { y, pass, place, reads_x, reads_y, products: 0, penalty: None, small, head, part, ending, statistics }
     }
 
     /// The backward pass reads x.
@@ -215,6 +227,17 @@ impl Planned {
     pub(crate) fn ending(mut self, ending: Option<Arc<dyn Ending>>) -> Self {
         self.ending = ending.map(|ending| (ending, address(&*self.pass)));
         self
+    }
+
+    /// The pass begins with statistics of its input, which the layer before may find.
+    pub(crate) fn statistics(mut self, statistics: Option<Arc<Statistics>>) -> Self {
+        self.statistics = statistics.map(|statistics| (statistics, address(&*self.pass)));
+        self
+    }
+
+    /// What it wants to know of its input. Not if another pass wraps its own.
+    pub(crate) fn as_statistics(&self) -> Option<&Arc<Statistics>> {
+        self.statistics.as_ref().filter(|(_, pass)| *pass == address(&*self.pass)).map(|(statistics, _)| statistics)
     }
 
     /// What evaluates the loss of its results. Not if another pass wraps its own.

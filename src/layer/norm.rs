@@ -14,9 +14,11 @@
 mod cuda;
 mod end;
 mod pass;
+mod pooled;
 
 use super::{Fields, Layer, Part, Planned, fields, one};
 use crate::memory::{ParamSpec, Planner};
+use crate::op::bands::Statistics;
 use crate::op::epilogue::Constants;
 use crate::{DType, Error, Extent, Mode, Result};
 use cuda::Gpu;
@@ -213,7 +215,11 @@ impl Layer for Norm {
         let scratch = |p: &mut Planner<'_>, dtype, n| if batch { p.scratch(dtype, n) } else { p.scratch_rows(dtype, n) };
         let backward = self.affine && p.mode().differentiable();
         let columns = (on_gpu && !batch && backward).then(|| p.scratch(DType::F64, gpu.cut.columns(x, sets, p.capacity())));
-        let end = Arc::new(NormEnd::new(x, cut, batch, on_gpu));
+        let end = Arc::new(NormEnd::new(x, cut, sets, on_gpu.then_some(p.dtype())));
+        let slopes = scratch(p, dtype, table);
+        let table = if batch { p.saved_fixed(dtype, table) } else { p.saved(dtype, table) };
+        let measured = running.filter(|_| on_gpu && p.mode() == Mode::Train);
+        let statistics = measured.map(|running| Arc::new(Statistics::new(x, table, running, self.eps, self.momentum)));
         let pass = NormPass {
             x,
             sets,
@@ -226,8 +232,9 @@ impl Layer for Norm {
             running,
             partial: scratch(p, DType::F64, width),
             columns,
-            slopes: scratch(p, dtype, table),
-            table: if batch { p.saved_fixed(dtype, table) } else { p.saved(dtype, table) },
+            slopes,
+            table,
+            statistics: statistics.clone(),
             gpu,
         };
         // Statistics that are constants, and no gradients: the layer before can do it on its way to memory.
@@ -238,7 +245,7 @@ impl Layer for Norm {
             shift: shift.map(|p| p.w),
             eps: self.eps,
         });
-        let planned = Planned::new(x, pass).reads_x().head(end);
+        let planned = Planned::new(x, pass).reads_x().head(end).statistics(statistics);
         Ok(match constants {
             Some(k) => planned.part(Part::Norm(k)),
             None => planned,

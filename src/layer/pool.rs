@@ -148,7 +148,8 @@ impl Layer for Pool {
                 if u32::try_from(g.x.area()).is_err() {
                     return Err(Error::shape("", "too many positions").expected("fewer than 2^32").got(g.x));
                 }
-                let winner = p.mode().differentiable().then(|| p.saved(DType::U32, g.y.len()));
+                let words = if p.device().is_cuda() { MaxKernels::winners(&g) } else { g.y.len() };
+                let winner = p.mode().differentiable().then(|| p.saved(DType::U32, words));
                 Planned::new(g.y, MaxPass { g, winner, kernels: MaxKernels::new(p, &g)? }).part(Part::MaxPool(g))
             }
             Over::Average => Planned::new(g.y, AveragePass { g, full: self.count_padding, kernels: AverageKernels::new(p, &g)? }),
@@ -159,7 +160,7 @@ impl Layer for Pool {
 #[derive(Debug)]
 struct MaxPass {
     g: Geometry,
-    /// Position d·h·w of each maximum.
+    /// Position d·h·w of each maximum; on a GPU as its kernels have it.
     winner: Option<Slot>,
     kernels: MaxKernels,
 }

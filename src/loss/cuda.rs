@@ -2,7 +2,7 @@
 
 use super::{LossIo, Target};
 use crate::device::{Buffer, Cuda, Device, Grid, Kernel, Ptr, Source};
-use crate::memory::{Planner, Slot, Step};
+use crate::memory::{Planner, Slot, Step, Total};
 use crate::{DType, Error, Result};
 use bytemuck::{Pod, Zeroable};
 use std::fmt::Debug;
@@ -23,6 +23,8 @@ pub(super) struct Gpu<A> {
     indexed: bool,
     /// Sums of the chunks, where rows have several.
     partial: Option<Slot>,
+    /// A counter of blocks.
+    arrived: Option<Slot>,
 }
 
 /// How a row of items is shared by threads: it follows from the sizes alone, so that the order of every sum does too.
@@ -72,6 +74,7 @@ impl<A: Pod + Debug> Gpu<A> {
             cut,
             indexed: matches!(target, Target::Index { .. }),
             partial: cut_up.then(|| p.scratch_rows(DType::F64, cut.chunks())),
+            arrived: p.device().is_cuda().then(|| p.lasting(DType::U32, 1)),
         })
     }
 
@@ -102,7 +105,7 @@ impl<A: Pod + Debug> Gpu<A> {
             w: s.ptr(io.weight)?,
             value: s.ptr(io.value)?,
             partial: ptr(self.partial)?,
-            control: s.control()?,
+            total: TotalArgs { control: s.control()?, arrived: ptr(self.arrived)?, ..TotalArgs::new(s.take_total()) },
             scale: io.scale,
             factor,
             rows: s.rows() as u32,
@@ -117,8 +120,8 @@ impl<A: Pod + Debug> Gpu<A> {
         if self.partial.is_none() {
             return Ok(());
         }
-        let (partial, w, value) = (rows.partial, rows.w, rows.value);
-        let args = FoldArgs { partial, w, value, factor, rows: rows.rows, chunks: rows.chunks };
+        let (partial, w, value, total) = (rows.partial, rows.w, rows.value, rows.total);
+        let args = FoldArgs { partial, w, value, total, factor, rows: rows.rows, chunks: rows.chunks };
         self.fold.launch(cuda, Grid::cover(32 * s.rows()), &args)
     }
 }
@@ -166,7 +169,7 @@ pub(super) struct RowsArgs {
     w: Ptr,
     value: Ptr,
     partial: Ptr,
-    control: Ptr,
+    total: TotalArgs,
     scale: f64,
     factor: f64,
     rows: u32,
@@ -184,7 +187,7 @@ pub(super) struct PlainArgs {
     pub rows: RowsArgs,
 }
 
-/// As `LossKind` in `mlp.cu`.
+/// As `LossKind` in `mlp.cuh`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum MlpLossKind {
     Square,
@@ -196,7 +199,7 @@ pub(super) enum MlpLossKind {
     SoftmaxCrossEntropy,
 }
 
-/// As `LossOf` in `mlp.cu`.
+/// As `LossOf` in `mlp.cuh`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 pub struct MlpLoss {
@@ -215,9 +218,28 @@ struct FoldArgs {
     partial: Ptr,
     w: Ptr,
     value: Ptr,
+    total: TotalArgs,
     factor: f64,
     rows: u32,
     chunks: u32,
+}
+
+/// As `Total` in `loss.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+struct TotalArgs {
+    control: Ptr,
+    arrived: Ptr,
+    factor: f64,
+    adds: u32,
+    unused: u32,
+}
+
+impl TotalArgs {
+    fn new(total: Option<Total>) -> Self {
+        let none = Self { control: Ptr::NULL, arrived: Ptr::NULL, factor: 0.0, adds: 0, unused: 0 };
+        total.map_or(none, |Total { factor, first }| Self { factor, adds: 1 + u32::from(first), ..none })
+    }
 }
 
 #[repr(C)]

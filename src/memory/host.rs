@@ -4,8 +4,8 @@
 //! 16-bit slots are f32 on the host.
 
 use super::{Arena, Element};
-use crate::device::Cuda;
-use crate::{DType, Result};
+use crate::device::{Cuda, Download};
+use crate::{DType, Error, Result};
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use std::cell::Cell;
@@ -25,7 +25,86 @@ impl DType {
     }
 }
 
+fn widen(dtype: DType, narrow: &[u16], x: &mut [f32]) {
+    match dtype {
+        DType::F16 => narrow.reinterpret_cast::<f16>().convert_to_f32_slice(x),
+        _ => narrow.reinterpret_cast::<bf16>().convert_to_f32_slice(x),
+    }
+}
+
+/// Regions as they were at one moment of a step: copied on the CPU, on a GPU on their way.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    bytes: Bytes,
+    /// Type, first byte and number of elements of each.
+    parts: Vec<(DType, usize, usize)>,
+}
+
+#[derive(Debug)]
+enum Bytes {
+    Here(Vec<u64>),
+    Coming(Download),
+}
+
+/// Regions begin at multiples of this among the bytes.
+const PART: usize = 16;
+
+impl Fetched {
+    /// Hands the elements of region `k` of those that were asked for to `f`; on a GPU it waits until they have come.
+    pub fn read<T: Element, R>(&self, k: usize, f: impl FnOnce(&[T]) -> R) -> Result<R> {
+        let found = self.parts.get(k).copied().filter(|(dtype, ..)| dtype.host() == T::ELEMENT);
+        let Some((dtype, at, len)) = found else {
+            return Err(Error::order("results", "a region of another type").expected(format!("{:?}", T::ELEMENT)));
+        };
+        let bytes = match &self.bytes {
+            Bytes::Here(words) => bytemuck::cast_slice(words),
+            Bytes::Coming(download) => download.wait()?,
+        };
+        let bytes = &bytes[at..at + len * dtype.bytes()];
+        if dtype == T::ELEMENT {
+            return Ok(f(bytemuck::cast_slice(bytes)));
+        }
+        let mut wide = WIDE.take();
+        wide.resize(len, 0.0);
+        widen(dtype, bytemuck::cast_slice(bytes), &mut wide);
+        let result = f(bytemuck::cast_slice(&wide));
+        WIDE.set(wide);
+        Ok(result)
+    }
+}
+
 impl Arena {
+    /// The regions of numbers with these indices as they are now; on a GPU at this place of its work, and nothing waits for it.
+    pub fn fetch(&self, indices: &[usize], rows: usize) -> Result<Fetched> {
+        let (mut parts, mut end) = (Vec::with_capacity(indices.len()), 0_usize);
+        for &index in indices {
+            let (dtype, len) = self.place_of_numbers(index, rows)?;
+            parts.push((dtype, end, len));
+            end = (end + len * dtype.bytes()).next_multiple_of(PART);
+        }
+        if let Some(cuda) = self.cuda() {
+            let range =
+                |(&index, &(dtype, at, len)): (&usize, &(DType, usize, usize))| Ok((self.ptr(index)?, at, len * dtype.bytes()));
+            let ranges = indices.iter().zip(&parts).map(range).collect::<Result<Vec<_>>>()?;
+            return Ok(Fetched { bytes: Bytes::Coming(cuda.fetch(&ranges)?), parts });
+        }
+        let mut words = vec![0_u64; end.div_ceil(8)];
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+        for (&index, &(dtype, at, len)) in indices.iter().zip(&parts) {
+            let to = &mut bytes[at..at + len * dtype.bytes()];
+            crate::real!(dtype, T => to.copy_from_slice(bytemuck::cast_slice(&self.read::<T>(index, rows)?)));
+        }
+        Ok(Fetched { bytes: Bytes::Here(words), parts })
+    }
+
+    /// Type and number of the elements of a region that the host sees as f32 or f64.
+    fn place_of_numbers(&self, index: usize, rows: usize) -> Result<(DType, usize)> {
+        match self.regions.get(index).map(|r| r.dtype.host()) {
+            Some(DType::F64) => self.host_region::<f64>(index, rows),
+            _ => self.host_region::<f32>(index, rows),
+        }
+    }
+
     /// Hands the elements of region `index` to `f`; `rows` cuts a batch to its valid rows.
     #[inline]
     pub fn host_read<T: Element, R>(&self, index: usize, rows: usize, f: impl FnOnce(&[T]) -> R) -> Result<R> {
@@ -45,11 +124,7 @@ impl Arena {
         } else {
             let mut narrow = vec![0_u16; len];
             cuda.download(from, bytemuck::cast_slice_mut(&mut narrow))?;
-            let x = bytemuck::cast_slice_mut::<T, f32>(&mut x);
-            match dtype {
-                DType::F16 => narrow.reinterpret_cast::<f16>().convert_to_f32_slice(x),
-                _ => narrow.reinterpret_cast::<bf16>().convert_to_f32_slice(x),
-            }
+            widen(dtype, &narrow, bytemuck::cast_slice_mut(&mut x));
         }
         Ok(x)
     }

@@ -5,14 +5,16 @@
 //! promise ([`plan`]), checked when the plan is made.
 #![allow(unsafe_code)]
 
+mod copies;
 mod host;
 pub mod plan;
 mod step;
 mod store;
 
+pub(crate) use host::Fetched;
 pub use plan::{Param, ParamKind, ParamSpec, Planner};
 pub use step::{GradMode, Grads, Io, Mode, Step};
-pub(crate) use store::{Entry, Store};
+pub(crate) use store::{Entry, Store, Total};
 
 use crate::device::{Buffer, Cuda, Device, Ptr};
 use crate::{DType, Error, Result};
@@ -43,12 +45,14 @@ pub(crate) enum Space {
     Word,
     /// The moving average of the weights.
     Average,
+    /// Parameters in the type of activations.
+    Copy,
 }
 
 /// Where a slot lies and what it holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Region {
-    /// Bytes from the start of the arena; a multiple of [`ALIGN`].
+    /// Bytes from the start of the arena; a multiple of [`ALIGN`] on the host.
     pub offset: usize,
     /// Elements at full capacity.
     pub len: usize,
@@ -60,6 +64,9 @@ pub(crate) struct Region {
 
 /// Alignment of every region: a cache line, and the widest vector.
 pub(crate) const ALIGN: usize = 64;
+
+/// Alignment on a GPU: the widest access, and where a tensor of its copy engine may begin.
+const DEVICE_ALIGN: usize = 16;
 
 /// One allocation with its regions and their borrow flags.
 #[derive(Debug)]
@@ -111,7 +118,8 @@ unsafe impl Send for Arena {}
 impl Arena {
     /// Allocates zeroed memory for regions that were placed within `bytes`.
     pub fn new(device: &Device, bytes: usize, regions: Vec<Region>) -> Result<Self> {
-        debug_assert!(regions.iter().all(|r| r.offset % ALIGN == 0 && r.offset + r.len * r.dtype.bytes() <= bytes));
+        let align = if device.is_cuda() { DEVICE_ALIGN } else { ALIGN };
+        debug_assert!(regions.iter().all(|r| r.offset % align == 0 && r.offset + r.len * r.dtype.bytes() <= bytes));
         let memory = match device {
             Device::Cpu(_) => {
                 let layout = layout(bytes)?;

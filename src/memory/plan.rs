@@ -215,6 +215,17 @@ impl Planner<'_> {
         self.store.param(format!("{}.{name}", self.name), self.node, &spec)
     }
 
+    /// A parameter in the type of activations, for kernels that read it so: itself, or a copy that every step finds up to date.
+    pub(crate) fn as_activations(&mut self, w: Slot) -> Slot {
+        match self.dtype() {
+            dtype @ (DType::Bf16 | DType::F16) => {
+                self.store.copies.wanted = Some(dtype);
+                Slot { space: Space::Copy, index: w.index }
+            }
+            _ => w,
+        }
+    }
+
     /// Declares an array that is saved with the weights but not optimised: running statistics.
     ///
     /// # Errors

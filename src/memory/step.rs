@@ -1,6 +1,6 @@
 //! What a pass sees of the machine during one step.
 
-use super::{Arena, Element, Read, Slot, Space, Store, Write};
+use super::{Arena, Element, Fetched, Read, Slot, Space, Store, Total, Write};
 use crate::device::{Device, Ptr};
 use crate::rng::{Draws, Purpose};
 use crate::{DType, Result};
@@ -195,6 +195,11 @@ impl Step<'_> {
         self.store.control.ptr(0)
     }
 
+    /// What a loss on a GPU is to add to the sum of the step, from whoever says here that it does so.
+    pub(crate) fn take_total(&self) -> Option<Total> {
+        self.store.total.take()
+    }
+
     /// Where the norm of gradients is summed up on a GPU.
     pub(crate) fn norm_words(&self) -> Result<Ptr> {
         self.store.norm.ptr(0)
@@ -204,6 +209,15 @@ impl Step<'_> {
     #[inline]
     pub(crate) fn host_read<T: Element, R>(&self, slot: Slot, f: impl FnOnce(&[T]) -> R) -> Result<R> {
         self.arena(slot).host_read(slot.index as usize, self.rows, f)
+    }
+
+    /// Slots of this plan with numbers, as they are at this place of the step; nothing waits for a GPU.
+    pub(crate) fn fetch(&self, slots: &[Slot]) -> Result<Fetched> {
+        let indices: Vec<usize> = slots.iter().map(|slot| slot.index as usize).collect();
+        match slots.iter().all(|slot| slot.space == Space::Local) {
+            true => self.local.fetch(&indices, self.rows),
+            false => Err(crate::Error::order("results", "slots of no plan")),
+        }
     }
 
     /// Lets `f` write all elements of a slot, wherever they lie.
@@ -233,6 +247,7 @@ impl Step<'_> {
             Space::State => &self.store.state,
             Space::Word => &self.store.words,
             Space::Average => &self.store.average,
+            Space::Copy => &self.store.copies.arena,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What outlives plans: parameters, their gradients, layer state, optimizer state. Shared by all plans of a model.
 
+use super::copies::Copies;
 use super::plan::{Param, ParamKind, ParamSpec};
 use super::{ALIGN, Arena, Region, Slot, Space};
 use crate::device::Device;
@@ -7,6 +8,7 @@ use crate::device::control::Control;
 use crate::optim::NORM_WORDS;
 use crate::rng::Init;
 use crate::{DType, Error, Math, Result, real};
+use std::cell::Cell;
 use std::collections::HashMap;
 
 /// One named array of the store.
@@ -28,6 +30,13 @@ pub(crate) struct Entry {
     pub lr_scale: f64,
 }
 
+/// The values of a loss are to be added up, times this factor, in the launch that finds them; `first` begins the sum of the step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Total {
+    pub factor: f64,
+    pub first: bool,
+}
+
 /// Named arrays in flat arenas. Until [`Store::seal`] names can be added; afterwards only looked up.
 #[derive(Debug)]
 pub(crate) struct Store {
@@ -42,10 +51,14 @@ pub(crate) struct Store {
     pub words: Arena,
     /// A moving average of the weights: one region laid out like `weights`, or none.
     pub average: Arena,
+    /// Parameters in the type of activations, where that is not theirs.
+    pub copies: Copies,
     /// The control block of a GPU; without memory on the CPU.
     pub control: Arena,
     /// Where a GPU sums the squares of gradients; without memory on the CPU.
     pub norm: Arena,
+    /// On a GPU: what the loss that is evaluated next adds, if it can, and then takes from here.
+    pub total: Cell<Option<Total>>,
     /// Factor on loss gradients at the start; 1 but for f16.
     pub loss_scale: f32,
     /// How plans may rearrange sums.
@@ -69,8 +82,10 @@ impl Store {
             state: Arena::empty(),
             words: Arena::empty(),
             average: Arena::empty(),
+            copies: Copies::none(),
             control: Arena::empty(),
             norm: Arena::empty(),
+            total: Cell::new(None),
             loss_scale: 1.0,
             math: Math::Exact,
             samples: 0,
@@ -138,6 +153,11 @@ impl Store {
             self.words = self.copies(count)?;
         }
         Ok(wanted)
+    }
+
+    /// Makes room for the copies of parameters that plans have asked for. Whether memory was taken.
+    pub fn reserve_copies(&mut self) -> Result<bool> {
+        self.copies.reserve(&self.device, &self.weights.regions)
     }
 
     /// Begins a moving average, equal to the weights at first; keeps one that is there.

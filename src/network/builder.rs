@@ -1,6 +1,7 @@
 //! Options of a model, and the drawing of its weights.
 
-use super::plan::{Draft, LossSpec, Setup};
+use super::draft::Draft;
+use super::plan::{LossSpec, Setup};
 use super::{Model, Network};
 use crate::device::Device;
 use crate::loss::Loss;

@@ -2,9 +2,12 @@
 //! sweep instead of three. The bits are those of the single passes.
 //!
 //! Only layers in a row, whose values nobody else sees: no second consumer, no output, none that the user keeps.
+//!
+//! And statistics of values that the pass which makes them finds, for a normalisation that is their only consumer.
 
 use super::Network;
 use super::plan::Setup;
+use crate::Result;
 use crate::layer::{Part, Planned};
 use crate::memory::Planner;
 use crate::memory::plan::Request;
@@ -29,6 +32,12 @@ impl Owners {
     }
 }
 
+/// The only node that reads the results of this one.
+fn consumer(net: &Network, node: usize) -> Option<usize> {
+    let mut consumers = (0..net.nodes.len()).filter(|&i| net.nodes[i].inputs.iter().any(|id| id.0 as usize == node));
+    consumers.next().filter(|_| consumers.next().is_none())
+}
+
 /// The row of nodes behind `head` that its pass can do, and what they come to.
 fn followers(
     net: &Network,
@@ -41,8 +50,7 @@ fn followers(
     let Some(able) = planned[head].as_ref().and_then(Planned::as_head) else { return (row, epilogue) };
     let mut at = head;
     while !outputs.contains(&at) && !setup.kept.contains(&at) {
-        let mut consumers = (0..net.nodes.len()).filter(|&i| net.nodes[i].inputs.iter().any(|id| id.0 as usize == at));
-        let (Some(next), None) = (consumers.next(), consumers.next()) else { break };
+        let Some(next) = consumer(net, at) else { break };
         let part = planned[next].as_ref().and_then(Planned::as_part).filter(|_| net.nodes[next].inputs.len() == 1);
         let longer = match part {
             Some(Part::Norm(k)) if row.is_empty() => Epilogue { norm: Some(k), ..epilogue },
@@ -66,18 +74,34 @@ pub(super) fn fuse(
     planned: &[Option<Planned>],
     outputs: &[usize],
     mut ask: impl FnMut(usize, &mut dyn FnMut(&mut Planner<'_>)),
-) -> Owners {
+) -> Result<Owners> {
     let mut owners = Owners((0..planned.len()).collect());
     for head in 0..planned.len() {
         if owners.absorbed(head) {
             continue;
         }
+        let Some(able) = planned[head].as_ref().and_then(Planned::as_head) else { continue };
         let (row, epilogue) = followers(net, setup, planned, outputs, head);
-        let Some(able) = planned[head].as_ref().and_then(Planned::as_head).filter(|_| !row.is_empty()) else { continue };
-        ask(head, &mut |p| able.take(epilogue, p));
+        if row.is_empty() {
+            let next = consumer(net, head).and_then(|next| Some((next, planned[next].as_ref()?.as_statistics()?)));
+            let Some((next, statistics)) = next else { continue };
+            if !outputs.contains(&head) {
+                able.centred();
+            }
+            let mut asked = Ok(());
+            ask(head, &mut |p| {
+                p.times = (head as u32, next as u32);
+                asked = able.measure(statistics, p);
+            });
+            asked?;
+            continue;
+        }
+        let mut asked = Ok(());
+        ask(head, &mut |p| asked = able.take(epilogue, p));
+        asked?;
         row.into_iter().for_each(|node| owners.0[node] = head);
     }
-    owners
+    Ok(owners)
 }
 
 /// Takes back what absorbed nodes asked for.

@@ -1,7 +1,6 @@
 //! Inference on a GPU: a forward pass is launched kernel by kernel the first time, recorded the second time and replayed from then on.
 //!
-//! Nothing of a forward pass changes from call to call but what lies in device memory: inputs, weights, the control block. Copies of
-//! weights in the type of activations are made where these have changed, by a pass that is launched.
+//! Nothing of a forward pass changes from call to call but what lies in device memory: inputs, weights, the control block.
 
 use super::Model;
 use crate::Result;
@@ -14,8 +13,6 @@ const MOST: usize = 64;
 #[derive(Debug)]
 pub(super) struct Recorded {
     key: Key,
-    /// How often weights had changed when copies of them were made.
-    weights: u64,
     graph: Option<Graph>,
 }
 
@@ -34,7 +31,7 @@ impl Model {
         if self.planned(c.plan).report.mode.differentiable() || cuda.capturing() || !recording() {
             return self.run_forward();
         }
-        let (cuda, weights) = (cuda.clone(), self.store.weights.changes());
+        let cuda = cuda.clone();
         let key = Key { plan: c.plan, generation: self.generation, rows: c.rows };
         self.recorded.retain(|r| r.key.generation == key.generation);
         let Some(i) = self.recorded.iter().position(|r| r.key == key) else {
@@ -43,14 +40,9 @@ impl Model {
             if self.recorded.len() == MOST {
                 self.recorded.remove(0);
             }
-            self.recorded.push(Recorded { key, weights, graph: None });
+            self.recorded.push(Recorded { key, graph: None });
             return Ok(());
         };
-        if self.recorded[i].weights != weights {
-            self.run_forward()?;
-            self.recorded[i].weights = weights;
-            return Ok(());
-        }
         if self.recorded[i].graph.is_none() {
             let graph = cuda.capture(|| self.run_forward())?;
             self.recorded[i].graph = Some(graph);

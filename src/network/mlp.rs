@@ -54,7 +54,7 @@ pub(crate) struct Columns {
     pub samples: usize,
 }
 
-/// `Layer` in `mlp.cu`.
+/// `Layer` in `mlp.cuh`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 struct Layer {
@@ -92,7 +92,7 @@ struct RunOf {
     decay: f64,
 }
 
-/// `MlpArgs` in `mlp.cu`.
+/// `MlpArgs` in `mlp.cuh`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 struct MlpArgs {
@@ -162,7 +162,7 @@ struct Found {
     factor: f64,
 }
 
-/// As in `mlp.cu`.
+/// As in `mlp.cuh`.
 #[derive(Clone, Copy, Debug)]
 enum TargetKind {
     Numbers,

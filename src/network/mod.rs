@@ -2,11 +2,13 @@
 
 mod builder;
 mod clock;
+mod draft;
 mod fuse;
 mod infer;
 mod measure;
 mod mlp;
 mod model;
+mod parameters;
 mod plan;
 mod profile;
 mod registry;

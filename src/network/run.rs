@@ -6,7 +6,7 @@ use super::{Model, Plan, small};
 use crate::device::control::StepParams;
 use crate::device::{Cuda, Device};
 use crate::loss::{LossIo, Target, find_label};
-use crate::memory::{Arena, GradMode, Grads, Io, Mode, Slot, Step};
+use crate::memory::{Arena, GradMode, Grads, Io, Mode, Slot, Step, Total};
 use crate::op::elementwise::copy_or_add;
 use crate::{DType, Error, Extent, Precision, Real, Result, real};
 
@@ -40,6 +40,9 @@ impl Model {
         }
         self.current = Some(Current { plan, rows, forward, penalty: 0.0, seeded: false, spent: false });
         self.set_step(StepParams { forward, ..params })?;
+        if let Device::Cuda(cuda) = &self.device {
+            self.store.copies.refresh(cuda, &self.store.weights)?;
+        }
         self.plans[plan].1.born(0)
     }
 
@@ -133,6 +136,11 @@ impl Model {
     /// Evaluates the planned losses on the staged targets; gradients where the plan is differentiable and `grads` asks.
     /// `scale` multiplies the gradients: 1 over the rows of the step.
     pub(crate) fn run_losses(&mut self, scale: f64) -> Result<()> {
+        self.evaluate_losses(scale, None)
+    }
+
+    /// As [`Model::run_losses`]; on a GPU their values are added to the sum that the device keeps, which `first` begins anew.
+    fn evaluate_losses(&mut self, scale: f64, sum: Option<(&Cuda, bool)>) -> Result<()> {
         let c = self.current.ok_or_else(no_forward)?;
         let middle = self.plans[c.plan].1.middle;
         self.plans[c.plan].1.born(middle)?;
@@ -148,10 +156,14 @@ impl Model {
                 return Err(e.hint("declare a second output for the same node"));
             }
             let io = LossIo { y: port.y, target: l.used().target, weight, dy: port.dy, value: l.value, scale: scale * l.factor };
+            self.store.total.set(sum.map(|(_, first)| Total { factor: l.factor, first: first && k == 0 }));
             l.used()
                 .pass
                 .value_and_grad(&s, &io)
                 .map_err(|e| e.at(format!("loss of output {}", self.net.outputs()[l.output].0)))?;
+            if let (Some((cuda, _)), Some(total)) = (sum, self.store.total.take()) {
+                self.add_loss(&s, cuda, l.value, total)?;
+            }
         }
         self.seeded(c, scale)
     }
@@ -169,14 +181,13 @@ impl Model {
         Ok(())
     }
 
-    /// On a GPU: the forward pass and the losses on staged targets, added to the sum that the device keeps, as [`Model::run_forward`],
-    /// [`Model::run_losses`] and [`Model::add_losses`], with the last layer and the loss in one launch where they can be.
+    /// On a GPU: the forward pass and the losses on staged targets, added to the sum that the device keeps, with the last layer and the
+    /// loss in one launch where they can be.
     pub(crate) fn run_to_losses(&mut self, cuda: &Cuda, scale: f64, samples: usize, first: bool) -> Result<()> {
         let c = self.current.ok_or_else(no_forward)?;
         let Some(at) = self.plans[c.plan].1.finale.as_ref().map(|finale| finale.at) else {
             self.run_forward()?;
-            self.run_losses(scale)?;
-            self.add_losses(cuda, first)?;
+            self.evaluate_losses(scale, Some((cuda, first)))?;
             return self.add_penalties(cuda, samples);
         };
         (0..self.plans[c.plan].1.nodes.len()).filter(|&i| i != at).try_for_each(|i| self.forward_node(c, i))?;

@@ -7,6 +7,7 @@
 use super::Model;
 use crate::device::control::{AddLossArgs, CONTROL, CheckGradientsArgs, Control, SetStepArgs, StepParams, StepState};
 use crate::device::{Cuda, Device, Grid};
+use crate::memory::{Slot, Step, Total};
 use crate::{Error, Precision, Result};
 
 impl Model {
@@ -25,16 +26,11 @@ impl Model {
         Ok(())
     }
 
-    /// Adds the losses of the batch to the sum that the device keeps, without waiting. `first` begins the sum of a step anew.
-    pub(crate) fn add_losses(&self, cuda: &Cuda, first: bool) -> Result<()> {
-        let (plan, s) = self.staging()?;
-        let kernel = cuda.kernel::<AddLossArgs>(&CONTROL, "add_loss")?;
-        for (k, l) in plan.losses.iter().enumerate() {
-            let (control, value) = (s.control()?, s.ptr(l.value)?);
-            let args = AddLossArgs { control, value, rows: s.rows() as u32, first: u32::from(first && k == 0), factor: l.factor };
-            kernel.launch(cuda, Grid::blocks(1), &args)?;
-        }
-        Ok(())
+    /// Adds the values of a loss to the sum that the device keeps, without waiting.
+    pub(crate) fn add_loss(&self, s: &Step<'_>, cuda: &Cuda, value: Slot, total: Total) -> Result<()> {
+        let (control, value, Total { factor, first }) = (s.control()?, s.ptr(value)?, total);
+        let args = AddLossArgs { control, value, rows: s.rows() as u32, first: u32::from(first), factor };
+        cuda.kernel::<AddLossArgs>(&CONTROL, "add_loss")?.launch(cuda, Grid::blocks(1), &args)
     }
 
     /// Adds the penalties of layers, as often as `samples`, the rows that count.

@@ -57,8 +57,9 @@ impl Model {
         Ok(())
     }
 
-    /// The update alone. A GPU takes the learning rate and the number of the step from its control block.
-    pub(crate) fn update_parameters(&mut self, optimizer: &dyn Optimizer, learning_rate: f64, grad_scale: f64) -> Result<()> {
+    /// The update alone; whether it wrote the copies of parameters too. A GPU takes the learning rate and the number of the step from
+    /// its control block.
+    pub(crate) fn update_parameters(&mut self, optimizer: &dyn Optimizer, learning_rate: f64, grad_scale: f64) -> Result<bool> {
         if optimizer.words() > MAX_WORDS {
             let e = Error::unsupported(optimizer.kind(), "words of state");
             return Err(e.expected(format!("at most {MAX_WORDS}")).got(optimizer.words()));
@@ -70,12 +71,14 @@ impl Model {
         let words: [Slot; MAX_WORDS] = std::array::from_fn(|i| Slot { space: Space::Word, index: i as u32 });
         let words = &words[..optimizer.words()];
         let s = self.step_view(&self.store.words, 0, Mode::Train, Grads::Skip, self.forwards);
-        self.store.weights.changed();
+        self.store.copies.begin_update();
         for run in &self.runs {
             optimizer.update(&s, &self.run(run, learning_rate, grad_scale, words))?;
         }
         self.clipped = false;
-        Ok(())
+        let wrote = self.store.copies.wrote(self.runs.iter().map(|run| run.range.len()).sum());
+        self.store.copies.updated(&self.store.weights, wrote);
+        Ok(wrote)
     }
 
     /// What a rule is told of a run of parameters.

@@ -51,8 +51,8 @@ impl CudaActivation {
 /// The nearest number of the type.
 fn rounded(v: f64, dtype: DType) -> f64 {
     match dtype {
-        DType::Bf16 => half::bf16::from_f64(v).to_f64(),
-        DType::F16 => half::f16::from_f64(v).to_f64(),
+        DType::Bf16 => half::bf16::from_f32(v as f32).to_f64(),
+        DType::F16 => half::f16::from_f32(v as f32).to_f64(),
         _ => v,
     }
 }
@@ -117,6 +117,14 @@ impl ActivationKernels {
         match self {
             Self::Each { act, .. } => *act,
             _ => CudaActivation::LINEAR,
+        }
+    }
+
+    /// The activation, if it is one that works element by element and does something.
+    pub fn element_wise(&self) -> Option<CudaActivation> {
+        match self {
+            Self::Each { act, .. } => Some(*act),
+            _ => None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! The arguments of the convolution kernels, as kernels/conv.cuh has them, and how a geometry becomes one.
 
 use super::activation_cuda::CudaActivation;
+use super::bands::BandArgs;
 use super::conv::Geometry;
 use super::conv_plan::{Phase, Phases, phases};
 use crate::device::{Divisor, Ptr};
@@ -89,6 +90,14 @@ pub(super) struct ConvArgs {
     pub across: Divisor,
     pub group: Divisor,
     pub unused: u32,
+}
+
+/// Of a forward pass that also finds the moments of its results.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub(super) struct MomentsArgs {
+    pub c: ConvArgs,
+    pub bands: BandArgs,
 }
 
 #[repr(C)]
@@ -224,6 +233,11 @@ impl Sizes {
             g
         };
         self.parts.chunks(PARTS).map(fill).collect()
+    }
+
+    /// Whether the outputs of the only part follow each other in y.
+    pub fn whole(&self) -> bool {
+        self.parts.len() == 1 && self.g.step == [1; 3]
     }
 
     /// The most outputs of a part in a sample.

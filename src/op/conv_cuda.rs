@@ -6,15 +6,17 @@
 //! shape and the capacity alone; their sums go to a workspace and are added in order.
 
 use super::activation_cuda::CudaActivation;
+use super::bands::{BandArgs, Statistics};
 use super::conv::Geometry;
-use super::conv_args::{ClearArgs, ConvArgs, Gather, Sizes, StartArgs, SumArgs, WeightArgs};
-use super::conv_sm90::{self, Direction, HopperConvArgs, HopperWeightArgs};
+use super::conv_args::{ClearArgs, ConvArgs, Gather, MomentsArgs, Sizes, StartArgs, SumArgs, WeightArgs};
+use super::conv_sm90::{self, Direction, HopperConvArgs, HopperMomentsArgs, HopperWeightArgs};
 use super::conv_table::{FEW, FEW_SUMMED, Path, Units};
-use crate::device::{Cuda, Divisor, Grid, Kernel, Ptr, Source};
-use crate::memory::GradMode;
+use crate::device::{Cuda, Device, Divisor, Grid, Kernel, Ptr, Source};
+use crate::memory::{GradMode, Planner};
 use crate::{DType, Error, Precision, Result};
 use bytemuck::Zeroable;
 use std::fmt;
+use std::sync::Arc;
 
 /// What happens to a result on its way to memory.
 #[derive(Clone, Copy, Debug)]
@@ -53,6 +55,51 @@ struct Gathering {
     shared: usize,
     /// Whether the kernel reads weights in the type of activations.
     narrow: bool,
+}
+
+/// A forward pass on tensor cores that can find the moments of its results.
+#[derive(Debug)]
+pub(crate) struct Measurable {
+    name: String,
+    source: &'static Source,
+    hopper: bool,
+    /// Blocks of columns.
+    blocks: usize,
+}
+
+/// The kernel that does.
+#[derive(Debug)]
+pub(crate) struct Measurer(Measures);
+
+#[derive(Debug)]
+enum Measures {
+    Hopper(Kernel<HopperMomentsArgs>),
+    Tensor(Kernel<MomentsArgs>),
+}
+
+/// And for whom.
+#[derive(Debug)]
+pub(crate) struct Measuring {
+    pub kernel: Measurer,
+    pub statistics: Arc<Statistics>,
+}
+
+impl Measurable {
+    fn kernel(&self, cuda: &Cuda) -> Result<Measurer> {
+        Ok(Measurer(match self.hopper {
+            true => Measures::Hopper(cuda.kernel(self.source, &self.name)?),
+            false => Measures::Tensor(cuda.kernel(self.source, &self.name)?),
+        }))
+    }
+
+    /// Has it done from now on. `p` plans from this forward pass to the one that wants to know.
+    pub fn measure(&self, statistics: &Arc<Statistics>, p: &mut Planner<'_>) -> Result<Measuring> {
+        let Device::Cuda(cuda) = p.device() else { return Err(Error::order("convolution", "planned for a CPU")) };
+        let kernel = self.kernel(cuda)?;
+        p.kernels.borrow_mut().push((p.node, self.name.clone()));
+        statistics.find(self.blocks, p)?;
+        Ok(Measuring { kernel, statistics: statistics.clone() })
+    }
 }
 
 /// The kernel of a path.
@@ -107,17 +154,39 @@ impl Gathering {
         self.sizes.columns * self.sizes.g.groups as usize / columns
     }
 
-    fn run(&self, cuda: &Cuda, rows: usize, (x, w, y): (Ptr, Ptr, Ptr), end: CudaEnd) -> Result<()> {
+    /// The forward pass with the moments of its results, where each output is there once.
+    fn measurable(&self, capacity: usize, precision: Precision) -> Option<Measurable> {
+        let s = &self.sizes;
+        let hopper = match self.path {
+            Path::Hopper { .. } if conv_sm90::sends(s, capacity) => true,
+            Path::Tensor { .. } if s.whole() => false,
+            _ => return None,
+        };
+        if self.flip || s.sparse {
+            return None;
+        }
+        let (name, source, _) = self.path.kernel(Direction::Moments, s, precision);
+        Some(Measurable { name, source, hopper, blocks: self.tiles(capacity).1 * s.g.groups as usize })
+    }
+
+    fn measure(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), end: CudaEnd, by: (&Measurer, BandArgs)) -> Result<()> {
         if rows == 0 {
             return Ok(());
         }
-        let CudaEnd { bias, act, z, mode } = end;
-        let s = &self.sizes;
-        if let (Some(start), GradMode::Write) = (&self.start, mode) {
-            let n = rows * s.y_len();
-            let channels = Divisor::new(s.columns * s.g.groups as usize);
-            start.launch(cuda, Grid::cover(n), &StartArgs { bias, y, z, n: n as u64, act, channels, unused: 0 })?;
+        let (Some(g), (kernel, bands)) = (self.launches.first(), by) else { return Err(unplanned()) };
+        let args = ConvArgs { g: Gather { rows: rows as u32, ..*g }, ..self.args(rows, p, end) };
+        match &kernel.0 {
+            Measures::Hopper(kernel) => self.hopper(&args)?.run_with_moments(kernel, cuda, args, bands),
+            Measures::Tensor(kernel) => {
+                let grid = Grid::blocks(self.blocks(rows)).shared(self.shared);
+                kernel.launch(cuda, grid, &MomentsArgs { c: args, bands })
+            }
         }
+    }
+
+    /// The arguments of a launch, but for its parts.
+    fn args(&self, rows: usize, (x, w, y): (Ptr, Ptr, Ptr), end: CudaEnd) -> ConvArgs {
+        let CudaEnd { bias, act, z, mode } = end;
         let (m_tiles, n_tiles) = self.tiles(rows);
         let mut args = ConvArgs {
             x,
@@ -129,7 +198,7 @@ impl Gathering {
             m_tiles: m_tiles as u32,
             n_tiles: n_tiles as u32,
             add: u32::from(mode == GradMode::Add),
-            group: Divisor::new(s.columns),
+            group: Divisor::new(self.sizes.columns),
             ..ConvArgs::zeroed()
         };
         match self.path {
@@ -137,12 +206,26 @@ impl Gathering {
             Path::Grouped { columns } => args.across = Divisor::new(self.across(columns)),
             _ => {}
         }
+        args
+    }
+
+    fn run(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), end: CudaEnd) -> Result<()> {
+        if rows == 0 {
+            return Ok(());
+        }
+        let s = &self.sizes;
+        if let (Some(start), GradMode::Write) = (&self.start, end.mode) {
+            let (n, CudaEnd { bias, act, z, .. }) = (rows * s.y_len(), end);
+            let channels = Divisor::new(s.columns * s.g.groups as usize);
+            start.launch(cuda, Grid::cover(n), &StartArgs { bias, y: p.2, z, n: n as u64, act, channels, unused: 0 })?;
+        }
+        let mut args = self.args(rows, p, end);
         for g in &self.launches {
             args.g = *g;
             args.g.rows = rows as u32;
             let kernel = match &self.kernel {
                 Gathers::Hopper(kernel) => {
-                    self.on_hopper(kernel, cuda, args)?;
+                    self.hopper(&args)?.run(kernel, cuda, args)?;
                     continue;
                 }
                 Gathers::Other(kernel) => kernel,
@@ -157,10 +240,10 @@ impl Gathering {
         Ok(())
     }
 
-    fn on_hopper(&self, kernel: &Kernel<HopperConvArgs>, cuda: &Cuda, args: ConvArgs) -> Result<()> {
+    fn hopper(&self, args: &ConvArgs) -> Result<conv_sm90::Launch<'_>> {
         let Path::Hopper { columns } = self.path else { return Err(unplanned()) };
         let plain = args.add == 0 && args.z == Ptr::NULL;
-        conv_sm90::Launch { s: &self.sizes, flip: self.flip, columns, dtype: self.dtype, plain }.run(kernel, cuda, args)
+        Ok(conv_sm90::Launch { s: &self.sizes, flip: self.flip, columns, dtype: self.dtype, plain })
     }
 }
 
@@ -356,6 +439,16 @@ impl CudaConv {
     /// y = conv(x, w), with an end, of (x, w, y).
     pub fn forward(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), end: CudaEnd) -> Result<()> {
         self.forward.as_ref().ok_or_else(unplanned)?.run(cuda, rows, p, end)
+    }
+
+    /// A forward pass without activation that finds the moments of its results, if there is one for this geometry.
+    pub fn measurable(&self, capacity: usize, precision: Precision) -> Option<Measurable> {
+        self.forward.as_ref()?.measurable(capacity, precision)
+    }
+
+    /// y = conv(x, w) with a bias, of (x, w, y), and the moments of y.
+    pub fn measure(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), end: CudaEnd, by: (&Measurer, BandArgs)) -> Result<()> {
+        self.forward.as_ref().ok_or_else(unplanned)?.measure(cuda, rows, p, end, by)
     }
 
     /// dx, of (dy, w, dx); with a bias it is the forward pass of the transposed convolution.

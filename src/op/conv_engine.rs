@@ -1,8 +1,7 @@
 //! A convolution in a network: planned for its device, run on slots.
 
-use super::cast::Narrowed;
 use super::conv::{Conv, Geometry};
-use super::conv_cuda::{CudaConv, CudaEnd};
+use super::conv_cuda::{CudaConv, CudaEnd, Measurable, Measuring};
 use super::gemm_cuda::{CudaGemm, CudaProduct, Layout};
 use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{GradMode, Planner, Slot, Step};
@@ -60,9 +59,8 @@ impl Engine {
 #[derive(Debug)]
 pub(crate) struct OnCuda {
     kernels: Kernels,
-    /// The weights in f32, and in the type of activations where a kernel reads them so.
+    /// The weights, in the type of activations where a kernel reads them so.
     w: Slot,
-    narrowed: Option<Narrowed>,
     /// Partial sums.
     work: Option<Slot>,
 }
@@ -91,18 +89,9 @@ impl OnCuda {
             let (narrow, work) = (conv.narrow(), conv.work());
             (Kernels::Windows(Box::new(conv)), narrow, work)
         };
-        let narrowed = narrow.then(|| Narrowed::plan(w, g.weight_len()?, p)).transpose()?;
+        let w = if narrow { p.as_activations(w) } else { w };
         let work = (work > 0).then(|| p.scratch(DType::F32, work));
-        Ok(Self { kernels, w, narrowed, work })
-    }
-
-    /// Makes the copy of the weights that the kernels read. Once in a forward pass, before all else.
-    pub fn refresh(&self, s: &Step<'_>, cuda: &Cuda) -> Result<()> {
-        self.narrowed.as_ref().map_or(Ok(()), |w| w.refresh(s, cuda))
-    }
-
-    fn w(&self, s: &Step<'_>) -> Result<Ptr> {
-        self.narrowed.as_ref().map_or_else(|| s.ptr(self.w), |w| w.ptr(s))
+        Ok(Self { kernels, w, work })
     }
 
     fn work(&self, s: &Step<'_>) -> Result<Ptr> {
@@ -111,16 +100,33 @@ impl OnCuda {
 
     /// y = conv(x, w), with an end.
     pub fn forward(&self, s: &Step<'_>, cuda: &Cuda, x: Slot, end: CudaEnd, y: Slot) -> Result<()> {
-        let pointers = (s.ptr(x)?, self.w(s)?, s.ptr(y)?);
+        let pointers = (s.ptr(x)?, s.ptr(self.w)?, s.ptr(y)?);
         match &self.kernels {
             Kernels::Windows(conv) => conv.forward(cuda, s.rows(), pointers, end),
             Kernels::Product(product) => product.forward(cuda, s.rows(), pointers, end, self.work(s)?),
         }
     }
 
+    /// Whether, and how, the forward pass without an activation can find the moments of its results.
+    pub fn measurable(&self, p: &Planner<'_>) -> Option<Measurable> {
+        match &self.kernels {
+            Kernels::Windows(conv) => conv.measurable(p.capacity(), p.precision()),
+            Kernels::Product(_) => None,
+        }
+    }
+
+    /// y = conv(x, w) with a bias, and the moments of y.
+    pub fn measure(&self, s: &Step<'_>, cuda: &Cuda, (x, y): (Slot, Slot), end: CudaEnd, by: &Measuring) -> Result<()> {
+        let pointers = (s.ptr(x)?, s.ptr(self.w)?, s.ptr(y)?);
+        match &self.kernels {
+            Kernels::Windows(conv) => conv.measure(cuda, s.rows(), pointers, end, (&by.kernel, by.statistics.args(s)?)),
+            Kernels::Product(_) => Err(Error::order("convolution", "a product does not find moments")),
+        }
+    }
+
     /// dx from dy; with a bias it is the forward pass of the transposed convolution.
     pub fn backward(&self, s: &Step<'_>, cuda: &Cuda, dy: Slot, end: CudaEnd, dx: Slot) -> Result<()> {
-        let pointers = (s.ptr(dy)?, self.w(s)?, s.ptr(dx)?);
+        let pointers = (s.ptr(dy)?, s.ptr(self.w)?, s.ptr(dx)?);
         match &self.kernels {
             Kernels::Windows(conv) => conv.backward(cuda, s.rows(), pointers, end),
             Kernels::Product(product) => product.backward(cuda, s.rows(), pointers, end, self.work(s)?),

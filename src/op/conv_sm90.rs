@@ -1,12 +1,13 @@
 //! Convolution on sm_90a: for which shapes `conv_sm90.cu` is, and what it is told.
 
+use super::bands::BandArgs;
 use super::conv_args::{ConvArgs, Sizes, WeightArgs};
 use super::gemm_table::{MULTIPROCESSORS, rounds};
 use crate::device::{Cuda, Divisor, Grid, Kernel, Source, TensorMap};
 use crate::{DType, Result};
 use bytemuck::{Pod, Zeroable};
 
-/// What stands in front of the arguments of a convolution: `HopperConvArgs` in `conv_sm90.cu`.
+/// `HopperConvArgs` in `conv_sm90.cu`.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 pub(super) struct HopperConvArgs {
@@ -21,18 +22,22 @@ pub(super) struct HopperConvArgs {
     pad: [u64; 4],
 }
 
+/// Of a weight gradient.
 #[repr(C, align(64))]
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 pub(super) struct HopperWeightArgs {
     b: TensorMap,
-    y: TensorMap,
-    tap: Divisor,
-    piece: u32,
-    together: u32,
-    sent: u32,
-    unused: [u32; 2],
     c: WeightArgs,
-    pad: [u64; 7],
+    pad: [u64; 3],
+}
+
+/// Of a forward pass that also finds the moments of its results.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Zeroable, Pod)]
+pub(super) struct HopperMomentsArgs {
+    c: HopperConvArgs,
+    bands: BandArgs,
+    pad: [u64; 6],
 }
 
 /// Outputs of a tile, or rows of weights.
@@ -75,16 +80,11 @@ pub(super) fn gathering(s: &Sizes, flip: bool, capacity: usize) -> Option<usize>
     (fills(s) && (!flip || s.channels.is_multiple_of(16))).then(|| tile(s.columns, tiles))
 }
 
-/// Whether the outputs of the only part follow each other in y.
-fn whole(s: &Sizes) -> bool {
-    s.parts.len() == 1 && s.g.step == [1; 3]
-}
-
 /// The same of the weight gradient.
 pub(super) fn weights(s: &Sizes) -> Option<usize> {
     let tiles = s.most_rows().div_ceil(ROWS) * s.g.groups as usize;
     // Chunks keep the GPU busy, whatever the tile.
-    (fills(s) && whole(s)).then(|| tile(s.columns, tiles * MULTIPROCESSORS))
+    (fills(s) && s.whole()).then(|| tile(s.columns, tiles * MULTIPROCESSORS))
 }
 
 /// The number of chunks of the weight gradient of `total` outputs that takes the fewest cycles, and the outputs of each.
@@ -110,6 +110,11 @@ fn grid(cuda: &Cuda, items: usize, columns: usize) -> Grid {
     Grid::blocks(items.min(cuda.multiprocessors())).shared(room(columns))
 }
 
+/// Whether the copy engine takes all results of a gather to y.
+pub(super) fn sends(s: &Sizes, rows: usize) -> bool {
+    s.whole() && s.g.groups == 1 && rows.saturating_mul(s.most_outputs()) < 1 << 31
+}
+
 /// What both directions of a gather need besides the arguments that all kernels take.
 pub(super) struct Launch<'a> {
     pub s: &'a Sizes,
@@ -123,6 +128,17 @@ pub(super) struct Launch<'a> {
 impl Launch<'_> {
     /// Puts a gather into the stream.
     pub fn run(&self, kernel: &Kernel<HopperConvArgs>, cuda: &Cuda, c: ConvArgs) -> Result<()> {
+        let (args, grid) = self.args(cuda, c)?;
+        kernel.launch(cuda, grid, &args)
+    }
+
+    /// The same with the moments of its results, of a gather that [`sends`] them.
+    pub fn run_with_moments(&self, kernel: &Kernel<HopperMomentsArgs>, cuda: &Cuda, c: ConvArgs, bands: BandArgs) -> Result<()> {
+        let (c, grid) = self.args(cuda, c)?;
+        kernel.launch(cuda, grid, &HopperMomentsArgs { c, bands, pad: [0; 6] })
+    }
+
+    fn args(&self, cuda: &Cuda, c: ConvArgs) -> Result<(HopperConvArgs, Grid)> {
         let &Self { s, flip, columns, dtype, plain } = self;
         let g = &c.g;
         let (groups, rows) = (g.groups as usize, g.rows as usize);
@@ -143,7 +159,7 @@ impl Launch<'_> {
         };
         let b = cuda.tensor_map(dtype, c.w, &size, &[1, filters, filters * channels], &boxed)?;
         let outputs = rows * s.most_outputs();
-        let sent = plain && whole(s) && groups == 1 && c.act.is_short() && outputs < 1 << 31;
+        let sent = plain && sends(s, rows) && c.act.is_short();
         let y = match sent {
             true => cuda.tensor_map(dtype, c.y, &[s.columns, outputs], &[1, s.columns], &[DEPTH, DEPTH])?,
             false => TensorMap::zeroed(),
@@ -160,7 +176,7 @@ impl Launch<'_> {
             c,
             pad: [0; 4],
         };
-        kernel.launch(cuda, grid(cuda, items, columns), &args)
+        Ok((args, grid(cuda, items, columns)))
     }
 }
 
@@ -178,19 +194,21 @@ pub(super) fn run_weights(
         _ => cuda.tensor_map(dtype, c.dy, &[filters, outputs], &[1, filters], &[DEPTH, DEPTH])?,
     };
     let items = (c.m_tiles * c.n_tiles) as usize * groups * c.chunks as usize;
-    let args = HopperWeightArgs { b, c, ..HopperWeightArgs::zeroed() };
+    let args = HopperWeightArgs { b, c, pad: [0; 3] };
     kernel.launch(cuda, grid(cuda, items, columns), &args)
 }
 
-/// The source of a direction: forward, gradient wrt the input, or weights.
+/// The source of a direction.
 pub(super) const fn source(direction: Direction, dtype: DType) -> &'static Source {
     match (direction, dtype) {
         (Direction::Forward, DType::Bf16) => &BF16,
         (Direction::Flip, DType::Bf16) => &FLIP_BF16,
         (Direction::Weights, DType::Bf16) => &WEIGHTS_BF16,
+        (Direction::Moments, DType::Bf16) => &MOMENTS_BF16,
         (Direction::Forward, _) => &F16,
         (Direction::Flip, _) => &FLIP_F16,
         (Direction::Weights, _) => &WEIGHTS_F16,
+        (Direction::Moments, _) => &MOMENTS_F16,
     }
 }
 
@@ -200,6 +218,8 @@ pub(super) enum Direction {
     Forward,
     Flip,
     Weights,
+    /// Forward, with the moments of the results.
+    Moments,
 }
 
 macro_rules! part {
@@ -210,6 +230,8 @@ macro_rules! part {
 const BF16: Source = part!("conv_sm90_bf16", "CONV_BF16", "conv_sm90.cu");
 const FLIP_BF16: Source = part!("conv_sm90_flip_bf16", "CONV_FLIP_BF16", "conv_sm90.cu");
 const WEIGHTS_BF16: Source = part!("conv_sm90_weights_bf16", "CONV_WEIGHTS_BF16", "conv_sm90.cu");
+const MOMENTS_BF16: Source = part!("conv_sm90_moments_bf16", "CONV_MOMENTS_BF16", "conv_sm90.cu");
+const MOMENTS_F16: Source = part!("conv_sm90_moments_f16", "CONV_MOMENTS_F16", "conv_sm90.cu");
 const F16: Source = part!("conv_sm90_f16", "CONV_F16", "conv_sm90.cu");
 const FLIP_F16: Source = part!("conv_sm90_flip_f16", "CONV_FLIP_F16", "conv_sm90.cu");
 const WEIGHTS_F16: Source = part!("conv_sm90_weights_f16", "CONV_WEIGHTS_F16", "conv_sm90.cu");

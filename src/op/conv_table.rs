@@ -143,6 +143,7 @@ impl Path {
             Direction::Forward => "",
             Direction::Flip => "flip_",
             Direction::Weights => "weights_",
+            Direction::Moments => "moments_",
         };
         let (of_tiles, four) = (if weights { of } else { "" }, if s.channels.is_multiple_of(4) { "4" } else { "" });
         let name = match self {
@@ -170,10 +171,7 @@ impl Path {
         use DType::{Bf16, F16};
         match (self, precision, precision.storage()) {
             (Self::Hopper { .. }, _, dtype) => conv_sm90::source(direction, dtype),
-            (Self::Tensor { .. }, Precision::TF32, _) => &MMA_TF32,
-            (Self::Tensor { .. }, Precision::FP32x3, _) => &MMA_TF32X3,
-            (Self::Tensor { .. }, _, Bf16) => &MMA_BF16,
-            (Self::Tensor { .. }, _, _) => &MMA_F16,
+            (Self::Tensor { .. }, precision, dtype) => mma(direction, precision, dtype),
             (Self::Tiles { .. }, _, Bf16) => &TILES_BF16,
             (Self::Tiles { .. }, _, F16) => &TILES_F16,
             (Self::Tiles { .. }, _, _) => &TILES_F32,
@@ -182,6 +180,17 @@ impl Path {
             (Self::Few { .. } | Self::Grouped { .. }, _, _) => &DIRECT_F32,
         }
     }
+}
+
+/// The part of `conv_mma.cu` for a precision.
+fn mma(direction: Direction, precision: Precision, dtype: DType) -> &'static Source {
+    let [plain, moments] = match (precision, dtype) {
+        (Precision::TF32, _) => [&MMA_TF32, &MMA_MOMENTS_TF32],
+        (Precision::FP32x3, _) => [&MMA_TF32X3, &MMA_MOMENTS_TF32X3],
+        (_, DType::Bf16) => [&MMA_BF16, &MMA_MOMENTS_BF16],
+        _ => [&MMA_F16, &MMA_MOMENTS_F16],
+    };
+    if direction == Direction::Moments { moments } else { plain }
 }
 
 macro_rules! part {
@@ -199,3 +208,7 @@ const MMA_BF16: Source = part!("conv_mma_bf16", "CONV_BF16", "conv_mma.cu");
 const MMA_F16: Source = part!("conv_mma_f16", "CONV_F16", "conv_mma.cu");
 const MMA_TF32: Source = part!("conv_mma_tf32", "CONV_TF32", "conv_mma.cu");
 const MMA_TF32X3: Source = part!("conv_mma_tf32x3", "CONV_TF32X3", "conv_mma.cu");
+const MMA_MOMENTS_BF16: Source = part!("conv_mma_moments_bf16", "CONV_MOMENTS_BF16", "conv_mma.cu");
+const MMA_MOMENTS_F16: Source = part!("conv_mma_moments_f16", "CONV_MOMENTS_F16", "conv_mma.cu");
+const MMA_MOMENTS_TF32: Source = part!("conv_mma_moments_tf32", "CONV_MOMENTS_TF32", "conv_mma.cu");
+const MMA_MOMENTS_TF32X3: Source = part!("conv_mma_moments_tf32x3", "CONV_MOMENTS_TF32X3", "conv_mma.cu");

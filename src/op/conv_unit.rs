@@ -9,6 +9,7 @@ mod layout;
 
 use super::activation::{Activation, Reads};
 use super::activation_cuda::CudaActivation;
+use super::bands::Statistics;
 use super::conv::Geometry;
 use super::conv_args::DeviceExtent;
 use super::epilogue::Epilogue;
@@ -18,7 +19,7 @@ use crate::memory::{GradMode, Planner, Slot, Step};
 use crate::{DType, Error, Precision, Result};
 use bytemuck::{Pod, Zeroable};
 use layout::{Forward, Layout};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// Shared memory of a block, in floats: what every device has, without what the kernels declare themselves.
 const SHARED: usize = (46 << 10) / 4;
@@ -304,14 +305,19 @@ impl Head for ConvUnit {
         small && Layout::new(&of.g, pool.as_ref(), of.capacity, backward.is_some()).is_some()
     }
 
-    fn take(&self, epilogue: Epilogue, p: &mut Planner<'_>) {
+    fn take(&self, epilogue: Epilogue, p: &mut Planner<'_>) -> Result<()> {
         let Epilogue { relu, pool, .. } = epilogue;
         let Layout { of, backward, .. } = &self.alone;
-        let Some(layout) = Layout::new(&of.g, pool.as_ref(), of.capacity, backward.is_some()) else { return };
+        let Some(layout) = Layout::new(&of.g, pool.as_ref(), of.capacity, backward.is_some()) else { return Ok(()) };
         let marks = backward.is_some() && (pool.is_some() || relu);
         let winner = marks.then(|| p.saved(DType::U32, layout.unit.winner_row as usize / 4));
         // A second call would find the place taken; there is none.
         let _ = self.taken.set(Taken { layout, relu, winner });
+        Ok(())
+    }
+
+    fn measure(&self, _: &Arc<Statistics>, _: &mut Planner<'_>) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -107,7 +107,7 @@ struct Windows {
 }
 
 /// The most cells of a window.
-const MOST: usize = 64;
+pub(crate) const MOST: usize = 64;
 
 impl Windows {
     fn new(e: &Epilogue, c: usize, len: usize) -> Self {

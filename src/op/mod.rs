@@ -11,8 +11,8 @@ pub use gemm_clock::{copy_on_gpu, gemm_on_gpu};
 
 pub mod activation;
 pub(crate) mod activation_cuda;
+pub(crate) mod bands;
 pub mod blas;
-pub(crate) mod cast;
 pub mod conv;
 mod conv_args;
 mod conv_cpu;

@@ -1,5 +1,7 @@
 //! Sums in a fixed order.
 
+use super::activation_cuda::CudaActivation;
+use super::packs;
 use crate::device::{Cpu, Cuda, Grid, Kernel, Ptr, Source, per_isa};
 use crate::memory::{GradMode, Planner, Slot, Step};
 use crate::{DType, Error, Real, Result};
@@ -122,6 +124,18 @@ pub(crate) struct ColumnSums {
     /// Sums of the parts, and the counters of those that are done, which every launch leaves at 0.
     work: Option<(Slot, Slot)>,
     sum: Kernel<ColumnsArgs>,
+    /// Where rows are whole packs.
+    behind: Option<Kernel<BehindArgs>>,
+}
+
+/// As `BackwardColumnsArgs` in `activation_columns.cu`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Pod, Zeroable)]
+struct BehindArgs {
+    to: Columns,
+    saved: Ptr,
+    dy: Ptr,
+    act: CudaActivation,
 }
 
 #[repr(C)]
@@ -131,22 +145,40 @@ struct ColumnsArgs {
     x: Ptr,
 }
 
-/// Elements that a block of the GPU sums at least, and the most parts.
+/// Elements that a block of the GPU sums at least, and about how many blocks fill it.
 const PART: usize = 1 << 13;
-const MOST_PARTS: usize = 256;
+const BLOCKS: usize = 1024;
 
 /// Number of parts of so many rows.
 fn parts(rows: usize, c: usize) -> usize {
-    rows.saturating_mul(c.min(WIDTH)).div_ceil(PART).clamp(1, MOST_PARTS)
+    rows.saturating_mul(c.min(WIDTH)).div_ceil(PART).clamp(1, (BLOCKS / c.div_ceil(WIDTH)).max(1))
 }
 
 impl ColumnSums {
-    /// For at most `rows` rows of `c` elements.
-    pub fn plan(rows: usize, c: usize, p: &mut Planner<'_>) -> Result<Self> {
+    /// For at most `rows` rows of `c` elements; `behind` an activation that is element by element, perhaps.
+    pub fn plan(rows: usize, c: usize, behind: bool, p: &mut Planner<'_>) -> Result<Self> {
         let parts = parts(rows, c);
         // Memory of an arena is 0 at first.
         let work = (parts > 1).then(|| (p.scratch(DType::F32, parts * c), p.lasting(DType::U32, c)));
-        Ok(Self { c, work, sum: p.typed_kernel(&REDUCE, "columns")? })
+        let behind =
+            if behind && packs::width(p, &[c]) > 1 { Some(p.typed_kernel(&BEHIND, "activation_columns")?) } else { None };
+        Ok(Self { c, work, sum: packs::kernel(p, &REDUCE, "columns", packs::width(p, &[c]))?, behind })
+    }
+
+    /// dy ← dy·f′ for `rows` rows, and the sums of that: in one launch, where it can be. `saved` is x or y as the activation wants; an
+    /// activation that is not element by element is none here.
+    pub fn run_behind(
+        &self,
+        step: &Step<'_>,
+        cuda: &Cuda,
+        (act, saved): (CudaActivation, Ptr),
+        (dy, rows): (Ptr, usize),
+        to: (Ptr, GradMode),
+    ) -> Result<bool> {
+        let Some(behind) = &self.behind else { return Ok(false) };
+        let (to, grid) = self.columns(step, rows, to)?;
+        behind.launch(cuda, grid, &BehindArgs { to, saved, dy, act })?;
+        Ok(true)
     }
 
     /// s_j = Σ_i x_ij, or s_j += Σ_i x_ij, in f32 over `rows` rows of x in the type of activations.
@@ -165,6 +197,7 @@ impl ColumnSums {
 }
 
 const REDUCE: Source = Source::new("reduce", include_str!("../../kernels/reduce.cu"));
+const BEHIND: Source = Source::new("activation_columns", include_str!("../../kernels/activation_columns.cu"));
 
 #[cfg(test)]
 mod tests {
@@ -218,10 +251,24 @@ mod tests {
     fn sums_on_a_gpu_of_any_size() {
         let Some(device) = testing::gpu() else { return };
         let Device::Cuda(cuda) = &device else { return };
-        let sum = cuda.kernel::<ColumnsArgs>(&REDUCE, "columns_f32").unwrap();
+        let kernel = |name| cuda.kernel::<ColumnsArgs>(&REDUCE, name).unwrap();
+        let kernels = [(kernel("columns_f32"), 1), (kernel("columns_wide_f32"), 4)];
         let mut r = Stream::new(7, Purpose::User, 0);
-        for (rows, c) in [(0, 3), (1, 1), (5, 7), (130, 65), (31, 200), (1 << 14, 1), (9001, 3), (700, 33), (300, 300), (4, 1000)]
-        {
+        for (rows, c) in [
+            (0, 3),
+            (1, 1),
+            (5, 7),
+            (130, 65),
+            (31, 200),
+            (1 << 14, 1),
+            (9001, 3),
+            (700, 33),
+            (300, 300),
+            (4, 1000),
+            (70_001, 4),
+            (3001, 12),
+            (500, 132),
+        ] {
             let x: Vec<f32> = (0..rows * c).map(|_| r.below(15) as f32 / 8.0 - 0.875).collect();
             let exact: Vec<f32> = (0..c).map(|j| (0..rows).map(|i| x[i * c + j]).sum()).collect();
             let (from, to) = (cuda.allocate(rows * c * 4).unwrap(), cuda.allocate(c * 4).unwrap());
@@ -233,7 +280,9 @@ mod tests {
             let work = cuda.allocate(parts(rows, c) * c * 4).unwrap();
             let arrived = cuda.allocate(c * 4).unwrap();
             cuda.fill(arrived.ptr(), 0, c * 4).unwrap();
-            for (mode, factor) in [(GradMode::Write, 1.0), (GradMode::Add, 2.0)] {
+            let modes = [(GradMode::Write, 1.0), (GradMode::Add, 2.0)];
+            let able = kernels.iter().filter(|(_, width)| c % width == 0);
+            for ((sum, _), (mode, factor)) in able.flat_map(|kernel| modes.iter().map(move |mode| (kernel, *mode))) {
                 let (columns, grid) = Columns::new(rows, c, (to.ptr(), mode), (work.ptr(), arrived.ptr()));
                 sum.launch(cuda, grid, &ColumnsArgs { to: columns, x: from.ptr() }).unwrap();
                 let mut s = vec![f32::NAN; c];

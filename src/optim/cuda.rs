@@ -1,9 +1,9 @@
 //! What the optimizers hand to their kernels; the twin of `kernels/optim.cu`.
 
 use super::{Run, outside};
-use crate::Result;
 use crate::device::{Cuda, Grid, Ptr, Source};
 use crate::memory::{Slot, Step};
+use crate::{DType, Result};
 use bytemuck::{Pod, Zeroable};
 use std::fmt::Debug;
 use std::ops::Range;
@@ -19,13 +19,32 @@ pub(super) struct Sweep {
     w: Ptr,
     dw: Ptr,
     words: [Ptr; 3],
+    copy: Ptr,
     n: u64,
     quads: u64,
     lr_scale: f64,
     grad_scale: f64,
     decay: f64,
     clipped: u32,
-    unused: u32,
+    copies: u32,
+}
+
+/// As `CopyKind` there.
+#[derive(Clone, Copy, Debug)]
+enum CopyKind {
+    None,
+    Bf16,
+    F16,
+}
+
+impl CopyKind {
+    fn new(dtype: Option<DType>) -> Self {
+        match dtype {
+            Some(DType::Bf16) => Self::Bf16,
+            Some(DType::F16) => Self::F16,
+            _ => Self::None,
+        }
+    }
 }
 
 /// What `mlp.cu` is told of a rule.
@@ -37,7 +56,7 @@ pub struct MlpRule {
     pub(crate) weight_decay: f64,
 }
 
-/// As `RuleKind` in `mlp.cu`.
+/// As `RuleKind` in `mlp.cuh`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RuleKind {
     Sgd,
@@ -74,13 +93,14 @@ impl Run<'_> {
             w: part(s, self.w, &self.range)?,
             dw: part(s, self.dw, &self.range)?,
             words: state,
+            copy: s.store.copies.written_by_update(self.range.start, self.range.len())?,
             n: self.range.len() as u64,
             quads: quads(&self.range),
             lr_scale: self.lr_scale,
             grad_scale: self.grad_scale,
             decay: self.decay(rate),
             clipped: u32::from(self.clipped),
-            unused: 0,
+            copies: CopyKind::new(s.store.copies.dtype()) as u32,
         })
     }
 

@@ -5,7 +5,7 @@
 //! same bits with any number of threads, and without any. A request for another batch than the next (a checkpoint was restored) begins
 //! anew there. Dropping ends the thread after the rows it is reading.
 
-use crate::data::{Dataset, Pick};
+use crate::data::{Dataset, Pick, Raw, Scaling};
 use crate::loss::Target;
 use crate::rng::{Purpose, Stream};
 use crate::{Error, Result};
@@ -87,11 +87,21 @@ enum Column {
     Index(Vec<u32>),
 }
 
+/// The values of one input: as they are stored, or numbers.
+#[derive(Debug, Default)]
+struct Input {
+    /// How they are stored, if they are.
+    stored: Option<Arc<Raw>>,
+    bytes: Vec<u8>,
+    scalings: Vec<Scaling>,
+    numbers: Vec<f32>,
+}
+
 /// What was read for one batch.
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     key: Option<Key>,
-    inputs: Vec<Vec<f32>>,
+    inputs: Vec<Input>,
     targets: Vec<Column>,
     weights: Vec<f32>,
     skipped: Vec<bool>,
@@ -100,8 +110,26 @@ pub(super) struct Batch {
 
 impl Batch {
     pub fn input(&self, row: usize, k: usize, x: &mut [f32]) {
-        let len = x.len();
-        x.copy_from_slice(&self.inputs[k][row * len..][..len]);
+        let (len, input) = (x.len(), &self.inputs[k]);
+        match &input.stored {
+            Some(raw) => {
+                let size = raw.bytes(len);
+                raw.decode(&input.bytes[row * size..][..size], &input.scalings[row], x);
+            }
+            None => x.copy_from_slice(&input.numbers[row * len..][..len]),
+        }
+    }
+
+    pub fn is_stored(&self, k: usize) -> bool {
+        self.inputs[k].stored.is_some()
+    }
+
+    /// A row as it is stored.
+    pub fn stored(&self, row: usize, k: usize, bytes: &mut [u8]) -> Option<Scaling> {
+        let (input, size) = (&self.inputs[k], bytes.len());
+        input.stored.as_ref()?;
+        bytes.copy_from_slice(&input.bytes[row * size..][..size]);
+        input.scalings.get(row).copied()
     }
 
     pub fn values(&self, row: usize, k: usize, t: &mut [f32]) {
@@ -126,8 +154,8 @@ impl Batch {
         self.skipped[row]
     }
 
-    /// Reads the rows of these samples.
-    fn read(&mut self, data: &dyn Dataset, key: Key, samples: &[u32], stop: &AtomicBool) {
+    /// Reads the rows of these samples: those of inputs with a `Raw` as they are stored, if all of them can be had so.
+    fn read(&mut self, data: &dyn Dataset, raws: &mut [Option<Arc<Raw>>], key: Key, samples: &[u32], stop: &AtomicBool) {
         self.key = Some(key);
         self.failed = None;
         let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
@@ -141,9 +169,22 @@ impl Batch {
             }
         };
         let wanted = || !stop.load(Relaxed);
-        self.inputs.resize_with(data.inputs().len(), Vec::new);
+        let mut tried = Vec::new();
+        self.inputs.resize_with(data.inputs().len(), Input::default);
         for (k, (x, extent)) in self.inputs.iter_mut().zip(data.inputs()).enumerate() {
-            each_row(x, samples.len(), extent.len(), |row, x| {
+            x.stored = raws.get(k).cloned().flatten();
+            if let Some(raw) = &x.stored {
+                let read = |row: usize, bytes: &mut [u8]| {
+                    data.raw_row(pick(row), k, bytes).filter(|scaling| raw.accepts(bytes, scaling))
+                };
+                if each_stored(&mut x.bytes, &mut x.scalings, samples.len(), raw.bytes(extent.len()), &read, &wanted) {
+                    continue;
+                }
+                // Numbers for this batch; and for all, if that is not the fault of samples which cannot be read.
+                x.stored = None;
+                tried.push(k);
+            }
+            each_row(&mut x.numbers, samples.len(), extent.len(), |row, x| {
                 if wanted() {
                     note(row, data.input(pick(row), k, x));
                 }
@@ -178,6 +219,9 @@ impl Batch {
         self.weights.clear();
         self.weights.extend((0..samples.len()).map(|row| weight(data, pick(row))));
         self.failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner).map(|(_, e)| e);
+        if self.failed.is_none() && !self.skipped.contains(&true) {
+            tried.into_iter().for_each(|k| raws[k] = None);
+        }
     }
 }
 
@@ -192,11 +236,30 @@ fn each_row<T: Send + Default + Clone>(x: &mut Vec<T>, rows: usize, len: usize, 
     x.par_chunks_exact_mut(len.max(1)).with_max_len(1).enumerate().for_each(|(row, x)| read(row, x));
 }
 
+/// As [`each_row`], for rows as they are stored; whether all of them are.
+fn each_stored(
+    bytes: &mut Vec<u8>,
+    scalings: &mut Vec<Scaling>,
+    rows: usize,
+    size: usize,
+    read: &(dyn Fn(usize, &mut [u8]) -> Option<Scaling> + Sync),
+    wanted: &(dyn Fn() -> bool + Sync),
+) -> bool {
+    bytes.resize(rows * size, 0);
+    scalings.resize(rows, Scaling::plain());
+    let one = |(row, (bytes, scaling)): (usize, (&mut [u8], &mut Scaling))| {
+        !wanted() || read(row, bytes).map(|found| *scaling = found).is_some()
+    };
+    bytes.par_chunks_exact_mut(size.max(1)).with_max_len(1).zip(scalings).enumerate().all(one)
+}
+
 /// The queue, seen from the side that takes.
 pub(super) struct Ahead {
     data: Arc<dyn Dataset>,
     course: Course,
     load: Load,
+    /// How inputs are stored that are to be read so.
+    raws: Vec<Option<Arc<Raw>>>,
     loader: Option<Loader>,
     current: Batch,
     waited: Duration,
@@ -210,8 +273,8 @@ struct Loader {
 }
 
 impl Ahead {
-    pub fn new(data: Arc<dyn Dataset>, course: Course, load: Load) -> Self {
-        Self { data, course, load, loader: None, current: Batch::default(), waited: Duration::ZERO }
+    pub fn new(data: Arc<dyn Dataset>, course: Course, load: Load, raws: Vec<Option<Arc<Raw>>>) -> Self {
+        Self { data, course, load, raws, loader: None, current: Batch::default(), waited: Duration::ZERO }
     }
 
     /// How long batches were waited for.
@@ -245,7 +308,7 @@ impl Ahead {
         for fresh in [false, true] {
             if fresh || self.loader.is_none() {
                 self.loader = None;
-                self.loader = Some(Loader::start(&self.data, &self.course, self.load, key)?);
+                self.loader = Some(Loader::start(&self.data, &self.course, self.load, self.raws.clone(), key)?);
             }
             let Some(loader) = &mut self.loader else { break };
             if let Some(used) = used.take() {
@@ -263,7 +326,7 @@ impl Ahead {
 }
 
 impl Loader {
-    fn start(data: &Arc<dyn Dataset>, course: &Course, load: Load, first: Key) -> Result<Self> {
+    fn start(data: &Arc<dyn Dataset>, course: &Course, load: Load, raws: Vec<Option<Arc<Raw>>>, first: Key) -> Result<Self> {
         let failed = |e: &dyn std::fmt::Display| Error::unsupported("loader", "no threads to read with").got(e);
         let pool = ThreadPoolBuilder::new().num_threads(load.threads).thread_name(|i| format!("kamacite-read-{i}"));
         let pool = pool.build().map_err(|e| failed(&e))?;
@@ -271,7 +334,7 @@ impl Loader {
         let (used, returned) = channel();
         let stop = Arc::new(AtomicBool::new(false));
         let (data, course, flag) = (Arc::clone(data), course.clone(), Arc::clone(&stop));
-        let run = move || go_through(&*data, &course, first, &pool, &Ends { queue, returned, stop: flag });
+        let run = move || go_through(&*data, &course, raws, first, &pool, &Ends { queue, returned, stop: flag });
         let thread = thread::Builder::new().name("kamacite-ahead".to_string()).spawn(run).map_err(|e| failed(&e))?;
         Ok(Self { batches, used, stop, thread: Some(thread) })
     }
@@ -302,7 +365,7 @@ struct Ends {
     stop: Arc<AtomicBool>,
 }
 
-fn go_through(data: &dyn Dataset, course: &Course, first: Key, pool: &ThreadPool, ends: &Ends) {
+fn go_through(data: &dyn Dataset, course: &Course, mut raws: Vec<Option<Arc<Raw>>>, first: Key, pool: &ThreadPool, ends: &Ends) {
     let mut order: Vec<u32> = (0..course.samples as u32).collect();
     let mut made_for = None;
     let mut next = Some(first);
@@ -312,7 +375,7 @@ fn go_through(data: &dyn Dataset, course: &Course, first: Key, pool: &ThreadPool
         }
         let mut batch = ends.returned.try_recv().unwrap_or_default();
         let (samples, stop) = (&order[key.from..key.to], &*ends.stop);
-        pool.install(|| batch.read(data, key, samples, stop));
+        pool.install(|| batch.read(data, &mut raws, key, samples, stop));
         let failed = batch.failed.is_some();
         // A batch that was stopped in its middle is no batch.
         if ends.stop.load(Relaxed) || ends.queue.send(batch).is_err() || failed {

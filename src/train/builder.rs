@@ -248,8 +248,10 @@ impl TrainerBuilder {
         };
         let mut train = Feed::new(train, model.network(), losses, self.rules.shuffle, "training data")?;
         let mut valid = self.valid.map(|Data(v)| Feed::new(v, model.network(), losses, false, "validation data")).transpose()?;
-        train.read_ahead(self.rules.batch, self.load, After::Next);
-        valid.iter_mut().for_each(|valid| valid.read_ahead(self.rules.batch, self.load, After::Again));
+        train.ready(model.device(), self.rules.batch, self.load, After::Next)?;
+        if let Some(valid) = &mut valid {
+            valid.ready(model.device(), self.rules.batch, self.load, After::Again)?;
+        }
         let mut trainer = Trainer {
             model,
             optimizer: self.optimizer,

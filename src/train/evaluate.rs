@@ -4,10 +4,11 @@ use super::ahead::{After, Load};
 use super::{Feed, Trainer, plan_of};
 use crate::data::Dataset;
 use crate::loss::Target;
-use crate::memory::Mode;
+use crate::memory::{Fetched, Mode, Slot};
 use crate::metrics::{Confusion, argmax};
 use crate::network::Model;
-use crate::{Real, Result, real};
+use crate::{DType, Error, ErrorKind, Real, Result, real};
+use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -58,7 +59,7 @@ impl Model {
     /// Data that do not fit the network; what the data set may meet.
     pub fn evaluate(&mut self, data: impl Into<Arc<dyn Dataset>>, batch: usize) -> Result<Evaluation> {
         let mut feed = Feed::new(data.into(), self.network(), self.losses.len(), false, "evaluation data")?;
-        feed.read_ahead(batch, Load::default(), After::End);
+        feed.ready(self.device(), batch, Load::default(), After::End)?;
         evaluate(self, &mut feed, batch)
     }
 
@@ -70,13 +71,19 @@ impl Model {
     pub fn predict_data(&mut self, data: impl Into<Arc<dyn Dataset>>, batch: usize, mode: Mode) -> Result<Vec<f32>> {
         let mut feed = Feed::new(data.into(), self.network(), self.losses.len(), false, "data")?;
         let plan = plan_of(self, &feed, mode, batch.min(feed.len()).max(1))?;
-        feed.read_ahead(batch, Load::default(), After::End);
+        feed.ready(self.device(), batch, Load::default(), After::End)?;
         let mut all = Vec::new();
-        for_batches(self, &mut feed, plan, batch, &mut |model, feed, from, rows| {
+        let run = &mut |model: &mut Self, feed: &Feed, from: usize, rows: usize| {
             model.run_predict()?;
+            let (planned, s) = model.staging()?;
+            let port = planned.outputs.first().ok_or_else(|| Error::order("model", "no output to predict"))?;
+            let skipped: Vec<bool> = (0..rows).map(|row| feed.is_skipped(from, row)).collect();
+            Ok((s.fetch(&[port.y])?, s.dtype().host(), skipped))
+        };
+        for_batches(self, &mut feed, plan, batch, run, &mut |(y, dtype, skipped)| {
             let before = all.len();
-            all.extend(model.output(0)?.to_vec());
-            leave_out(feed, from, rows, &mut all[before..]);
+            real!(dtype, T => y.read::<T, _>(0, |y| all.extend(y.iter().map(|y| y.to_f64() as f32))))?;
+            leave_out(&skipped, &mut all[before..]);
             Ok(())
         })?;
         Ok(all)
@@ -102,6 +109,116 @@ impl Trainer {
     }
 }
 
+/// What becomes of the results of batches, one after another in their order.
+struct Scores {
+    /// Factors of the losses.
+    factors: Vec<f64>,
+    /// The target of classes that is judged: which, how many, and how many labels a sample has.
+    classes: Option<(usize, usize, usize)>,
+    confusion: Option<Confusion>,
+    sums: Vec<f64>,
+    total: f64,
+    squares: Squares,
+    seen: usize,
+}
+
+/// A batch that is being computed.
+struct Batch {
+    /// Losses, penalties, then outputs and targets as the places below say.
+    results: Fetched,
+    /// The types of activations, and of losses.
+    dtypes: (DType, DType),
+    penalties: usize,
+    /// Values of a sample and the place of its predictions, where classes are judged.
+    classes: Option<(usize, usize)>,
+    /// The place of predicted numbers, which true ones follow.
+    numbers: Option<usize>,
+    /// Whether a row counts, and the labels of those that do.
+    counts: Vec<bool>,
+    labels: Vec<u32>,
+}
+
+impl Batch {
+    /// Runs the losses and predictions of the step that has begun, and has the results brought.
+    fn run(
+        model: &mut Model,
+        feed: &Feed,
+        scores: (Option<(usize, usize, usize)>, Option<usize>),
+        (from, rows): (usize, usize),
+    ) -> Result<Self> {
+        let counts: Vec<bool> = (0..rows).map(|row| !feed.is_skipped(from, row)).collect();
+        model.run_losses(1.0)?;
+        model.run_predict()?;
+        let (planned, s) = model.staging()?;
+        let mut slots: Vec<Slot> = planned.losses.iter().map(|l| l.value).chain(planned.penalties.iter().copied()).collect();
+        let mut place = |some: &[Slot]| {
+            slots.extend_from_slice(some);
+            slots.len() - some.len()
+        };
+        let (mut classes, mut labels) = (None, Vec::new());
+        if let Some((k, n, positions)) = scores.0 {
+            let port = planned.outputs[planned.losses[k].output];
+            if port.extent.c == n {
+                classes = Some((port.extent.len(), place(&[port.y])));
+                labels.resize(rows * positions, 0);
+                for (row, labels) in labels.chunks_exact_mut(positions).enumerate().filter(|(row, _)| counts[*row]) {
+                    feed.classes(from, row, k, labels)?;
+                }
+            }
+        }
+        let numbers = scores.1.map(|k| {
+            let loss = &planned.losses[k];
+            place(&[planned.outputs[loss.output].y, loss.used().target])
+        });
+        let (dtypes, penalties) = ((s.dtype().host(), s.master()), planned.penalties.len());
+        Ok(Self { results: s.fetch(&slots)?, dtypes, penalties, classes, numbers, counts, labels })
+    }
+}
+
+impl Scores {
+    /// Adds a batch whose results have come, or waits for them.
+    fn add(&mut self, batch: &Batch) -> Result<()> {
+        let (results, rows) = (&batch.results, batch.counts.len());
+        let used = batch.counts.iter().filter(|counts| **counts).count();
+        self.seen += used;
+        let sum = |k: usize| real!(batch.dtypes.1, T => results.read::<T, _>(k, |l| l.iter().map(|x| x.to_f64()).sum::<f64>()));
+        let losses = (0..self.factors.len()).map(sum).collect::<Result<Vec<_>>>()?;
+        let total = losses.iter().zip(&self.factors).fold(0.0, |total, (l, factor)| total + factor * l);
+        let penalties = losses.len()..losses.len() + batch.penalties;
+        self.total += penalties.map(sum).try_fold(total, |total, p| p.map(|p| total + used as f64 * p))?;
+        self.sums.iter_mut().zip(&losses).for_each(|(sum, l)| *sum += l);
+        let counted = |row: &usize| batch.counts[*row];
+        real!(batch.dtypes.0, T => {
+            if let (Some((_, classes, positions)), Some((len, k)), Some(confusion)) = (self.classes, batch.classes, &mut self.confusion) {
+                results.read::<T, _>(k, |y| -> Result<()> {
+                    for row in (0..rows).filter(counted) {
+                        let labels = &batch.labels[row * positions..][..positions];
+                        for (y, &truth) in y[row * len..].chunks_exact(classes).zip(labels) {
+                            confusion.count(argmax(y)? as u32, truth)?;
+                        }
+                    }
+                    Ok(())
+                })??;
+            }
+            if let Some(k) = batch.numbers {
+                results.read::<T, _>(k, |y| {
+                    results.read::<T, _>(k + 1, |t| {
+                        let len = y.len() / rows;
+                        if y.len() != t.len() || len == 0 {
+                            return;
+                        }
+                        for row in (0..rows).filter(counted) {
+                            let pairs = y[row * len..][..len].iter().zip(&t[row * len..]);
+                            pairs.for_each(|(y, t)| self.squares.add(y.to_f64(), t.to_f64()));
+                        }
+                    })
+                })??;
+            }
+        });
+        Ok(())
+    }
+}
+
 fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluation> {
     let plan = plan_of(model, feed, Mode::Infer, batch.min(feed.len()).max(1))?;
     feed.check_targets(model.planned(plan))?;
@@ -111,54 +228,14 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
         Target::Values(_) | Target::None => None,
     });
     let numbers = targets.iter().position(|t| matches!(t, Target::Values(_)));
-    let mut confusion = classes.map(|(_, c, _)| named(c, feed.data.class_names())).transpose()?;
-    let (mut sums, mut squares, mut total) = (vec![0.0; model.losses.len()], Squares::default(), 0.0);
-    let mut labels = vec![0_u32; classes.map_or(0, |(_, _, positions)| positions)];
-    let mut seen = 0;
-    for_batches(model, feed, plan, batch, &mut |model, feed, from, rows| {
-        let counts = |row: &usize| !feed.is_skipped(from, *row);
-        let used = (0..rows).filter(counts).count();
-        seen += used;
-        model.run_losses(1.0)?;
-        total += model.loss_total(used)?;
-        for (k, sum) in sums.iter_mut().enumerate() {
-            *sum += model.loss_rows(k)?.iter().sum::<f64>();
-        }
-        model.run_predict()?;
-        let (planned, s) = model.staging()?;
-        real!(s.dtype().host(), T => {
-            if let (Some((k, classes, _)), Some(confusion)) = (classes, &mut confusion) {
-                let port = planned.outputs[planned.losses[k].output];
-                if port.extent.c == classes {
-                    s.host_read::<T, _>(port.y, |y| -> Result<()> {
-                        for row in (0..rows).filter(counts) {
-                            feed.classes(from, row, k, &mut labels)?;
-                            for (y, &truth) in y[row * port.extent.len()..].chunks_exact(classes).zip(&labels) {
-                                confusion.count(argmax(y)? as u32, truth)?;
-                            }
-                        }
-                        Ok(())
-                    })??;
-                }
-            }
-            if let Some(k) = numbers {
-                let loss = &planned.losses[k];
-                s.host_read::<T, _>(planned.outputs[loss.output].y, |y| {
-                    s.host_read::<T, _>(loss.used().target, |t| {
-                        let len = y.len() / rows;
-                        if y.len() != t.len() || len == 0 {
-                            return;
-                        }
-                        for row in (0..rows).filter(counts) {
-                            let pairs = y[row * len..][..len].iter().zip(&t[row * len..]);
-                            pairs.for_each(|(y, t)| squares.add(y.to_f64(), t.to_f64()));
-                        }
-                    })
-                })??;
-            }
-        });
-        Ok(())
-    })?;
+    let factors: Vec<f64> = model.planned(plan).losses.iter().map(|l| l.factor).collect();
+    let confusion = classes.map(|(_, c, _)| named(c, feed.data.class_names())).transpose()?;
+    let sums = vec![0.0; factors.len()];
+    let mut scores = Scores { factors, classes, confusion, sums, total: 0.0, squares: Squares::default(), seen: 0 };
+    let run =
+        &mut |model: &mut Model, feed: &Feed, from: usize, rows: usize| Batch::run(model, feed, (classes, numbers), (from, rows));
+    for_batches(model, feed, plan, batch, run, &mut |batch| scores.add(&batch))?;
+    let Scores { confusion, sums, total, squares, seen, .. } = scores;
     if seen == 0 {
         return Err(feed.nothing_read("evaluation"));
     }
@@ -176,28 +253,58 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
     })
 }
 
-/// Stages and runs batch after batch; `each` gets the data, the first sample and the number of rows.
-fn for_batches(
+/// Batches that a GPU has been given and whose results have not been looked at: while it computes one, the next is read and sent, and the
+/// results of the one before come.
+const IN_FLIGHT: usize = 3;
+
+#[cfg(not(test))]
+fn in_flight() -> usize {
+    IN_FLIGHT
+}
+#[cfg(test)]
+use tests::in_flight;
+
+/// Stages batch after batch; `run` computes one of so many rows from a sample on, `take` gets what that gave, in the same order.
+fn for_batches<R>(
     model: &mut Model,
     feed: &mut Feed,
     plan: usize,
     batch: usize,
-    each: &mut dyn FnMut(&mut Model, &Feed, usize, usize) -> Result<()>,
+    run: &mut dyn FnMut(&mut Model, &Feed, usize, usize) -> Result<R>,
+    take: &mut dyn FnMut(R) -> Result<()>,
 ) -> Result<()> {
-    let n = feed.len();
-    for from in (0..n).step_by(batch.max(1)) {
-        let to = n.min(from + batch.max(1));
-        forward(model, feed, plan, from..to)?;
-        each(model, feed, from, to - from)?;
+    let (n, batch) = (feed.len(), batch.max(1));
+    let most = if model.device().is_cuda() { in_flight() } else { 0 };
+    let mut flying: VecDeque<(Range<usize>, R)> = VecDeque::with_capacity(most + 1);
+    let named = |samples: Range<usize>| move |e: Error| e.at(format!("samples {} to {}", samples.start, samples.end - 1));
+    let mut land = |flying: &mut VecDeque<(Range<usize>, R)>| match flying.pop_front() {
+        Some((samples, results)) => take(results).map_err(named(samples)),
+        None => Ok(()),
+    };
+    for from in (0..n).step_by(batch) {
+        let to = n.min(from + batch);
+        let done = forward(model, feed, plan, from..to).and_then(|()| run(model, feed, from, to - from));
+        let done = done.map_err(|e| match flying.front() {
+            // A device tells of its failures late: any of these it may have been.
+            Some((first, _)) if e.kind() == ErrorKind::Device => named(first.start..to)(e),
+            _ => e,
+        });
+        flying.push_back((from..to, done?));
+        if flying.len() > most {
+            land(&mut flying)?;
+        }
+    }
+    while !flying.is_empty() {
+        land(&mut flying)?;
     }
     Ok(())
 }
 
 /// Puts NaN into the predictions for rows that count for nothing: zeros went in.
-pub(super) fn leave_out(feed: &Feed, from: usize, rows: usize, y: &mut [f32]) {
-    let len = y.len() / rows;
-    for row in (0..rows).filter(|&row| feed.is_skipped(from, row)) {
-        y[row * len..][..len].fill(f32::NAN);
+pub(super) fn leave_out(skipped: &[bool], y: &mut [f32]) {
+    let len = y.len() / skipped.len().max(1);
+    for (y, _) in y.chunks_exact_mut(len.max(1)).zip(skipped).filter(|(_, skipped)| **skipped) {
+        y.fill(f32::NAN);
     }
 }
 
@@ -216,35 +323,4 @@ fn named(classes: usize, names: &[String]) -> Result<Confusion> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::{Augment, Augmented, Balanced, Normalized, Normalizer, Rule, Samples, Scope, Subset, synth};
-    use crate::{Dense, Extent, Network, SoftmaxCrossEntropy};
-
-    #[test]
-    fn the_confusion_takes_the_names_of_the_data_through_every_view() -> Result<()> {
-        let names = ["round", "flat", "far", "near"];
-        let plain: Samples = synth::clusters(12, 2, 1)?;
-        let samples = plain.clone().with_class_names(names);
-        let fitted = Normalizer::fit(Extent::flat(2), samples.x(0), &[Rule::Standard(Scope::Feature)])?;
-        let sets: [Arc<dyn Dataset>; 5] = [
-            samples.clone().into(),
-            Subset::new(samples.clone(), vec![3, 1])?.into(),
-            Balanced::new(samples.clone(), 0)?.into(),
-            Normalized::new(samples.clone(), 0, fitted)?.into(),
-            Augmented::new(samples.clone(), Augment::new())?.into(),
-        ];
-        let mut net = Network::new(Extent::flat(2));
-        net.push(Dense::new(4));
-        let mut model = Model::builder(net).loss("output", SoftmaxCrossEntropy, 1.0).build()?;
-        let mut name = |data: Arc<dyn Dataset>| Ok(model.evaluate(data, 4)?.confusion.map(|c| c.name(2).to_string()));
-        for data in sets {
-            assert_eq!(name(data)?.as_deref(), Some("far"));
-        }
-        // None, or another number of them: the classes go by number.
-        for data in [plain.clone(), plain.with_class_names(["one"])] {
-            assert_eq!(name(data.into())?.as_deref(), Some("2"));
-        }
-        Ok::<(), crate::Error>(())
-    }
-}
+mod tests;

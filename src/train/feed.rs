@@ -1,8 +1,9 @@
 //! From a data set to the staging slots of a plan.
 
 use super::ahead::{After, Ahead, Batch, Course, Key, Load, shuffled, weight};
+use super::packed::Packed;
 use super::resident::Resident;
-use crate::data::{Dataset, Pick};
+use crate::data::{Dataset, Pick, Raw, Scaling};
 use crate::loss::{Target, find_label};
 use crate::memory::Step;
 use crate::network::{LossPort, Network, Plan, one_hot};
@@ -26,18 +27,36 @@ pub(crate) struct Feed {
     labels: Vec<u32>,
     /// The data on a GPU, where they fit.
     resident: Option<Resident>,
+    /// How batches go to a GPU, where it takes inputs as they are stored.
+    pub(super) packed: Option<Packed>,
     /// Batches on their way, where the data wait for a disk.
     ahead: Option<Ahead>,
 }
 
 /// Where the rows of a batch come from.
-enum Rows<'a> {
+pub(super) enum Rows<'a> {
     Set { data: &'a dyn Dataset, samples: &'a [u32], epoch: u64, seed: u64 },
     Batch(&'a Batch),
 }
 
 impl Rows<'_> {
-    fn input(&self, row: usize, k: usize, x: &mut [f32]) -> Result<()> {
+    /// Whether rows of input `k` can be had as they are stored.
+    pub fn is_stored(&self, k: usize) -> bool {
+        match self {
+            Self::Set { .. } => true,
+            Self::Batch(batch) => batch.is_stored(k),
+        }
+    }
+
+    /// A row of input `k` as it is stored; `None` for one that the host must see.
+    pub fn stored(&self, row: usize, k: usize, raw: &Raw, bytes: &mut [u8]) -> Option<Scaling> {
+        match self {
+            Self::Set { data, .. } => data.raw_row(self.pick(row), k, bytes).filter(|scaling| raw.accepts(bytes, scaling)),
+            Self::Batch(batch) => batch.stored(row, k, bytes),
+        }
+    }
+
+    pub fn input(&self, row: usize, k: usize, x: &mut [f32]) -> Result<()> {
         match self {
             Self::Set { data, .. } => data.input(self.pick(row), k, x),
             Self::Batch(batch) => {
@@ -47,7 +66,7 @@ impl Rows<'_> {
         }
     }
 
-    fn values(&self, row: usize, k: usize, t: &mut [f32]) -> Result<()> {
+    pub fn values(&self, row: usize, k: usize, t: &mut [f32]) -> Result<()> {
         match self {
             Self::Set { data, .. } => data.values(self.pick(row), k, t),
             Self::Batch(batch) => {
@@ -57,7 +76,7 @@ impl Rows<'_> {
         }
     }
 
-    fn classes(&self, row: usize, k: usize, t: &mut [u32]) -> Result<()> {
+    pub fn classes(&self, row: usize, k: usize, t: &mut [u32]) -> Result<()> {
         match self {
             Self::Set { data, .. } => data.classes(self.pick(row), k, t),
             Self::Batch(batch) => {
@@ -67,7 +86,7 @@ impl Rows<'_> {
         }
     }
 
-    fn weight(&self, row: usize) -> f32 {
+    pub fn weight(&self, row: usize) -> f32 {
         match self {
             Self::Set { data, .. } => weight(*data, self.pick(row)),
             Self::Batch(batch) => batch.weight(row),
@@ -114,7 +133,17 @@ impl Feed {
             }
         }
         let order = (0..n as u32).collect();
-        Ok(Self { order, data, made_for: None, shuffle, numbers: Vec::new(), labels: Vec::new(), resident: None, ahead: None })
+        Ok(Self {
+            order,
+            data,
+            made_for: None,
+            shuffle,
+            numbers: Vec::new(),
+            labels: Vec::new(),
+            resident: None,
+            packed: None,
+            ahead: None,
+        })
     }
 
     pub fn len(&self) -> usize {
@@ -139,16 +168,23 @@ impl Feed {
         if let Device::Cuda(cuda) = device {
             self.resident = Resident::upload(&*self.data, cuda, dtype, wanted)?;
             self.resident.iter().try_for_each(|r| r.set_order(&self.order, (0, 0)))?;
+            self.packed = self.packed.take().filter(|_| self.resident.is_none());
         }
         Ok(())
     }
 
-    /// Reads batches of this size ahead, if the data wait for a disk.
-    pub fn read_ahead(&mut self, batch: usize, load: Load, after: After) {
+    /// Finds out how batches of this size will come and go: read ahead, if the data wait for a disk; to a GPU as they are stored, if it can take
+    /// them so.
+    pub fn ready(&mut self, device: &Device, batch: usize, load: Load, after: After) -> Result<()> {
+        if let Device::Cuda(cuda) = device {
+            self.packed = Packed::new(&*self.data, cuda)?;
+        }
         if self.data.waits() && load.depth > 0 {
             let course = Course { samples: self.len(), batch: batch.max(1), shuffle: self.shuffle, after };
-            self.ahead = Some(Ahead::new(Arc::clone(&self.data), course, load));
+            let raws = self.packed.as_ref().map_or(Vec::new(), Packed::raws);
+            self.ahead = Some(Ahead::new(Arc::clone(&self.data), course, load, raws));
         }
+        Ok(())
     }
 
     /// How long batches were waited for that should have been read ahead.
@@ -223,6 +259,12 @@ impl Feed {
             Some(ahead) => Rows::Batch(ahead.get(Key { epoch, seed, from: range.start, to: range.end })?),
             None => Rows::Set { data, samples: &self.order[range.clone()], epoch, seed },
         };
+        let used = |from: &Rows<'_>| (0..range.len()).filter(|&row| !from.is_skipped(row)).count();
+        if let Some(packed) = &mut self.packed
+            && packed.stage(s, plan, &from, data.targets())?
+        {
+            return Ok(used(&from));
+        }
         for (k, port) in plan.inputs.iter().enumerate() {
             let read = |row: usize, x: &mut [f32]| from.input(row, k, x);
             numbers(s, port.y, port.extent.len(), &mut self.numbers, read)?;
@@ -259,7 +301,7 @@ impl Feed {
                 Ok(())
             }))?;
         }
-        Ok((0..range.len()).filter(|&row| !from.is_skipped(row)).count())
+        Ok(used(&from))
     }
 }
 

@@ -92,7 +92,7 @@ impl Model {
         let (row, classes) = self.planned(plan).outputs.first().map_or((1, 1), |port| (port.extent.len(), port.extent.c));
         let batch = rows_at_once(batch, draws, row).min(n);
         plan = plan_of(self, &feed, Mode::MonteCarlo, batch)?;
-        feed.read_ahead(batch, Load::default(), After::End);
+        feed.ready(self.device(), batch, Load::default(), After::End)?;
         let quantiles = vec![vec![]; probabilities.len()];
         let mut found = MonteCarlo { mean: vec![], deviation: vec![], quantiles, entropy: (classes > 1).then(Entropy::default) };
         // Draw after draw of one batch; and the draws of one value.
@@ -105,7 +105,8 @@ impl Model {
                 self.run_predict()?;
                 let before = values.len();
                 values.extend(self.output(0)?.to_vec());
-                leave_out(&feed, from, to - from, &mut values[before..]);
+                let skipped: Vec<bool> = (0..to - from).map(|row| feed.is_skipped(from, row)).collect();
+                leave_out(&skipped, &mut values[before..]);
             }
             let len = values.len() / draws;
             for i in 0..len {

@@ -17,7 +17,7 @@ const GLANCE: Duration = Duration::from_millis(200);
 /// Recorded steps, and what the host has seen of them.
 #[derive(Debug, Default)]
 pub(super) struct Replay {
-    steps: Vec<(Key, Option<Graph>)>,
+    steps: Vec<(Key, Option<Recorded>)>,
     /// The device's sum of losses when the host last looked.
     seen: f64,
     /// What the losses of this epoch began with, and the device's sum at that time: so the sum of an epoch does not depend on when the
@@ -39,6 +39,13 @@ struct Key {
     plan: usize,
     generation: u64,
     rows: usize,
+}
+
+/// A step, and whether its update writes the copies of parameters too.
+#[derive(Debug)]
+struct Recorded {
+    graph: Graph,
+    copies: bool,
 }
 
 impl Replay {
@@ -127,7 +134,7 @@ impl Trainer {
         if used < key.rows {
             // A recorded step counts all its rows; batches with samples left out are few.
             self.gradients_on_gpu(cuda, used, scale, Grads::Write)?;
-            return self.update_on_gpu(rate);
+            return self.update_on_gpu(rate).map(drop);
         }
         match self.replay.steps.iter().position(|(k, _)| *k == key) {
             None => {
@@ -140,14 +147,18 @@ impl Trainer {
             }
             Some(i) => {
                 if self.replay.steps[i].1.is_none() {
+                    let mut copies = false;
                     let graph = cuda.capture(|| {
                         self.gradients_on_gpu(cuda, used, scale, Grads::Write)?;
-                        self.update_on_gpu(rate)
+                        copies = self.update_on_gpu(rate)?;
+                        Ok(())
                     })?;
-                    self.replay.steps[i].1 = Some(graph);
+                    self.replay.steps[i].1 = Some(Recorded { graph, copies });
                 }
-                self.model.store.weights.changed();
-                self.replay.steps[i].1.as_mut().map_or(Ok(()), Graph::launch)
+                let Some(recorded) = &mut self.replay.steps[i].1 else { return Ok(()) };
+                let store = &self.model.store;
+                store.copies.updated(&store.weights, recorded.copies);
+                recorded.graph.launch()
             }
         }
     }
@@ -165,18 +176,18 @@ impl Trainer {
         self.train.resident().map_or(Ok(()), |data| data.gather(&s, planned, 0))
     }
 
-    /// Clip, optimizer, average.
-    fn update_on_gpu(&mut self, rate: f64) -> Result<()> {
+    /// Clip, optimizer, average; whether copies of parameters were written too.
+    fn update_on_gpu(&mut self, rate: f64) -> Result<bool> {
         self.model.check_overflow()?;
         if let Some(clip) = &self.rules.clip {
             self.model.bound_gradients(clip)?;
         }
-        self.model.update_parameters(&*self.optimizer, rate, 1.0)?;
+        let copies = self.model.update_parameters(&*self.optimizer, rate, 1.0)?;
         self.model.adapt_loss_scale()?;
-        match &self.rules.ema {
-            Some(ema) => self.model.move_average(ema),
-            None => Ok(()),
+        if let Some(ema) = &self.rules.ema {
+            self.model.move_average(ema)?;
         }
+        Ok(copies)
     }
 
     /// As [`Trainer::advance`], with the mean loss of a recent update.

@@ -5,9 +5,10 @@
 
 mod stored;
 
+use super::gather::{ColumnArgs, ColumnKind, DATA, Decoder, Gather, Norm};
 use crate::data::augment::Moves;
-use crate::data::{Border, Dataset, Pick};
-use crate::device::{Buffer, Cuda, Divisor, Grid, Ptr, Source};
+use crate::data::{Border, Dataset, Pick, Raw, Scaling};
+use crate::device::{Buffer, Cuda, Divisor, Grid, Ptr};
 use crate::loss::{Target, find_label};
 use crate::memory::{Slot, Step};
 use crate::network::{Columns, LossPort, Plan};
@@ -17,9 +18,7 @@ use bytemuck::{Pod, Zeroable};
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 use rayon::prelude::*;
-use stored::{Decoder, Norm, Stored};
-
-const DATA: Source = Source::new("data", include_str!("../../kernels/data.cu"));
+use stored::Stored;
 
 /// The part of the free device memory that data may take: plans for validation are still to come.
 const SHARE: f64 = 0.6;
@@ -60,53 +59,16 @@ struct Column {
     /// The type in which the elements lie there.
     stored: Stored,
     norm: Option<Norm>,
+    /// Of a column that was sent as its source holds it: what else becomes of the numbers, and the scalings of samples where they have any.
+    raw: Option<Raw>,
+    scalings: Option<Buffer>,
     /// Elements of a sample.
     len: usize,
     /// How the samples move, where they do: all of the kernel's argument but the addresses.
     moves: Option<MoveArgs>,
 }
 
-/// As Column in `kernels/data.cu`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-struct ColumnArgs {
-    from: Ptr,
-    to: Ptr,
-    n: u64,
-    per_row: Divisor,
-    kind: u32,
-    number: u32,
-    positions: u32,
-    decoder: Decoder,
-}
-
-/// Columns of a launch.
-const COLUMNS: usize = 8;
-
-/// As GatherArgs there.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-struct GatherArgs {
-    control: Ptr,
-    order: Ptr,
-    offset: u64,
-    columns: [ColumnArgs; COLUMNS],
-}
-
-/// As ColumnKind there.
-#[derive(Clone, Copy, Debug)]
-enum ColumnKind {
-    Copy16,
-    Copy4,
-    Copy2,
-    OneHot,
-    OfU8,
-    OfI16,
-    OfU16,
-    OfF16,
-}
-
-/// As MoveArgs there.
+/// As MoveArgs in `kernels/data.cu`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Pod, Zeroable)]
 struct MoveArgs {
@@ -171,10 +133,14 @@ impl Resident {
         let weights: Vec<f32> = (0..n).map(|i| data.weight(i)).collect();
         let inputs = data.inputs().iter().enumerate().map(|(k, x)| {
             let large = n.saturating_mul(x.len()).saturating_mul(dtype.bytes()) >= narrow_from();
+            let moves = moves.filter(|m| m.input == k);
+            if large && let Some(column) = Column::raw(data, k, cuda, dtype, moves)? {
+                return Ok(column);
+            }
             let source = if large { stored::Source::narrow(data, k, dtype) } else { stored::Source::plain(data) };
             let mut column = Column::new(cuda, dtype, source.stored, n, x.len())?;
-            column.norm = source.send_norm(cuda)?;
-            column.moves = moves.filter(|m| m.input == k).map(|m| args(m, dtype, x.len()));
+            column.norm = source.norm.map(|norm| Norm::send(cuda, norm)).transpose()?;
+            column.moves = moves.map(|m| args(m, dtype, x.len()));
             column.fill::<f32>(cuda, n, &|i, x| source.data.input(pick(i), k, x), &|_, _| Ok(()))?;
             Ok(column)
         });
@@ -246,7 +212,7 @@ impl Resident {
     /// Fills inputs, targets and weights of the plan with the samples from place cursor + `offset` of the order on, the cursor
     /// being that of the control block. Launches kernels, nothing else: a captured step may hold it.
     pub fn gather(&self, s: &Step<'_>, plan: &Plan, offset: usize) -> Result<()> {
-        let mut batch = Batch { offset, some: [Zeroable::zeroed(); COLUMNS], count: 0 };
+        let mut batch = Gather::new(s.control()?, self.order.ptr().offset(HEADER), offset);
         for (column, port) in self.inputs.iter().zip(&plan.inputs) {
             self.rows(s, &mut batch, column, port.y)?;
         }
@@ -259,36 +225,32 @@ impl Resident {
         if let Some(weight) = plan.weight {
             self.rows(s, &mut batch, &self.weights, weight)?;
         }
-        self.launch(s, &mut batch)
+        batch.launch(&self.cuda)
     }
 
-    fn rows(&self, s: &Step<'_>, batch: &mut Batch, column: &Column, to: Slot) -> Result<()> {
+    fn rows(&self, s: &Step<'_>, batch: &mut Gather, column: &Column, to: Slot) -> Result<()> {
         self.check(s, to, column.len)?;
         if let Some(moves) = &column.moves {
-            return self.moved(s, column, to, batch.offset, moves);
+            return self.moved(s, column, to, batch.offset(), moves);
         }
-        let row = column.len * column.dtype.bytes();
-        let (unit, kind) = match column.stored {
-            Stored::Same if row.is_multiple_of(16) => (16, ColumnKind::Copy16),
-            Stored::Same if row.is_multiple_of(4) => (4, ColumnKind::Copy4),
-            Stored::Same => (2, ColumnKind::Copy2),
-            Stored::U8 => (column.dtype.bytes(), ColumnKind::OfU8),
-            Stored::I16 => (column.dtype.bytes(), ColumnKind::OfI16),
-            Stored::U16 => (column.dtype.bytes(), ColumnKind::OfU16),
-            Stored::F16 => (column.dtype.bytes(), ColumnKind::OfF16),
+        let (kind, unit) = column.stored.column(column.dtype, column.len);
+        let args = ColumnArgs::new(kind, column.dtype, column.len * column.dtype.bytes() / unit, s.rows());
+        let args = match &column.raw {
+            Some(raw) => args.decoded(raw, column.norm.as_ref(), true),
+            None => ColumnArgs { decoder: Norm::decoder(column.norm.as_ref(), None), ..args },
         };
-        self.add(s, batch, column, to, (row / unit, s.rows() * (row / unit)), kind)
+        self.add(s, batch, column, to, args)
     }
 
-    fn moved(&self, s: &Step<'_>, column: &Column, to: Slot, offset: usize, moves: &MoveArgs) -> Result<()> {
+    fn moved(&self, s: &Step<'_>, column: &Column, to: Slot, offset: u64, moves: &MoveArgs) -> Result<()> {
         let args = MoveArgs {
             control: s.control()?,
             order: self.order.ptr().offset(HEADER),
             draws: self.order.ptr(),
             from: column.memory.ptr(),
             to: s.ptr(to)?,
-            offset: offset as u64,
-            decoder: Norm::decoder(column.norm.as_ref()),
+            offset,
+            decoder: Norm::decoder(column.norm.as_ref(), column.raw.as_ref().and_then(Raw::line)),
             ..*moves
         };
         let kernel = match (column.stored, column.dtype) {
@@ -301,10 +263,11 @@ impl Resident {
         self.cuda.kernel::<MoveArgs>(&DATA, kernel)?.launch(&self.cuda, grid, &args)
     }
 
-    fn one_hot(&self, s: &Step<'_>, batch: &mut Batch, column: &Column, to: Slot, classes: usize) -> Result<()> {
+    fn one_hot(&self, s: &Step<'_>, batch: &mut Gather, column: &Column, to: Slot, classes: usize) -> Result<()> {
         let len = column.len * classes;
         self.check(s, to, len)?;
-        self.add(s, batch, column, to, (classes, s.rows() * len), ColumnKind::OneHot)
+        let args = ColumnArgs::new(ColumnKind::OneHot, DType::F32, classes, s.rows() * column.len);
+        self.add(s, batch, column, to, ColumnArgs { positions: column.len as u32, ..args })
     }
 
     fn check(&self, s: &Step<'_>, to: Slot, len: usize) -> Result<()> {
@@ -314,56 +277,10 @@ impl Resident {
         }
     }
 
-    fn add(
-        &self,
-        s: &Step<'_>,
-        batch: &mut Batch,
-        column: &Column,
-        to: Slot,
-        (per_row, n): (usize, usize),
-        kind: ColumnKind,
-    ) -> Result<()> {
-        if batch.count == COLUMNS {
-            self.launch(s, batch)?;
-        }
-        batch.some[batch.count] = ColumnArgs {
-            from: column.memory.ptr(),
-            to: s.ptr(to)?,
-            n: n as u64,
-            per_row: Divisor::new(per_row),
-            kind: kind as u32,
-            number: match column.dtype {
-                DType::Bf16 => 1,
-                DType::F16 => 2,
-                _ => 0,
-            },
-            positions: column.len as u32,
-            decoder: Norm::decoder(column.norm.as_ref()),
-        };
-        batch.count += 1;
-        Ok(())
+    fn add(&self, s: &Step<'_>, batch: &mut Gather, column: &Column, to: Slot, args: ColumnArgs) -> Result<()> {
+        let scalings = column.scalings.as_ref().map_or(Ptr::NULL, Buffer::ptr);
+        batch.add(&self.cuda, ColumnArgs { from: column.memory.ptr(), scalings, to: s.ptr(to)?, ..args })
     }
-
-    /// Gathers the columns that were added.
-    fn launch(&self, s: &Step<'_>, batch: &mut Batch) -> Result<()> {
-        let some = &batch.some[..batch.count];
-        let most = some.iter().map(|c| c.n).max().unwrap_or(0) as usize;
-        let (order, offset) = (self.order.ptr().offset(HEADER), batch.offset as u64);
-        let args = GatherArgs { control: s.control()?, order, offset, columns: batch.some };
-        // A thread for each unit, up to what fills the device several times.
-        let blocks = most.div_ceil(256).min(32 * self.cuda.multiprocessors());
-        let grid = Grid::xyz(blocks, batch.count, 1);
-        batch.count = 0;
-        self.cuda.kernel::<GatherArgs>(&DATA, "gather")?.launch(&self.cuda, grid, &args)
-    }
-}
-
-/// The columns that a launch will gather.
-struct Batch {
-    /// Where the batch begins, after the cursor.
-    offset: usize,
-    some: [ColumnArgs; COLUMNS],
-    count: usize,
 }
 
 /// How a column of `len` elements a sample moves; the addresses come with each launch.
@@ -398,7 +315,8 @@ fn args(moves: &Moves<'_>, dtype: DType, len: usize) -> MoveArgs {
 
 /// What a data set takes on the device.
 fn bytes(data: &dyn Dataset, dtype: DType) -> usize {
-    let inputs: usize = data.inputs().iter().map(|x| x.len() * dtype.bytes()).sum();
+    let element = |k: usize| data.raw(k).map_or(dtype.bytes(), |raw| raw.kind().bytes().min(dtype.bytes()));
+    let inputs: usize = data.inputs().iter().enumerate().map(|(k, x)| x.len() * element(k)).sum();
     let targets: usize = data.targets().iter().map(|t| t.len() * 4).sum();
     // Weights and order.
     data.len().saturating_mul(inputs + targets + 8).saturating_add(HEADER)
@@ -407,7 +325,53 @@ fn bytes(data: &dyn Dataset, dtype: DType) -> usize {
 impl Column {
     fn new(cuda: &Cuda, dtype: DType, stored: Stored, samples: usize, len: usize) -> Result<Self> {
         let memory = cuda.allocate(samples * len * stored.bytes(dtype))?;
-        Ok(Self { memory, dtype, stored, norm: None, len, moves: None })
+        Ok(Self { memory, dtype, stored, norm: None, raw: None, scalings: None, len, moves: None })
+    }
+
+    /// Input `k` as its source holds it; `None` for one that does not, or has rows that the host must see.
+    fn raw(data: &dyn Dataset, k: usize, cuda: &Cuda, dtype: DType, moves: Option<&Moves<'_>>) -> Result<Option<Self>> {
+        let Some(raw) = data.raw(k).filter(|raw| moves.is_none() || raw.put().is_none()) else { return Ok(None) };
+        let stored = Stored::of(raw.kind()).filter(|stored| stored.bytes(dtype) <= dtype.bytes());
+        let Some(stored) = stored else { return Ok(None) };
+        let (n, len) = (data.len(), data.inputs()[k].len());
+        let mut column = Self::new(cuda, dtype, stored, n, len)?;
+        let mut scalings = vec![Scaling::plain(); n];
+        let row = raw.bytes(len);
+        let (mut wide, step) = (Vec::new(), (PIECE / row).max(1));
+        for (first, scalings) in (0..n).step_by(step).zip(scalings.chunks_mut(step)) {
+            wide.resize(scalings.len() * row, 0_u8);
+            let read = |(i, (bytes, scaling)): (usize, (&mut [u8], &mut Scaling))| {
+                let read = data.raw_row(Pick { index: first + i, epoch: 0, seed: 0 }, k, bytes);
+                let Some(found) = read.filter(|scaling| raw.accepts(bytes, scaling)) else { return false };
+                if raw.is_big_endian() != cfg!(target_endian = "big") && stored.bytes(dtype) == 2 {
+                    bytes.chunks_exact_mut(2).for_each(|b| b.swap(0, 1));
+                }
+                *scaling = found;
+                true
+            };
+            if !wide.par_chunks_exact_mut(row).zip(scalings).enumerate().all(read) {
+                return Ok(None);
+            }
+            cuda.upload(column.memory.ptr().offset(first * row), wide.len(), &mut |bytes| {
+                bytes.copy_from_slice(&wide);
+                Ok(())
+            })?;
+        }
+        if !scalings.iter().all(Scaling::is_plain) {
+            if moves.is_some() {
+                return Ok(None);
+            }
+            let memory = cuda.allocate(size_of_val(&scalings[..]))?;
+            cuda.upload(memory.ptr(), size_of_val(&scalings[..]), &mut |bytes| {
+                bytes.copy_from_slice(bytemuck::cast_slice(&scalings));
+                Ok(())
+            })?;
+            column.scalings = Some(memory);
+        }
+        column.norm = raw.norm().map(|norm| Norm::send(cuda, norm)).transpose()?;
+        column.moves = moves.map(|m| args(m, dtype, len));
+        column.raw = Some(raw);
+        Ok(Some(column))
     }
 
     /// Reads all samples, some at a time and by all threads, and sends them. `check` sees each piece and its first sample.
@@ -451,4 +415,4 @@ fn half_words(bytes: &mut [u8]) -> &mut [u16] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -396,6 +396,36 @@ fn a_lost_device_leaves_the_last_checkpoint() {
     assert!(Checkpoint::load(&path).expect("a whole file").updates() >= 24);
 }
 
+/// A device that is lost while batches of a prediction are under way: the error names their samples.
+#[test]
+fn a_device_lost_in_a_prediction_names_the_samples() {
+    const NAME: &str = "a_device_lost_in_a_prediction_names_the_samples";
+    if role().is_some() {
+        let (Some(gpu), Some(emulator)) = (gpu(), Emulator::get()) else { return };
+        let mut net = Network::new(Extent::flat(300));
+        net.push(Dense::new(200));
+        let mut model = Model::builder(net).device(gpu.device.clone()).build().expect("a model");
+        let data = || Samples::new(Extent::flat(300), vec![0.5; 300 * 400]).expect("samples");
+        assert_eq!(model.predict_data(data(), 10, Mode::Infer).expect("predictions").len(), 400 * 200);
+        emulator.fail(c"lost", 200);
+        let e = model.predict_data(data(), 10, Mode::Infer).expect_err("the device is lost");
+        assert_eq!(e.kind(), ErrorKind::Device, "{e}");
+        println!("LOST {e}");
+        return;
+    }
+    if gpu().is_none() || Emulator::get().is_none() {
+        return;
+    }
+    let (fine, text) = alone(NAME, "child", &[]).expect("a child");
+    let named = text.split_once("LOST samples ").and_then(|(_, rest)| rest.split_once(':')).and_then(|(samples, _)| {
+        let (first, last) = samples.split_once(" to ")?;
+        Some((first.parse::<usize>().ok()?, last.parse::<usize>().ok()?))
+    });
+    // Four batches at most: three of which nothing is known, and the one that was being sent.
+    let good = named.is_some_and(|(first, last)| 0 < first && first < last && last < 399 && last - first < 40);
+    assert!(fine && good, "{text}");
+}
+
 /// Too large a batch: the plan's table, the batch that fits, and the process goes on.
 #[test]
 fn out_of_memory_is_an_ordinary_error() {

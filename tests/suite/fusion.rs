@@ -84,10 +84,9 @@ fn run(
     kept: bool,
     mode: Mode,
     precision: Precision,
-    threads: usize,
+    device: Device,
     seed: u64,
 ) -> Result<(Bits, usize)> {
-    let device = Device::cpu_threads(threads)?;
     let mut model = Model::builder(net.clone()).device(device).precision(precision).seed(seed).build()?;
     if kept {
         nodes.iter().for_each(|n| model.keep(*n));
@@ -147,10 +146,10 @@ fn what_one_pass_does_has_the_bits_of_the_layers() -> Result<()> {
                     "seed {seed}: {:?} {mode:?} {precision:?}",
                     net.nodes().map(|n| net.name_of(n).to_string()).collect::<Vec<_>>()
                 );
-                let (single, none) = run(&net, &nodes, true, mode, precision, 2, seed)?;
+                let (single, none) = run(&net, &nodes, true, mode, precision, Device::cpu_threads(2)?, seed)?;
                 assert_eq!(none, 0, "{what}: kept nodes have memory");
                 for threads in [1, 2, 7] {
-                    let (fused, absorbed) = run(&net, &nodes, false, mode, precision, threads, seed)?;
+                    let (fused, absorbed) = run(&net, &nodes, false, mode, precision, Device::cpu_threads(threads)?, seed)?;
                     for ((name, a), (_, b)) in single.iter().zip(&fused) {
                         assert!(a == b, "{what}: {name} differs, {} on {threads} threads", row.x);
                     }
@@ -159,6 +158,65 @@ fn what_one_pass_does_has_the_bits_of_the_layers() -> Result<()> {
                     let expected = absorbed <= most && (absorbed == most || row.x.d > 1);
                     assert!(expected, "{what}: {absorbed} of {most} done by others, {}", row.x);
                 }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Rows of a normalisation of a batch, perhaps a ReLU, and a pool on a GPU; whether the pool is a part of the normalisation's pass in
+/// 32 bits, and in 16.
+fn pooled() -> Vec<(Row, [bool; 2])> {
+    let row = |x: Extent, norm: layer::Norm, relu: bool, pool: layer::Pool| {
+        let mut layers = vec![Layered::Norm(norm)];
+        layers.extend(relu.then_some(Layered::Activate(Relu)));
+        layers.push(Layered::Pool(pool));
+        Row { x, before: vec![Layered::Conv(Conv::new(x.c, 1))], layers, absorbed: [0; 2] }
+    };
+    let (image, batch, max) = (Extent::image, layer::Norm::batch, layer::Pool::max);
+    vec![
+        (row(image(8, 6, 8), batch(), true, max(2)), [true; 2]),
+        (row(image(12, 10, 40), batch(), false, max(2)), [true; 2]),
+        (row(image(40, 40, 8), batch(), true, max(2)), [true; 2]),
+        (row(image(9, 6, 24), batch().no_affine(), true, max(3)), [true; 2]),
+        (row(Extent::line(60, 16), batch(), true, max(4)), [true; 2]),
+        (row(Extent::cube(4, 2, 6, 8), batch(), true, max(2)), [true; 2]),
+        (row(image(2, 4, 2064), batch(), true, max(2)), [true; 2]),
+        (row(image(6, 6, 12), batch(), true, max(2)), [true, false]),
+        (row(image(6, 6, 9), batch(), true, max(2)), [false; 2]),
+        (row(image(7, 6, 8), batch(), true, max(2)), [false; 2]),
+        (row(image(6, 6, 8), batch(), true, max(3).stride(1)), [false; 2]),
+        (row(image(6, 6, 8), layer::Norm::groups(2), true, max(2)), [false; 2]),
+    ]
+}
+
+/// The same results as by single launches, and the same gradients but for the order of sums.
+#[test]
+fn a_normalisation_takes_the_pool_behind_it_on_a_gpu() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    for (i, (row, takes)) in pooled().into_iter().enumerate() {
+        let (net, nodes) = row.network();
+        for mode in [Mode::Train, Mode::Eval, Mode::Infer] {
+            for (precision, eps) in [(Precision::FP32, 1e-5), (Precision::BF16, 1.0 / 128.0), (Precision::FP16, 1.0 / 1024.0)] {
+                let what = format!("case {i}, {}: {mode:?} {precision:?}", row.x);
+                let (single, none) = run(&net, &nodes, true, mode, precision, gpu.device.clone(), i as u64)?;
+                assert_eq!(none, 0, "{what}: kept nodes have memory");
+                let (fused, absorbed) = run(&net, &nodes, false, mode, precision, gpu.device.clone(), i as u64)?;
+                assert_eq!(absorbed, usize::from(takes[usize::from(eps > 1e-4)]), "{what}");
+                for ((name, a), (_, b)) in single.iter().zip(&fused) {
+                    let shown = name == "y" || name.starts_with("dx");
+                    let value = |bits: &u64| if shown { f64::from(f32::from_bits(*bits as u32)) } else { f64::from_bits(*bits) };
+                    let (a, b): (Vec<f64>, Vec<f64>) = (a.iter().map(value).collect(), b.iter().map(value).collect());
+                    let scale = a.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+                    let bound = if name == "y" { 0.0 } else { eps * scale };
+                    let far = a.iter().zip(&b).position(|(a, b)| (a - b).abs().is_nan() || (a - b).abs() > bound);
+                    assert!(far.is_none(), "{what}: {name} at {far:?}: {:?}", far.map(|i| (a[i], b[i], bound)));
+                }
+                assert_eq!(
+                    run(&net, &nodes, false, mode, precision, gpu.device.clone(), i as u64)?.0,
+                    fused,
+                    "{what}: other bits"
+                );
             }
         }
     }
@@ -204,9 +262,10 @@ fn a_convolution_of_few_channels_takes_what_follows_it_on_a_gpu() {
         assert!(unit, "{:?}", report.nodes[1].kernels);
     }
     let normalised = [layer::Norm::batch(), layer::Norm::layer(), layer::Norm::groups(2).no_affine(), layer::Norm::cianna(2, 1)];
-    let rectified = normalised.into_iter().map(|norm| {
+    // Of channels that lie by 16 bytes, and others.
+    let rectified = normalised.into_iter().flat_map(|norm| [6, 16].map(|c| (norm.clone(), c))).map(|(norm, c)| {
         let layers = vec![Layered::Norm(norm), Layered::Activate(Relu)];
-        let before = vec![Layered::Conv(Conv::new(6, 3).no_bias())];
+        let before = vec![Layered::Conv(Conv::new(c, 3).no_bias())];
         (Row { x: Extent::image(5, 9, 2), before, layers, absorbed: [0; 2] }.network().0, 1)
     });
     let case = |(net, _): (Network, usize)| graph(&format!("{net:?}"), move |_| net.clone());

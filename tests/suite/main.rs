@@ -39,6 +39,8 @@ mod own_layer;
 mod profile;
 mod property;
 mod scenario;
+mod statistics;
+mod stored;
 mod train;
 mod user;
 mod worked_examples;

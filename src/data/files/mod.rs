@@ -14,13 +14,13 @@ mod find;
 mod read;
 
 use super::skip::Skips;
-use super::{Dataset, OnBad, Pick, Prepare, file};
+use super::{Dataset, OnBad, Pick, Prepare, Raw, Scaling, file};
 use crate::loss::Target;
 use crate::{Error, Extent, Result};
 use find::{Found, Label};
 use read::Reader;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// A data set of files; [`FilesBuilder`] has its options.
 ///
@@ -54,6 +54,8 @@ pub struct Files {
     reader: Reader,
     prepare: Prepare,
     skips: Skips,
+    /// How the first file that can be read holds its sample, once somebody has asked.
+    raw: OnceLock<Option<Raw>>,
 }
 
 /// The targets of all samples.
@@ -226,7 +228,7 @@ impl FilesBuilder {
         let paths: Vec<PathBuf> = found.into_iter().map(|f| f.path).collect();
         let extent = first_extent(&paths, &self.reader, &self.prepare, &skips)?;
         let (reader, prepare) = (self.reader, self.prepare);
-        Ok(Files { paths, inputs: [extent], targets, labels, class_names, reader, prepare, skips })
+        Ok(Files { paths, inputs: [extent], targets, labels, class_names, reader, prepare, skips, raw: OnceLock::new() })
     }
 
     fn targets(&self, found: &[Found]) -> Result<(Vec<String>, Vec<Target>, Labels)> {
@@ -274,6 +276,17 @@ impl Dataset for Files {
             0 => self.read(pick.index, x),
             _ => Err(Error::shape("files", format!("no input {input}"))),
         }
+    }
+
+    fn raw(&self, input: usize) -> Option<Raw> {
+        let first = self.paths.iter().enumerate().find(|(index, _)| !self.skips.contains(*index));
+        let raw = || self.reader.stored(first?.1, &self.prepare, self.inputs[0]);
+        self.raw.get_or_init(raw).clone().filter(|_| input == 0)
+    }
+
+    fn raw_row(&self, pick: Pick, _: usize, row: &mut [u8]) -> Option<Scaling> {
+        let path = self.paths.get(pick.index).filter(|_| !self.skips.contains(pick.index))?;
+        self.reader.stored_row(path, self.raw.get()?.as_ref()?, self.inputs[0], row)
     }
 
     fn values(&self, pick: Pick, target: usize, t: &mut [f32]) -> Result<()> {

@@ -2,7 +2,7 @@
 
 #[cfg(feature = "fits")]
 use crate::data::Missing;
-use crate::data::{Prepare, npy};
+use crate::data::{Prepare, Raw, Scaling, npy};
 use crate::{Error, Extent, Result};
 use std::cell::Cell;
 use std::path::Path;
@@ -138,6 +138,72 @@ impl Reader {
         fits(extent, wanted, extent)?;
         image.read_into(out, reading(prepare))?;
         Ok(true)
+    }
+
+    /// How a file holds a sample of this extent, if these steps are nothing that must see it.
+    pub fn stored(&self, path: &Path, prepare: &Prepare, wanted: Extent) -> Option<Raw> {
+        let raw = match kind(path)? {
+            Kind::Npy => with_buffers(|buffers| {
+                let (kind, big_endian, shape, _) = npy::read_raw(path, &mut buffers.bytes)?;
+                self.as_it_lies(&shape, wanted)?;
+                Raw::new(kind, big_endian)
+            }),
+            Kind::Fits => self.fits_stored(path, wanted).map(|(raw, _)| raw),
+        };
+        prepare.raw(raw?)
+    }
+
+    /// Reads a sample as its file holds it; `None` for a file that does so in another way.
+    pub fn stored_row(&self, path: &Path, raw: &Raw, wanted: Extent, row: &mut [u8]) -> Option<Scaling> {
+        let same = |kind, big_endian| kind == raw.kind() && big_endian == raw.is_big_endian();
+        match kind(path)? {
+            Kind::Npy => with_buffers(|buffers| {
+                let (kind, big_endian, shape, start) = npy::read_raw(path, &mut buffers.bytes)?;
+                self.as_it_lies(&shape, wanted).filter(|()| same(kind, big_endian))?;
+                row.copy_from_slice(buffers.bytes.get(start..).filter(|bytes| bytes.len() == row.len())?);
+                Some(Scaling::plain())
+            }),
+            Kind::Fits => self.fits_stored_row(path, wanted, row, &same),
+        }
+    }
+
+    /// Whether an array of this shape is a sample of this extent without a change of order.
+    fn as_it_lies(&self, shape: &[usize], wanted: Extent) -> Option<()> {
+        let extent = extent_of(shape, self.bands).ok()?;
+        (extent == wanted && (!self.bands || extent.c == 1)).then_some(())
+    }
+
+    #[cfg(not(feature = "fits"))]
+    fn fits_stored(&self, _: &Path, _: Extent) -> Option<(Raw, Scaling)> {
+        None
+    }
+
+    #[cfg(not(feature = "fits"))]
+    fn fits_stored_row(&self, _: &Path, _: Extent, _: &mut [u8], _: &dyn Fn(crate::data::Kind, bool) -> bool) -> Option<Scaling> {
+        None
+    }
+
+    #[cfg(feature = "fits")]
+    fn fits_stored(&self, path: &Path, wanted: Extent) -> Option<(Raw, Scaling)> {
+        if !self.columns.is_empty() || self.bands {
+            return None;
+        }
+        let image = self.image(path).ok()?;
+        image.raw().filter(|_| image.extent().is_ok_and(|extent| extent == wanted))
+    }
+
+    #[cfg(feature = "fits")]
+    fn fits_stored_row(
+        &self,
+        path: &Path,
+        wanted: Extent,
+        row: &mut [u8],
+        same: &dyn Fn(crate::data::Kind, bool) -> bool,
+    ) -> Option<Scaling> {
+        let image = self.image(path).ok()?;
+        let (raw, scaling) = image.raw().filter(|(raw, _)| same(raw.kind(), raw.is_big_endian()))?;
+        let fits = image.extent().is_ok_and(|extent| extent == wanted) && row.len() == raw.bytes(wanted.len());
+        (fits && image.read_raw(row).is_ok()).then_some(scaling)
     }
 
     /// The values of a file as they are; their extent.

@@ -6,9 +6,12 @@ use super::header::Header;
 use super::section::{self, Section};
 use super::tiles::Tiles;
 use super::{Fits, Hdu};
-use crate::data::{Kind, Missing, file};
+use crate::data::array::extent_of_rows;
+use crate::data::memory::Stored;
+use crate::data::{Kind, Missing, Raw, Samples, Scaling, file};
 use crate::{Error, Extent, Result};
 use std::ops::Range;
+use std::sync::Arc;
 
 /// An image or cube of a file. It keeps the file open; threads may share it.
 ///
@@ -183,6 +186,59 @@ impl Image {
     /// As [`Image::section`].
     pub fn section_f64(&self, ranges: &[Range<usize>], out: &mut [f64], missing: Missing) -> Result<()> {
         self.section_of(ranges, out, missing)
+    }
+
+    /// The pixels as samples along the first axis: a stack of stamps, of spectra, of cubes. Those of one or two bytes stay as they are in the file
+    /// until somebody asks for numbers. [`Missing::Median`] is that of each pixel over the samples.
+    ///
+    /// # Errors
+    /// As [`Image::read`], and [`ErrorKind::Shape`](crate::ErrorKind::Shape) for more than five axes.
+    ///
+    /// # Examples
+    /// ```
+    /// use kamacite::data::Missing;
+    /// use kamacite::data::fits::{Cards, Fits, Writer};
+    /// let file = Writer::to_bytes(|w| w.image(&[2, 1, 3], &[1_i16, 2, 3, 4, 5, 6], &Cards::new()))?;
+    /// let stamps = Fits::from_bytes("stamps.fits", file)?.first_image()?.samples(Missing::Error)?;
+    /// assert_eq!((stamps.extent(0), stamps.x(0)), (Some(kamacite::Extent::image(1, 3, 1)), &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0][..]));
+    /// # Ok::<(), kamacite::Error>(())
+    /// ```
+    pub fn samples(&self, missing: Missing) -> Result<Samples> {
+        let at = |e: Error| e.at(self.place());
+        let extent = extent_of_rows(self.shape()).map_err(at)?;
+        if let Some((raw, scaling)) = self.raw().filter(|(raw, _)| raw.kind().bytes() <= 2) {
+            let len = raw.bytes(self.len());
+            let mut bytes = file::reserve(self.place(), len)?;
+            bytes.resize(len, 0);
+            self.read_raw(&mut bytes)?;
+            if let Some(stored) = Stored::new(Arc::new(bytes), 0, raw.missing(missing), scaling) {
+                return Samples::stored(extent, stored).map_err(at);
+            }
+        }
+        Samples::with_missing(extent, self.read(Missing::Keep)?, missing).map_err(at)
+    }
+
+    /// How the pixels lie in the file, where they lie one after another.
+    pub(in crate::data) fn raw(&self) -> Option<(Raw, Scaling)> {
+        let raw = Raw::new(self.kind, true).filter(|_| matches!(self.store, Store::Plain))?;
+        let scaling = Scaling::double(self.scale.scale, self.scale.zero);
+        // A blank that the type does not hold means nothing.
+        let blank = self.scale.blank.filter(|&blank| match self.kind {
+            Kind::U8 => u8::try_from(blank).is_ok(),
+            Kind::I16 => i16::try_from(blank).is_ok(),
+            _ => true,
+        });
+        let blank = blank.and_then(|blank| i32::try_from(blank).ok());
+        Some((raw, blank.map_or(scaling, |blank| scaling.blank(blank))))
+    }
+
+    /// All pixels as they lie in the file.
+    pub(in crate::data) fn read_raw(&self, out: &mut [u8]) -> Result<()> {
+        let expected = self.len() * self.kind.bytes();
+        if out.len() != expected {
+            return Err(Error::shape(self.place(), "bytes of the pixels").expected(expected).got(out.len()));
+        }
+        self.fits.0.source.fill(self.hdu().at, out)
     }
 
     fn whole(&self) -> Vec<Range<usize>> {

@@ -21,7 +21,7 @@ pub use continuum::{Continuum, Fit};
 pub use resize::Interpolation;
 pub use spectrum::{Grid, Positions, Resample};
 
-use super::{Missing, Normalizer, missing};
+use super::{Missing, Normalizer, Raw, missing};
 use crate::{Error, Extent, Result};
 use serde::{Deserialize, Serialize};
 use spectrum::Window;
@@ -308,6 +308,16 @@ impl Prepare {
     #[cfg(feature = "fits")]
     pub(super) fn apply_after_first(&self, x: &mut [f32], extent: Extent) -> Result<()> {
         if self.steps.len() == 1 { Ok(()) } else { self.in_place_from(1, x, extent) }
+    }
+
+    /// Rows of a source with these steps; `None` for steps that must see a whole sample.
+    pub(super) fn raw(&self, raw: Raw) -> Option<Raw> {
+        self.steps.iter().enumerate().try_fold(raw, |raw, (i, step)| match step {
+            Step::Missing(policy) => (i == 0).then(|| raw.missing(*policy)),
+            Step::Affine { factor, offset } => raw.affine(*factor, *offset),
+            Step::Normalize(norm) => norm.affine().and_then(|(a, b)| raw.normalized(a, b)),
+            _ => None,
+        })
     }
 
     fn in_place_from(&self, first: usize, x: &mut [f32], extent: Extent) -> Result<()> {

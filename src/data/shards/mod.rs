@@ -16,7 +16,7 @@ pub use store::Storage;
 pub use write::{Packed, Packing, pack};
 
 use super::skip::Skips;
-use super::{Dataset, OnBad, Pick, file};
+use super::{Dataset, OnBad, Pick, Raw, Scaling, file};
 use crate::loss::Target;
 use crate::{Error, Extent, Result};
 use serde::{Deserialize, Serialize};
@@ -349,6 +349,19 @@ impl Dataset for Shards {
                 Ok(())
             })
         })
+    }
+
+    fn raw(&self, input: usize) -> Option<Raw> {
+        self.index.stored.get(input)?.raw()
+    }
+
+    fn raw_row(&self, pick: Pick, input: usize, row: &mut [u8]) -> Option<Scaling> {
+        if self.skips.contains(pick.index) {
+            return None;
+        }
+        let (stored, ends) = (*self.index.stored.get(input)?, &self.record.inputs);
+        let read = self.part(pick.index, true, |bytes| Ok(stored.raw_row(&bytes[ends[input]..ends[input + 1]], row)));
+        read.ok().flatten()
     }
 
     fn values(&self, pick: Pick, target: usize, t: &mut [f32]) -> Result<()> {

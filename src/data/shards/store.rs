@@ -1,5 +1,6 @@
 //! How the values of one input lie in a record.
 
+use crate::data::{Kind, Missing, Raw, Scaling};
 use crate::{Error, Result};
 use half::f16;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,30 @@ impl Storage {
             Self::U8 => steps(x, 255.0, out, |step, out| out.push(step as u8)),
         }
         Ok(())
+    }
+
+    /// What is stored.
+    pub(super) fn raw(self) -> Option<Raw> {
+        let kind = match self {
+            Self::F32 => Kind::F32,
+            Self::F16 => Kind::F16,
+            Self::I16 => Kind::I16,
+            Self::U8 => Kind::U8,
+        };
+        Raw::new(kind, false).map(|raw| raw.missing(Missing::Keep))
+    }
+
+    /// Takes one sample as it is stored.
+    pub(super) fn raw_row(self, bytes: &[u8], row: &mut [u8]) -> Option<Scaling> {
+        let (header, scaling) = match self {
+            Self::F32 | Self::F16 => (0, Scaling::plain()),
+            Self::I16 | Self::U8 => {
+                let (low, step) = line(bytes);
+                (8, Scaling::single(step, low, if self == Self::I16 { 32768.0 } else { 0.0 }))
+            }
+        };
+        row.copy_from_slice(bytes.get(header..).filter(|bytes| bytes.len() == row.len())?);
+        Some(scaling)
     }
 
     /// Reads the values of one sample.

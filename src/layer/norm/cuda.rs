@@ -1,16 +1,22 @@
-//! Normalisation on a GPU: how positions are cut for blocks, and the kernels of `kernels/norm.cu` in their order.
+//! Normalisation on a GPU: how positions are cut for blocks, and the kernels of `kernels/norm*.cu` in their order.
 
 use super::Sets;
 use super::pass::NormPass;
+use super::pooled::Operands;
 use crate::device::{Cuda, Divisor, Grid, Kernel, Ptr, Source};
 use crate::memory::{GradMode, Io, Param, Planner, Slot, Step};
+use crate::op::bands::{NORM, Table};
 use crate::{DType, Error, Extent, Mode, Result};
 use bytemuck::{Pod, Zeroable};
 
-const NORM: Source = Source::new("norm", include_str!("../../../kernels/norm.cu"));
+const SWEEP: Source = Source::new("norm_sweep", include_str!("../../../kernels/norm_sweep.cu"));
+const SUMS: Source = Source::new("norm_sums", include_str!("../../../kernels/norm_sums.cu"));
 
-/// Threads of a block.
-const THREADS: usize = 256;
+/// Threads of a block, and packs of 16 bytes that lie side by side in one that sums them.
+pub(super) const THREADS: usize = 256;
+const PACKS: usize = 32;
+/// Blocks of a sum of packs, if there is enough to do: two for each multiprocessor of an H100, and few for the last one to put together.
+const BLOCKS: usize = 256;
 
 /// The kernels, and the cuts that follow from the shape alone, so that the order of every sum does too.
 #[derive(Debug)]
@@ -37,13 +43,21 @@ pub(super) struct GpuCut {
     columns: usize,
     /// Positions in one block of the sweeps that write x's size.
     sweep: usize,
-    /// Channels that a thread of these sweeps takes at once.
+    /// Channels that a thread of these sweeps, and of the sums for γ and β, takes at once.
     pack: usize,
+    /// Whether the sums of sets are by packs too.
+    wide: bool,
+}
+
+/// Positions for each block that sums packs, `lanes` side by side, if about `blocks` blocks are wanted: eight for each thread, or more.
+fn packed(all: usize, c: usize, lanes: usize, blocks: usize) -> usize {
+    let side = THREADS / lanes;
+    (side * all.div_ceil(side * blocks.max(1)).max(8)).min((1 << 30) / c).max(1)
 }
 
 /// Positions for each block, if every thread takes between `least` and 4096 values, and about `blocks` blocks are wanted. `c`
 /// channels make `tiles` blocks of `channels` each.
-fn positions(all: usize, c: usize, (channels, tiles): (usize, usize), least: usize, blocks: usize) -> usize {
+pub(super) fn positions(all: usize, c: usize, (channels, tiles): (usize, usize), least: usize, blocks: usize) -> usize {
     let side = (THREADS / channels).max(1);
     let each = channels.div_ceil(THREADS);
     let values = all.saturating_mul(each).div_ceil((side * blocks).div_ceil(tiles)).clamp(least, 4096);
@@ -53,22 +67,35 @@ fn positions(all: usize, c: usize, (channels, tiles): (usize, usize), least: usi
 
 impl GpuCut {
     fn new(x: Extent, sets: Sets, capacity: usize, dtype: DType) -> Self {
-        let count = sets.active / sets.channels;
-        let tile = (THREADS / sets.channels).clamp(1, count);
-        let cut = (tile * sets.channels, count.div_ceil(tile));
-        let all = x.area().saturating_mul(capacity);
-        let chunk = match sets.batch {
-            true => positions(all, x.c, cut, 32, 2048),
-            // Other units give blocks too.
-            false => positions(x.area(), x.c, cut, 64, 256),
-        };
-        let cut = (x.c.min(THREADS), x.c.div_ceil(THREADS));
-        let columns = if sets.batch { chunk } else { positions(all, x.c, cut, 32, 2048) };
+        let (count, all) = (sets.active / sets.channels, x.area().saturating_mul(capacity));
         // 16 bytes, where all channels are normalised.
         let pack = Some(16 / dtype.bytes()).filter(|pack| sets.active == x.c && x.c.is_multiple_of(*pack)).unwrap_or(1);
+        // A pack is of one set, or each of its channels is one.
+        let whole = sets.channels == 1 || sets.channels.is_multiple_of(pack);
+        let wide = pack > 1 && whole && sets.channels <= THREADS * pack;
+        let together = if wide { PACKS * pack } else { THREADS };
+        let tile = (together / sets.channels).clamp(1, count);
+        let (channels, tiles) = (tile * sets.channels, count.div_ceil(tile));
+        let chunk = match (wide, sets.batch) {
+            (true, true) => packed(all, x.c, channels / pack, BLOCKS / tiles),
+            // Other units give blocks too.
+            (true, false) => packed(x.area(), x.c, channels / pack, BLOCKS / tiles.saturating_mul(capacity)),
+            (false, true) => positions(all, x.c, (channels, tiles), 32, 2048),
+            (false, false) => positions(x.area(), x.c, (channels, tiles), 64, 256),
+        };
         let packs = x.c / pack;
-        let sweep = positions(all, x.c, (packs.min(THREADS), packs.div_ceil(THREADS)), 8, 1 << 32);
-        Self { tile, chunk, columns, sweep, pack }
+        let columns = match (sets.batch, pack) {
+            (true, _) => chunk,
+            (false, 1) => positions(all, x.c, (x.c.min(THREADS), x.c.div_ceil(THREADS)), 32, 2048),
+            (false, _) => packed(all, x.c, packs.min(PACKS), BLOCKS / packs.div_ceil(PACKS)),
+        };
+        let sweep = positions(all, x.c, (packs.min(THREADS), packs.div_ceil(THREADS)), 8, 1 << 13);
+        Self { tile, chunk, columns, sweep, pack, wide }
+    }
+
+    /// Blocks side by side of the sums for γ and β of so many channels.
+    fn across(&self, channels: usize) -> usize {
+        if self.pack > 1 { channels.div_ceil(PACKS * self.pack) } else { channels.div_ceil(THREADS) }
     }
 
     /// Elements of the partial sums: of the whole plan for batch normalisation, otherwise of each row.
@@ -92,15 +119,17 @@ impl Gpu {
         }
         let cut = GpuCut::new(x, sets, p.capacity(), p.dtype());
         let units = if sets.batch { 1 } else { p.capacity() };
-        let counters = units.saturating_mul((sets.active / sets.channels).div_ceil(cut.tile)).max(sets.active.div_ceil(THREADS));
+        let counters = units.saturating_mul((sets.active / sets.channels).div_ceil(cut.tile)).max(cut.across(sets.active));
+        let name = |wide: bool, name: &str| if wide { format!("{name}_wide") } else { name.to_string() };
+        let packs = cut.pack > 1;
         Ok(Self {
-            moments: p.typed_kernel(&NORM, "moments")?,
+            moments: p.typed_kernel(&NORM, &name(cut.wide, "moments"))?,
             recall: p.kernel(&NORM, "recall")?,
-            apply: p.typed_kernel(&NORM, if cut.pack > 1 { "apply_wide" } else { "apply" })?,
-            gradient: p.typed_kernel(&NORM, if cut.pack > 1 { "gradient_wide" } else { "gradient" })?,
-            sums: p.typed_kernel(&NORM, "sums")?,
-            columns: p.typed_kernel(&NORM, "columns")?,
-            parameters: p.kernel(&NORM, "parameters")?,
+            apply: p.typed_kernel(&SWEEP, &name(packs, "apply"))?,
+            gradient: p.typed_kernel(&SWEEP, &name(packs, "gradient"))?,
+            sums: p.typed_kernel(&SUMS, &name(cut.wide, "sums"))?,
+            columns: p.typed_kernel(&SUMS, &name(packs, "columns"))?,
+            parameters: p.kernel(&SUMS, "parameters")?,
             // Memory of an arena is 0 at first.
             arrived: p.device().is_cuda().then(|| p.lasting(DType::U32, counters)),
             cut,
@@ -114,7 +143,13 @@ impl Gpu {
                 let args = RecallArgs { table: s.ptr(of.table)?, mean, var, eps: of.eps, c: c as u64 };
                 self.recall.launch(cuda, Grid::cover(c), &args)?;
             }
-            _ => self.measure(cuda, s, s.ptr(io.x[0])?, of)?,
+            _ => match of.statistics.as_ref().filter(|statistics| statistics.found()) {
+                Some(statistics) => statistics.finish(s, cuda)?,
+                None => self.measure(cuda, s, s.ptr(io.x[0])?, of)?,
+            },
+        }
+        if let Some(pooled) = of.end.pooled() {
+            return pooled.forward(cuda, s, &operands(s, io, of)?, s.ptr(io.y)?);
         }
         let (scale, shift) = (weights(s, of.scale)?, weights(s, of.shift)?);
         let sweep = self.sweep(s, of, self.cut.sweep);
@@ -148,6 +183,10 @@ impl Gpu {
             self.parameters(cuda, s, io, of, dw, if of.sets.batch { slopes } else { Ptr::NULL })?;
         }
         let Some((dx, mode)) = io.dx[0] else { return Ok(()) };
+        if let Some(pooled) = of.end.pooled() {
+            let pointers = [s.ptr(io.dy)?, slopes, s.ptr(dx)?];
+            return pooled.gradient(cuda, s, &operands(s, io, of)?, pointers, mode == GradMode::Add);
+        }
         if !of.sets.batch {
             self.slopes(cuda, s, io, of, slopes)?;
         }
@@ -197,10 +236,13 @@ impl Gpu {
             add: u32::from(dw.into_iter().flatten().any(|(_, mode)| mode == GradMode::Add)),
             unused: 0,
         };
+        if let Some(pooled) = of.end.pooled() {
+            return pooled.parameters(cuda, s, &operands(s, io, of)?, dy, to);
+        }
         let own = of.sets.per_scale == 1;
         let (arrived, relu) = (if own { self.arrived(s)? } else { Ptr::NULL }, u32::from(of.end.rectifies()));
         let args = ColumnsArgs { x, dy, table, scale, shift, partial, arrived, to, sweep, relu, unused: 0 };
-        self.columns.launch(cuda, grid(&sweep, of.sets.active), &args)?;
+        self.columns.launch(cuda, Grid::xyz(sweep.chunks(), self.cut.across(of.sets.active), 1), &args)?;
         if own { Ok(()) } else { self.parameters.launch(cuda, Grid::cover(32 * count), &to) }
     }
 
@@ -252,6 +294,12 @@ fn grid(sweep: &Sweep, channels: usize) -> Grid {
     Grid::xyz(sweep.chunks(), channels.div_ceil(THREADS), 1)
 }
 
+/// Where the operands of a normalisation of a batch lie.
+fn operands(s: &Step<'_>, io: &Io<'_>, of: &NormPass) -> Result<Operands> {
+    let (scale, shift) = (weights(s, of.scale)?, weights(s, of.shift)?);
+    Ok(Operands { x: s.ptr(io.x[0])?, table: s.ptr(of.table)?, scale, shift, relu: u32::from(of.end.rectifies()) })
+}
+
 fn weights(s: &Step<'_>, p: Option<Param>) -> Result<Ptr> {
     p.map_or(Ok(Ptr::NULL), |p| s.ptr(p.w))
 }
@@ -267,17 +315,6 @@ struct SetsArgs {
     channels: u32,
     sets: u32,
     tile: u32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Zeroable, Pod)]
-struct Table {
-    table: Ptr,
-    mean: Ptr,
-    var: Ptr,
-    control: Ptr,
-    eps: f64,
-    momentum: f64,
 }
 
 #[repr(C)]
@@ -382,7 +419,7 @@ struct ColumnsArgs {
 
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
-struct ParametersArgs {
+pub(super) struct ParametersArgs {
     partial: Ptr,
     table: Ptr,
     scale: Ptr,
@@ -395,4 +432,11 @@ struct ParametersArgs {
     per_scale: u32,
     add: u32,
     unused: u32,
+}
+
+impl ParametersArgs {
+    /// The same of other sums: those of so many chunks.
+    pub fn of(self, partial: Ptr, chunks: u64) -> Self {
+        Self { partial, chunks, ..self }
+    }
 }

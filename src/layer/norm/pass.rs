@@ -6,6 +6,7 @@ use super::end::{NormEnd, Taken};
 use crate::device::{Cpu, Device};
 use crate::layer::Pass;
 use crate::memory::{Element, GradMode, Io, Param, Read, Slot, Step, Write};
+use crate::op::bands::Statistics;
 use crate::op::epilogue::{Affine, Constants};
 use crate::op::moments::{self, Slope, combine};
 use crate::{Extent, Mode, Real, Result, real};
@@ -78,6 +79,8 @@ pub(super) struct NormPass {
     pub slopes: Slot,
     /// μ and ρ per channel for each unit; on a GPU pairs per set, as are the slopes.
     pub table: Slot,
+    /// Of a batch in training on a GPU: what the layer before may find.
+    pub statistics: Option<Arc<Statistics>>,
     pub gpu: Gpu,
 }
 

@@ -55,7 +55,7 @@ struct MaxArgs {
     g: Pooling,
     add: u32,
     log_lanes: u32,
-    unused: u32,
+    large: u32,
 }
 
 #[repr(C)]
@@ -130,11 +130,20 @@ impl MaxKernels {
         Kernels::new(p, g, "max").map(Self)
     }
 
+    /// Words of a sample that tell where the maxima came from: a byte for each, or a word where windows are large.
+    pub fn winners(g: &Geometry) -> usize {
+        if g.window.taps() > LARGE { g.y.len() } else { g.y.len().div_ceil(4) }
+    }
+
+    fn large(&self) -> u32 {
+        u32::from(self.0.log_lanes.is_some())
+    }
+
     pub fn forward(&self, cuda: &Cuda, g: &Geometry, s: &Step<'_>, x: Slot, y: Slot, winner: Option<Slot>) -> Result<()> {
         let (n, grid, packed) = self.0.forward(g, s.rows());
         let winner = winner.map_or(Ok(Ptr::NULL), |w| s.ptr(w))?;
-        let log_lanes = self.0.log_lanes.unwrap_or(0);
-        let args = MaxArgs { from: s.ptr(x)?, to: s.ptr(y)?, winner, n, g: packed, add: 0, log_lanes, unused: 0 };
+        let (log_lanes, large) = (self.0.log_lanes.unwrap_or(0), self.large());
+        let args = MaxArgs { from: s.ptr(x)?, to: s.ptr(y)?, winner, n, g: packed, add: 0, log_lanes, large };
         self.0.forward.launch(cuda, grid, &args)
     }
 
@@ -149,7 +158,8 @@ impl MaxKernels {
     ) -> Result<()> {
         let (n, grid, packed) = self.0.backward(g, s.rows());
         let (from, to, winner) = (s.ptr(dy)?, s.ptr(dx)?, s.ptr(winner)?);
-        let args = MaxArgs { from, to, winner, n, g: packed, add: u32::from(mode == GradMode::Add), log_lanes: 0, unused: 0 };
+        let (add, large) = (u32::from(mode == GradMode::Add), self.large());
+        let args = MaxArgs { from, to, winner, n, g: packed, add, log_lanes: 0, large };
         self.0.backward.launch(cuda, grid, &args)
     }
 }

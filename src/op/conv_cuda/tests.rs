@@ -6,6 +6,7 @@
 use super::*;
 use crate::device::{Buffer, Device, testing};
 use crate::op::activation::Activation;
+use crate::op::bands::{self, CombineArgs};
 use crate::op::conv::tests::geometries;
 use crate::rng::{Purpose, Stream};
 use crate::{DType, Extent, Window};
@@ -306,6 +307,131 @@ fn every_direction_has_the_bits_of_the_exact_value() {
                 let kernel = format!("conv_{direction}{name}_{tile}");
                 assert!(seen.contains(&kernel), "{kernel} did not run: {seen:?}");
             }
+        }
+    }
+}
+
+/// The moments of the columns of y, as stored, against f64; by the last block to come and by a kernel of its own, twice.
+fn check_moments(cuda: &Cuda, what: &str, g: &Geometry, rows: usize, (precision, units): (Precision, Units)) -> Option<String> {
+    let (dtype, capacity, c) = (precision.storage(), rows + 2, g.y.c);
+    let conv = CudaConv::by(units, g, capacity, precision, Some(false), cuda).unwrap();
+    let measurable = conv.measurable(capacity, precision)?;
+    let kernel = measurable.kernel(cuda).unwrap();
+    let mut r = Stream::new(41, Purpose::User, 0);
+    let mut draw = |n: usize, scale: f64| (0..n).map(|_| scale * r.normal()).collect::<Vec<f64>>();
+    let (x, w) = (draw((rows + 1) * g.x.len(), 1.0), draw(g.weight_len().unwrap(), 0.1));
+    // Means large beside the deviations, up to where values of this type hardly differ.
+    let b: Vec<f64> = draw(c, 1.0).iter().enumerate().map(|(i, v)| v * [0.0, 1.0, 30.0, 1000.0][i % 4]).collect();
+    let (x, w, b) = (Array::new(cuda, &x, dtype), Array::new(cuda, &w, dtype), Array::new(cuda, &b, DType::F32));
+    let positions = rows * g.y.area();
+    let (bands, parts_of) = (positions.div_ceil(64), if dtype == DType::F32 { 4 } else { 2 });
+    let combine = cuda.kernel::<CombineArgs>(&bands::NORM, &format!("combine_{}", dtype.suffix())).unwrap();
+    let control = Array::new(cuda, &[0.0; 64], DType::F32);
+    let mut bits: Vec<Vec<f64>> = Vec::new();
+    for (alone, again) in [(true, false), (true, true), (false, false), (false, true)] {
+        let y = Array::new(cuda, &vec![f64::NAN; (rows + 1) * g.y.len()], dtype);
+        let parts = Array::new(cuda, &vec![f64::NAN; parts_of * c * bands], DType::F32);
+        let arrived = Array::new(cuda, &vec![0.0; measurable.blocks.max(c.div_ceil(32))], DType::F32);
+        let [table, mean, var] = [2 * c, c, c].map(|n| Array::new(cuda, &vec![1.0; n], DType::F32));
+        let args = BandArgs {
+            parts: parts.ptr(),
+            arrived: if alone { arrived.ptr() } else { Ptr::NULL },
+            table: bands::Table {
+                table: table.ptr(),
+                mean: mean.ptr(),
+                var: var.ptr(),
+                control: control.ptr(),
+                eps: 1e-9,
+                momentum: 1.0,
+            },
+            positions: positions as u64,
+            c: c as u32,
+            bands: bands as u32,
+        };
+        conv.measure(
+            cuda,
+            rows,
+            (x.ptr(), w.ptr(), y.ptr()),
+            CudaEnd { bias: b.ptr(), ..CudaEnd::plain(GradMode::Write) },
+            (&kernel, args),
+        )
+        .unwrap();
+        if !alone {
+            let (chunk, partial) = (3, Array::new(cuda, &vec![f64::NAN; 4 * c * bands], DType::F32));
+            let chunks = bands.div_ceil(chunk);
+            let args =
+                CombineArgs { bands: args, partial: partial.ptr(), arrived: arrived.ptr(), chunk: 3, chunks: chunks as u32 };
+            combine.launch(cuda, Grid::xyz(chunks, c.div_ceil(32), 1), &args).unwrap();
+        }
+        assert!(arrived.read(cuda).iter().all(|&n| n == 0.0), "counters of {what}");
+        // The same y as without.
+        let plain = Array::new(cuda, &vec![f64::NAN; (rows + 1) * g.y.len()], dtype);
+        conv.forward(cuda, rows, (x.ptr(), w.ptr(), plain.ptr()), CudaEnd { bias: b.ptr(), ..CudaEnd::plain(GradMode::Write) })
+            .unwrap();
+        let (y, plain) = (y.read(cuda), plain.read(cuda));
+        assert!(y.iter().zip(&plain).all(|(a, b)| a.to_bits() == b.to_bits()), "y of {what}, {precision:?} {conv:?}");
+        let (table, mean, var) = (table.read(cuda), mean.read(cuda), var.read(cuda));
+        for j in 0..c {
+            let column = || (0..positions).map(|p| y[p * c + j]);
+            let m = column().sum::<f64>() / positions as f64;
+            let squares = column().map(|v| (v - m) * (v - m)).sum::<f64>();
+            let (v, n, eps) = (squares / positions as f64, positions as f64, f64::from(f32::EPSILON));
+            let what = || {
+                format!(
+                    "channel {j} of {what}, {precision:?}, {}, by {}",
+                    measurable.name,
+                    if alone { "the last" } else { "a kernel" }
+                )
+            };
+            // One rounding of the mean, and sums of 64 deviations; in 16 bits the means of bands are kept in f32 too.
+            let narrow = if dtype == DType::F32 { 0.0 } else { m.abs() * v.sqrt() };
+            let (near, far) = (eps * (m.abs() + 4.0 * v.sqrt()), eps * (32.0 * v + narrow));
+            let (unbiased, rho) = (squares / (n - 1.0), 1.0 / (v + 1e-9).sqrt());
+            let close = |name: &str, got: f64, expected: f64, bound: f64| {
+                let ok = (got - expected).abs() <= bound;
+                assert!(ok, "{name} {got} of {}, expected {expected}, bound {bound}", what());
+            };
+            close("mean", mean[j], m, near);
+            close("centre", table[2 * j], m, near);
+            close("variance", var[j], unbiased, far * n / (n - 1.0));
+            close("deviation", table[2 * j + 1], rho, rho * (eps + far / (v + 1e-9)));
+        }
+        let all = [table, mean, var].concat();
+        if again {
+            assert!(bits.pop().unwrap() == all, "other bits in a second run of {what}");
+        } else {
+            bits.push(all);
+        }
+    }
+    Some(measurable.name)
+}
+
+#[test]
+fn moments_are_those_of_the_results_as_stored() {
+    let Some(cuda) = gpu() else { return };
+    let image = Extent::image;
+    // Outputs that end within bands and tiles, more bands than rows of a tile, columns that end within tiles, a single value.
+    let more = [
+        with("many bands", image(40, 33, 16), 40, plane(3, 1, 1), 1, 3),
+        with("a tile and one output", image(43, 3, 32), 64, plane(3, 1, 1), 1, 1),
+        with("a band", image(8, 8, 32), 72, plane(3, 1, 1), 1, 1),
+        with("short of a band", image(3, 3, 32), 32, plane(3, 1, 1), 1, 2),
+    ];
+    let mut seen = BTreeSet::new();
+    for (i, (name, g, rows)) in hopper_cases().into_iter().chain(cases()).chain(more).enumerate() {
+        for (j, precision) in PRECISIONS.into_iter().enumerate() {
+            for units in units(&cuda, precision) {
+                let columns = [None, Some(64), Some(128), Some(256)][(i + j) % 4].filter(|_| units.hopper);
+                seen.extend(check_moments(&cuda, name, &g, rows, (precision, Units { columns, ..units })));
+            }
+        }
+    }
+    if cuda.capability().0 >= 8 {
+        let tensor = ["tf32", "tf32x3", "bf16", "f16"].map(|n| [64, 128].map(|tile| format!("conv_moments_{n}_{tile}")));
+        let hopper = ["bf16", "f16"].map(|n| [64, 128, 256].map(|tile| format!("conv_sm90_moments_{n}_{tile}")));
+        let hopper = hopper.into_iter().flatten().filter(|_| cuda.capability() == (9, 0));
+        for kernel in tensor.into_iter().flatten().chain(hopper) {
+            assert!(seen.contains(&kernel), "{kernel} did not run: {seen:?}");
         }
     }
 }

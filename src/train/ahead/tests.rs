@@ -52,7 +52,7 @@ impl Dataset for Told {
 
 fn ahead(data: &Arc<Told>, threads: usize, depth: usize, after: After) -> Ahead {
     let course = Course { samples: data.n, batch: 4, shuffle: after == After::Next, after };
-    Ahead::new(Arc::clone(data) as Arc<dyn Dataset>, course, Load { threads, depth })
+    Ahead::new(Arc::clone(data) as Arc<dyn Dataset>, course, Load { threads, depth }, Vec::new())
 }
 
 fn key(epoch: u64, from: usize, n: usize) -> Key {

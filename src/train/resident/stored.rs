@@ -1,10 +1,9 @@
 //! In which type a column of numbers lies on the device: the narrowest that holds all of them, so that images of bytes take a quarter
 //! of the memory and of the way there. The kernel that gathers a batch makes them again what the plan wants, bit for bit.
 
-use crate::data::{Dataset, Pick};
-use crate::device::{Buffer, Cuda, Divisor, Ptr};
-use crate::{DType, Result};
-use bytemuck::{Pod, Zeroable};
+use super::super::gather::ColumnKind;
+use crate::DType;
+use crate::data::{Dataset, Kind, Pick};
 use half::f16;
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -29,6 +28,31 @@ impl Stored {
             Self::Same => dtype.bytes(),
             Self::U8 => 1,
             Self::I16 | Self::U16 | Self::F16 => 2,
+        }
+    }
+
+    /// The type of stored numbers, where kernels that move samples know it.
+    pub fn of(kind: Kind) -> Option<Self> {
+        match kind {
+            Kind::U8 => Some(Self::U8),
+            Kind::I16 => Some(Self::I16),
+            Kind::U16 => Some(Self::U16),
+            Kind::F16 => Some(Self::F16),
+            _ => None,
+        }
+    }
+
+    /// What gathers rows of so many elements of `dtype`, and the bytes of its unit.
+    pub fn column(self, dtype: DType, len: usize) -> (ColumnKind, usize) {
+        let row = len * dtype.bytes();
+        match self {
+            Self::Same if row.is_multiple_of(16) => (ColumnKind::Copy16, 16),
+            Self::Same if row.is_multiple_of(4) => (ColumnKind::Copy4, 4),
+            Self::Same => (ColumnKind::Copy2, 2),
+            Self::U8 => (ColumnKind::OfU8, dtype.bytes()),
+            Self::I16 => (ColumnKind::OfI16, dtype.bytes()),
+            Self::U16 => (ColumnKind::OfU16, dtype.bytes()),
+            Self::F16 => (ColumnKind::OfF16, dtype.bytes()),
         }
     }
 
@@ -70,38 +94,12 @@ impl Stored {
     }
 }
 
-/// `Decoder` in `data.cu`.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Pod, Zeroable)]
-pub(super) struct Decoder {
-    groups: Divisor,
-    unused: u32,
-    a: Ptr,
-    b: Ptr,
-}
-
 /// Where the numbers come from, and how they lie on the device.
 pub(super) struct Source<'a> {
     pub data: &'a dyn Dataset,
     pub stored: Stored,
     /// What a normalisation subtracts and divides by.
-    norm: Option<(&'a [f32], &'a [f32])>,
-}
-
-/// What a decoder points to.
-#[derive(Debug)]
-pub(super) struct Norm {
-    memory: Buffer,
-    groups: usize,
-}
-
-impl Norm {
-    /// The decoder of a column, with a normalisation or without.
-    pub fn decoder(of: Option<&Self>) -> Decoder {
-        let (groups, a) = of.map_or((1, Ptr::NULL), |norm| (norm.groups, norm.memory.ptr()));
-        let b = of.map_or(Ptr::NULL, |norm| norm.memory.ptr().offset(norm.groups * size_of::<f32>()));
-        Decoder { groups: Divisor::new(groups), unused: 0, a, b }
-    }
+    pub norm: Option<(&'a [f32], &'a [f32])>,
 }
 
 impl<'a> Source<'a> {
@@ -146,18 +144,5 @@ impl<'a> Source<'a> {
             Some((stored, _)) => Self { data: inner, stored: *stored, norm },
             None => Self::plain(data),
         }
-    }
-
-    /// The numbers of the normalisation, on the device.
-    pub fn send_norm(&self, cuda: &Cuda) -> Result<Option<Norm>> {
-        let Some((a, b)) = self.norm else { return Ok(None) };
-        let memory = cuda.allocate(size_of_val(a) + size_of_val(b))?;
-        cuda.upload(memory.ptr(), size_of_val(a) + size_of_val(b), &mut |bytes| {
-            let (first, second) = bytes.split_at_mut(size_of_val(a));
-            first.copy_from_slice(bytemuck::cast_slice(a));
-            second.copy_from_slice(bytemuck::cast_slice(b));
-            Ok(())
-        })?;
-        Ok(Some(Norm { memory, groups: a.len() }))
     }
 }

@@ -1,7 +1,7 @@
 use super::super::feed::Feed;
 use super::super::plan_of;
 use super::*;
-use crate::data::{Augment, Augmented, Balanced, Normalizer, Rule, Samples, Scope, Subset};
+use crate::data::{Augment, Augmented, Balanced, Kind, Normalizer, Rule, Samples, Scope, Subset, raw};
 use crate::device::control::StepParams;
 use crate::device::testing::gpu;
 use crate::{Dense, Device, Extent, Loss, Mode, Model, Mse, Network, Precision, SoftmaxCrossEntropy};
@@ -25,7 +25,7 @@ fn narrowing<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
-fn numbers(len: usize, seed: u64) -> Vec<f32> {
+pub fn numbers(len: usize, seed: u64) -> Vec<f32> {
     let draw = |i: usize| crate::rng::hash(&[seed.to_le_bytes(), (i as u64).to_le_bytes()].concat()) >> 40;
     (0..len).map(|i| draw(i) as f32 / (1 << 23) as f32 - 1.0).collect()
 }
@@ -36,7 +36,7 @@ fn samples(x: Extent) -> Samples {
 }
 
 /// Everything that a step finds in the slots of its plan.
-fn staged(model: &Model) -> Result<Vec<Vec<u32>>> {
+pub fn staged(model: &Model) -> Result<Vec<Vec<u32>>> {
     let (plan, s) = model.staging()?;
     let bits = |slot| s.host_read::<f32, _>(slot, |x| x.iter().map(|x| x.to_bits()).collect());
     let mut all: Vec<Vec<u32>> = plan.inputs.iter().map(|p| bits(p.y)).collect::<Result<_>>()?;
@@ -193,6 +193,87 @@ fn narrow_columns_become_what_the_host_sends() -> Result<()> {
                 let motions = Augment::new().flip_h(0.5).flip_v(0.3).shift(2).border(border);
                 same(&gpu, x, 2, Mse, &Augmented::new(normal.clone(), motions)?.into())?;
             }
+        }
+        Ok(())
+    })
+}
+
+/// Arrays of files lie on the device as they were read, in every precision, scaled, normalised and moved there by the kernel for their type:
+/// all bits as the host stages them.
+#[test]
+fn stored_columns_become_what_the_host_sends() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let Device::Cuda(cuda) = &gpu else { return Ok(()) };
+    let x = Extent::image(4, 5, 3);
+    let words = |f: &dyn Fn(f32) -> u16| numbers(SAMPLES * x.len(), 9).iter().flat_map(|v| f(*v).to_le_bytes()).collect();
+    let bytes: Vec<u8> = numbers(SAMPLES * x.len(), 9).iter().map(|v| ((v + 1.0) * 127.0) as u8).collect();
+    let kinds: [(Kind, Vec<u8>, Stored); 4] = [
+        (Kind::U8, bytes, Stored::U8),
+        (Kind::I16, words(&|v| (v * 32767.0) as i16 as u16), Stored::I16),
+        (Kind::U16, words(&|v| ((v + 1.0) * 32767.0) as u16), Stored::U16),
+        (Kind::F16, words(&|v| f16::from_f32(v * 9.0).to_bits()), Stored::F16),
+    ];
+    narrowing(|| {
+        for (kind, bytes, expected) in &kinds {
+            let plain = || {
+                raw::from_bytes(bytes, *kind, &[SAMPLES, 4, 5, 3])?
+                    .samples()?
+                    .with_values(Extent::flat(2), numbers(SAMPLES * 2, 4))
+            };
+            let norm = || Normalizer::fit(x, plain()?.scaled(0.37).x(0), &[Rule::Standard(Scope::Channel)]);
+            let set = || crate::data::Normalized::new(plain()?.scaled(0.37), 0, norm()?);
+            let motions = |border| Augment::new().flip_h(0.5).flip_v(0.3).shift(2).border(border);
+            let mut sets: Vec<Arc<dyn Dataset>> = vec![plain()?.into(), plain()?.scaled(-0.1).into(), set()?.into()];
+            for border in [Border::Edge, Border::Reflect, Border::Value(0.3)] {
+                sets.push(Augmented::new(set()?, motions(border))?.into());
+            }
+            for data in &sets {
+                for dtype in [DType::F32, DType::Bf16, DType::F16] {
+                    let resident = Resident::upload(&**data, cuda, dtype, data.targets())?.expect("the data");
+                    let column = &resident.inputs[0];
+                    assert!(column.stored == *expected && column.raw.is_some(), "{kind:?} {dtype:?}: {:?}", column.stored);
+                    assert_eq!(resident.moves(), data.varies());
+                }
+                same(&gpu, x, 2, Mse, data)?;
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Images of a FITS file that lie one behind the other, each number scaled in double precision, and blanks.
+#[cfg(feature = "fits")]
+#[test]
+fn stacks_of_stamps_stay_as_they_are_in_the_file() -> Result<()> {
+    use crate::data::Missing;
+    use crate::data::fits::{Cards, Fits, Writer};
+    let Some(gpu) = gpu() else { return Ok(()) };
+    let Device::Cuda(cuda) = &gpu else { return Ok(()) };
+    let x = Extent::image(4, 5, 1);
+    let pixels: Vec<i16> = numbers(SAMPLES * x.len(), 6).iter().map(|v| (v * 32767.0) as i16).collect();
+    let cards = Cards::new().with("XSCALE", 0.013)?.with("XZERO", 32768.0)?.with("XLANK", i64::from(pixels[27]))?;
+    let file = Writer::to_bytes(|w| w.image(&[SAMPLES, 4, 5], &pixels, &cards))?;
+    // The writer itself scales nothing.
+    let named = |at: &[u8]| [b"XSCALE  ", b"XZERO   ", b"XLANK   "].iter().any(|name| at.starts_with(&name[..]));
+    let file: Vec<u8> = (0..file.len()).map(|i| if i % 80 == 0 && named(&file[i..]) { b'B' } else { file[i] }).collect();
+    let image = Fits::from_bytes("stamps.fits", file)?.first_image()?;
+    let set = |missing| image.samples(missing)?.with_values(Extent::flat(2), numbers(SAMPLES * 2, 4));
+    assert!(set(Missing::Error).is_err_and(|e| e.to_string().contains("sample 1, feature 7")));
+    narrowing(|| {
+        let stored = |data: &dyn Dataset| -> Result<bool> {
+            Ok(Resident::upload(data, cuda, DType::F32, data.targets())?.expect("the data").inputs[0].raw.is_some())
+        };
+        for missing in [Missing::Zero, Missing::Value(-3.0), Missing::Median] {
+            let data = set(missing)?;
+            assert_eq!(stored(&data)?, missing != Missing::Median, "{missing:?}");
+            if missing != Missing::Median {
+                assert_eq!(data.x(0), image.read(missing)?);
+            }
+            same(&gpu, x, 2, Mse, &data.clone().into())?;
+            // Rows with scalings are moved by nobody but the host's numbers.
+            let moved = Augmented::new(data, Augment::new().flip_h(0.5))?;
+            assert!(!stored(&moved)?);
+            same(&gpu, x, 2, Mse, &moved.into())?;
         }
         Ok(())
     })

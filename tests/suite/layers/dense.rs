@@ -35,6 +35,16 @@ fn cases() -> Vec<Case> {
     };
     list.push(case("softmax", Dense::new(6).act(Softmax)).x(Extent::flat(9)).naive(move |g| softmax(naive(g, 6))));
     list.push(case("relu", Dense::new(13).act(Relu)).x(Extent::flat(11)).naive(|g| naive(g, 13).map(|z| z.max(0.0))));
+    // Where a GPU sums the bias gradient with the activation's: of what the activation made, and of what it was applied to.
+    list.push(
+        case("many rows, tanh", Dense::new(8).act(Tanh)).x(Extent::flat(16)).rows(130).naive(|g| naive(g, 8).map(f64::tanh)),
+    );
+    list.push(
+        case("many rows, gelu", Dense::new(16).act(Gelu))
+            .x(Extent::flat(12))
+            .rows(130)
+            .naive(|g| naive(g, 16).map(|z| 0.5 * z * libm::erfc(-z / 2_f64.sqrt()))),
+    );
     list.push(
         case("gelu", Dense::new(5).act(Gelu))
             .x(Extent::flat(8))

@@ -97,6 +97,17 @@ fn cuda_is_accurate_at_all_sizes() {
         large(Norm::groups(20), image(3, 3, 520), 9 * 26),
         large(Norm::instance(), image(101, 90, 2), 101 * 90),
         large(Norm::cianna(2, 1), image(71, 70, 6), 71 * 70 * 2),
+        // By 16 bytes: several chunks and tiles, sets of a channel, of a pack, of many packs, of more than a block has lanes for.
+        large(Norm::batch(), image(61, 60, 24), 0),
+        large(Norm::batch(), image(5, 7, 264), 0),
+        large(Norm::instance(), image(64, 61, 16), 64 * 61),
+        large(Norm::instance(), image(5, 7, 272), 35),
+        large(Norm::groups(3), image(31, 30, 24), 31 * 30 * 8),
+        large(Norm::groups(2), image(7, 9, 1040), 63 * 520),
+        large(Norm::groups(4), image(9, 9, 16), 81 * 4),
+        large(Norm::layer(), image(33, 32, 40), 33 * 32 * 40),
+        large(Norm::layer(), Extent::flat(2056), 2056),
+        large(Norm::cianna(8, 0), image(30, 31, 16), 30 * 31 * 8),
     ];
     crate::check::all(&cases, crate::cuda::cuda);
 }
@@ -155,15 +166,43 @@ fn large_means_on_cuda() -> Result<()> {
 }
 
 fn large_means_on(device: &Device) -> Result<()> {
-    let extent = Extent::line(64, 2);
-    let x: Vec<f32> = (0..2 * extent.len()).map(|i| 1e4 + if i / 2 % 2 == 0 { 1.0 } else { -1.0 }).collect();
-    for layer in [Norm::batch(), Norm::instance(), Norm::layer()] {
+    for (layer, c) in
+        [Norm::batch(), Norm::instance(), Norm::layer()].into_iter().flat_map(|layer| [2, 8].map(|c| (layer.clone(), c)))
+    {
+        let extent = Extent::line(64, c);
+        let x: Vec<f32> = (0..2 * extent.len()).map(|i| 1e4 + if i / c % 2 == 0 { 1.0 } else { -1.0 }).collect();
         let mut net = Network::new(extent);
         net.push(layer.clone());
         let mut model = Model::builder(net).device(device.clone()).build()?;
         let y = model.forward(Mode::Train, View::new(extent, &x)?)?.to_vec();
         // 1e4 ± 1 is exact in f32; a mean off by one unit of 1e4 (1e-3) would show.
         assert!(y.iter().all(|y| (y.abs() - 1.0).abs() < 1e-4), "{layer:?}: {:?}", &y[..4]);
+    }
+    Ok(())
+}
+
+/// Nor does a hot pixel, be it the first value of all, from which deviations are counted.
+#[test]
+fn hot_pixels_on_cuda() -> Result<()> {
+    let Some(gpu) = crate::cuda::gpu() else { return Ok(()) };
+    for (c, hot) in [(3, 0), (8, 0), (8, 3000), (24, 5)] {
+        let extent = Extent::line(2500, c);
+        let mut r = kamacite::rng::Stream::new(1, kamacite::rng::Purpose::User, 0);
+        let mut x: Vec<f32> = (0..2 * extent.len()).map(|_| r.normal() as f32).collect();
+        x[hot * c..][..c].fill(3e5);
+        let mut net = Network::new(extent);
+        net.push(Norm::batch().momentum(1.0));
+        let mut model = Model::builder(net).device(gpu.device.clone()).build()?;
+        model.forward(Mode::Train, View::new(extent, &x)?)?;
+        for j in 0..c {
+            let column = || x.iter().skip(j).step_by(c).map(|&v| f64::from(v));
+            let m = column().sum::<f64>() / 5000.0;
+            let v = column().map(|v| (v - m).powi(2)).sum::<f64>() / 4999.0;
+            let got = [model.array("norm1.running_mean")?[j], model.array("norm1.running_var")?[j]];
+            let bound = 8.0 * f64::from(f32::EPSILON);
+            assert!((got[0] - m).abs() <= bound * v.sqrt(), "{c} channels: mean {}, expected {m}", got[0]);
+            assert!((got[1] - v).abs() <= bound * v, "{c} channels: variance {}, expected {v}", got[1]);
+        }
     }
     Ok(())
 }
