@@ -3,6 +3,7 @@
 //!                                   misses, and on an old docs/gpu-status.md
 //! kamacite-nvrtc status             writes docs/gpu-status.md
 //! kamacite-nvrtc image <file>       the prebuilt image
+//! kamacite-nvrtc sources <folder>   the text of every source in a file of its own, for benches/gpu/pack.sh
 //! ```
 
 use kamacite::device::Source;
@@ -32,7 +33,8 @@ fn main() -> ExitCode {
         ["check", only @ ..] => check(only),
         ["status"] => write_status(),
         ["image", file] => image(Path::new(file)),
-        _ => Err("usage: kamacite-nvrtc check [sm_90a ..] | status | image <file>".into()),
+        ["sources", folder] => write_sources(Path::new(folder)),
+        _ => Err("usage: kamacite-nvrtc check [sm_90a ..] | status | image <file> | sources <folder>".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -173,6 +175,12 @@ fn write_status() -> Result<(), String> {
         return Err(table.failures.join("\n"));
     }
     status::write(&table)
+}
+
+fn write_sources(folder: &Path) -> Result<(), String> {
+    let place = |e: std::io::Error| format!("{}: {e}", folder.display());
+    fs::create_dir_all(folder).map_err(place)?;
+    sources()?.iter().try_for_each(|s| fs::write(folder.join(format!("{}.cu", s.name)), s.text)).map_err(place)
 }
 
 fn image(file: &Path) -> Result<(), String> {
