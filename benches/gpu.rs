@@ -1,6 +1,7 @@
 //! What a GPU makes of this crate: copies, matrix products, single layers, optimizers, and whole networks.
 //!
 //! cargo bench --bench gpu -- [--device cuda:0] [--only gemm,conv] [--seconds 0.3] [--smoke]
+//! cargo bench --bench gpu -- --compile gemm_f32.cu       that source into the cache of kernels, and nothing else
 //!
 //! One JSON line for each measurement: medians and minima of seven blocks of about `--seconds` together, each a replayed recording.
 //! `baselines/gpu.py` and `gpu_jax.py` measure the cases of the same names; `gpu/table.py` puts them side by side.
@@ -10,10 +11,11 @@
 #[path = "step/network.rs"]
 mod network;
 
-use kamacite::data::{Samples, synth};
+use kamacite::data::Samples;
 use kamacite::optim::{Adam, Optimizer, Sgd};
 use kamacite::rng::{Purpose, Stream};
 use kamacite::*;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 const BLOCKS: usize = 7;
@@ -35,8 +37,13 @@ fn main() -> Result<()> {
     let device: String = args.opt_value_from_str("--device").map_err(wrong)?.unwrap_or_else(|| "cuda:0".into());
     let seconds: f64 = args.opt_value_from_str("--seconds").map_err(wrong)?.unwrap_or(if smoke { 0.01 } else { 0.3 });
     let only: Option<String> = args.opt_value_from_str("--only").map_err(wrong)?;
+    let source: Option<PathBuf> = args.opt_value_from_str("--compile").map_err(wrong)?;
     let mut bench = Bench { device: device.parse()?, seconds, smoke, failed: 0 };
-    println!(r#"{{"what":"device","device":"{}"}}"#, bench.device);
+    let Device::Cuda(cuda) = &bench.device else { return Err(Error::value("--device", "a GPU is measured here").got(device)) };
+    if let Some(source) = source {
+        return compile(cuda, &source);
+    }
+    println!(r#"{{"what":"device","device":"{cuda}","kernels":"{}"}}"#, cuda.compiler());
     let groups: [Group; 8] = [
         ("copy", copy),
         ("gemm", gemm),
@@ -55,6 +62,17 @@ fn main() -> Result<()> {
     match bench.failed {
         0 => Ok(()),
         n => Err(Error::value("gpu", format!("{n} cases failed"))),
+    }
+}
+
+/// Leaves the machine code of `name.cu` in the cache: the first program that needs it would wait, and for one source after another.
+fn compile(cuda: &device::Cuda, source: &Path) -> Result<()> {
+    let text = std::fs::read_to_string(source).map_err(|e| Error::value("--compile", e).got(source.display()))?;
+    let name = source.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    // Its code has been compiled and loaded when the driver finds that it has no kernel `none`.
+    match cuda.kernel::<u32>(&device::Source::new(name.leak(), text.leak()), "none") {
+        Err(e) if e.to_string().contains("not in its source") => Ok(()),
+        other => other.map(|_| ()),
     }
 }
 
@@ -130,7 +148,9 @@ fn gemm(b: &mut Bench) {
                 let case = format!("{precision:?} {layout} {n}");
                 b.case("gemm", &case, |b| {
                     let (times, error) = op::gemm_on_gpu(&b.device, precision, layout, [n; 3], (BLOCKS, b.seconds))?;
-                    println!(r#"{{"what":"error","case":"{case}","error":{error:e}}}"#);
+                    // JSON has no number for a product that is none.
+                    let error = if error.is_finite() { format!("{error:e}") } else { "null".into() };
+                    println!(r#"{{"what":"error","case":"{case}","error":{error}}}"#);
                     let size = size_of_storage(precision);
                     Ok((times, 2.0 * (n as f64).powi(3), 3.0 * size * (n * n) as f64))
                 });
@@ -245,6 +265,9 @@ fn optimizers(b: &mut Bench) {
     }
 }
 
+/// Batches of an epoch. At its end the host waits for the sum of the losses, which loops of peers never do: a thousand steps share it.
+const EPOCH: usize = 1000;
+
 /// Whole training steps on data that lie on the device, gather to update; and what the host spends on one.
 fn steps(b: &mut Bench) {
     for precision in [Precision::FP32, Precision::TF32, Precision::BF16] {
@@ -259,7 +282,7 @@ fn steps(b: &mut Bench) {
                 net.push(Dense::new(256).act(Relu));
                 net.push(Dense::new(128).act(Relu));
                 net.push(Dense::new(10));
-                Ok((net, synth::digits(batch * b.pick(100, 3), 1)?, batch, precision))
+                Ok((net, points(batch * b.pick(EPOCH, 3), Extent::image(28, 28, 1), 10)?, batch, precision))
             });
         }
     }
@@ -267,7 +290,7 @@ fn steps(b: &mut Bench) {
         let mut net = Network::new(Extent::flat(4));
         net.push(Dense::new(8).act(Relu));
         net.push(Dense::new(3));
-        Ok((net, points(b.pick(8 * 1000, 24), 4, 3)?, 8, Precision::FP32))
+        Ok((net, points(8 * b.pick(EPOCH, 3), Extent::flat(4), 3)?, 8, Precision::FP32))
     });
     for precision in [Precision::FP32, Precision::BF16] {
         for batch in b.pick([128, 16384], [16, 32]) {
@@ -277,23 +300,28 @@ fn steps(b: &mut Bench) {
                     net.push(Dense::new(64).act(Relu));
                 }
                 net.push(Dense::new(10));
-                Ok((net, points(batch * b.pick(8, 3), 64, 10)?, batch, precision))
+                // As many as fit well: 64 large batches are 256 MiB.
+                let batches = b.pick(EPOCH.min((1 << 20) / batch), 3);
+                Ok((net, points(batch * batches, Extent::flat(64), 10)?, batch, precision))
             });
         }
     }
 }
 
-/// Normal numbers in classes.
-fn points(n: usize, inputs: usize, classes: usize) -> Result<Samples> {
+/// Normal numbers in classes; the same few again and again, for speed.
+fn points(n: usize, inputs: Extent, classes: usize) -> Result<Samples> {
     let mut r = Stream::new(1, Purpose::User, 0);
-    let x = (0..n * inputs).map(|_| r.normal() as f32).collect();
-    Samples::new(Extent::flat(inputs), x)?.with_classes((0..n).map(|i| (i % classes) as u32).collect(), classes)
+    let numbers: Vec<f32> = (0..65_521).map(|_| r.normal() as f32).collect();
+    let x = numbers.iter().copied().cycle().take(n * inputs.len()).collect();
+    Samples::new(inputs, x)?.with_classes((0..n).map(|i| (i % classes) as u32).collect(), classes)
 }
 
 fn training(b: &mut Bench, case: &str, made: impl Fn(&Bench) -> Result<(Network, Samples, usize, Precision)>) {
     let trainer = |b: &Bench| {
         let (net, data, batch, precision) = made(b)?;
-        let builder = Trainer::builder(net, SoftmaxCrossEntropy, Sgd::new(1e-3).momentum(0.9)).batch(batch).seed(1);
+        // Peers take the same index in every step: shuffling, which the host does, is no part of what is compared.
+        let builder =
+            Trainer::builder(net, SoftmaxCrossEntropy, Sgd::new(1e-3).momentum(0.9)).batch(batch).seed(1).shuffle(false);
         let mut t = builder.device(b.device.clone()).precision(precision).data(data, None::<Samples>).build()?;
         // Kernels are loaded and the step is recorded.
         t.fit(2, &mut Silent)?;
