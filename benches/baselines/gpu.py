@@ -1,14 +1,16 @@
-"""What benches/gpu.rs measures, in PyTorch on the same card: gpu.py [--only gemm,conv] [--smoke] [--device cuda]
+"""What benches/gpu.rs measures, in PyTorch on the same card: gpu.py [--only gemm,conv] [--compile] [--smoke] [--device cuda]
 
 Products by cuBLAS, convolutions by cuDNN (channels last, benchmark mode), networks eager, by torch.compile and as hand-captured CUDA
 graphs. One JSON line for each case, with the names of benches/gpu.rs: medians and minima of seven blocks, each a replayed graph. A case that
-fails is a line on stderr, and the rest goes on. `--device cpu --smoke` tries the script where there is no card; its times mean nothing.
+fails is a line on stderr, and the rest goes on. `--compile` measures what torch.compile makes of the networks, which takes minutes, and without
+it all else. `--device cpu --smoke` tries the script where there is no card; its times mean nothing.
 """
 import argparse
 import json
 import statistics
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,6 +19,7 @@ from torch import nn
 
 OPTIONS = argparse.ArgumentParser()
 OPTIONS.add_argument("--smoke", action="store_true")
+OPTIONS.add_argument("--compile", action="store_true")
 OPTIONS.add_argument("--only", default="copy,gemm,conv,few,memory,optim,step,network")
 OPTIONS.add_argument("--device", default="cuda")
 OPTIONS.add_argument("--seconds", type=float, default=0.3)
@@ -240,7 +243,7 @@ def training(variant, precision, batch, net, shape, classes, resident):
     if variant.startswith("compile"):
         for _ in range(3):
             step()
-    return blocks(step if variant in ("eager", "compile") else graphed(step), seconds=2 * SECONDS)
+    return blocks(graphed(step) if "graph" in variant else step, seconds=2 * SECONDS)
 
 
 def step():
@@ -249,8 +252,8 @@ def step():
     nets += [(f"mlp64 {p} {b}", p, b, lambda: perceptron([64, 64, 64, 64, 10]), (64,), 10, 8) for p in ["FP32", "BF16"] for b in pick([128, 16384], [16, 32])]
     for name, precision, batch, net, shape, classes, resident in nets:
         # Compiling takes long: for the batch and the precisions of the goals.
-        compiled = ["compile", "compile graph"] if name in ("lenet FP32 64", "lenet BF16 64", "iris FP32 8") and not SMOKE else []
-        for variant in ["eager", "graph", *compiled]:
+        compiled = ["compile graph", "compile"] if name in ("lenet FP32 64", "lenet BF16 64", "iris FP32 8", "lenet FP32 4") else []
+        for variant in compiled if O.compile else ["eager", "graph"]:
             case("step", name, f"torch {variant}", lambda: training(variant, precision, batch, net(), shape, classes, pick(resident, 3)))
 
 
@@ -283,11 +286,11 @@ def network():
     specs = json.loads(next(file for file in files if file.is_file()).read_text())
     batch, side = pick((64, 256), (1, 32))
     spec = {**specs["W7"], "input": [1, side, side]}
-    for variant in ["graph", "graph channels last", *([] if SMOKE else ["compile graph channels last"])]:
+    for variant in ["compile graph channels last"] if O.compile else ["graph", "graph channels last", "eager channels last"]:
         case("network", "W7 train BF16 64", f"torch {variant}", lambda: training(variant, "BF16", batch, built(spec), (1, side, side), 5, 1))
     side = pick(512, 32)
     for batch in pick([1, 8], [1, 2]):
-        for variant in ["graph channels last", *([] if SMOKE else ["compile graph channels last"])]:
+        for variant in ["compile graph channels last"] if O.compile else ["graph channels last", "eager channels last"]:
             def run():
                 torch.backends.cudnn.benchmark = True
                 net = built({**specs["W9"], "input": [1, side, side]}).to(DEVICE).eval().to(memory_format=torch.channels_last)
@@ -296,7 +299,8 @@ def network():
                 with torch.no_grad(), torch.autocast(O.device, dtype=torch.bfloat16):
                     for _ in range(3):
                         forward(x)
-                    return blocks(graphed(lambda: forward(x)), seconds=2 * SECONDS)
+                    call = partial(forward, x)
+                    return blocks(graphed(call) if "graph" in variant else call, seconds=2 * SECONDS)
             case("network", f"W9 infer BF16 {batch}", f"torch {variant}", run)
 
 
