@@ -85,8 +85,9 @@ line=$(cargo test --quiet --all-features --bench step -- --workload W1 --batch 8
 case "$line" in {*'"samples_per_s":'*}) ;; *) echo "the runner printed: $line" >&2; exit 1 ;; esac
 if command -v python3 >/dev/null 2>&1; then
   python3 benches/peers/test_driver.py "$line"
+  python3 benches/gpu/test_kit.py
 else
-  echo "SKIPPED the driver: no python3"
+  echo "SKIPPED the drivers: no python3"
 fi
 
 say "every example in miniature"

@@ -1,103 +1,121 @@
 #!/bin/sh
-# Everything on a machine with a GPU, in under ten minutes: correctness first, then speed beside PyTorch and JAX, then counters of the
-# main kernels and compute-sanitizer. Each part is a process with a limit of its own: one that fails or hangs costs its own numbers only.
+# Everything on a machine with a GPU, in one call of under ten minutes, what matters most first. Each part is a process with a limit of
+# its own: one that fails or hangs costs its own numbers only.
 #
-#   run.sh [OUT]      OUT (a folder) gets the logs, table.txt and results.json; the last lines are the table
-#   SMOKE=--smoke run.sh [OUT]   the same in small, for an emulated GPU
+#   run.sh [OUT]      OUT, a folder, gets results.json, table.txt and all.tgz with all logs after every part; the last lines say what failed,
+#                     those before them the exit and the seconds of each part
+#   STAGES="correctness" run.sh [OUT]    of smoke speed correctness counters sanitizer, which is the order of all
+#   SMOKE=--smoke LIMIT=7200 PEER_DEVICE=cpu run.sh [OUT]    the same in small, for an emulated GPU
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
 out=${1:-${OUT:-$here/out}}
-mkdir -p "$out"
-export KAMACITE_REQUIRE=gpu KAMACITE_DEVICE=cpu KAMACITE_CACHE="$out/../kernel-cache-$$" RUST_BACKTRACE=1
-[ -x "$here/kamacite" ] || chmod +x "$here/kamacite" "$here/suite" "$here/gpu"
+work=$here/work
+python=${PYTHON:-python3}
+rm -rf "$work"
+mkdir -p "$work" "$out"
+cp "$here/tests.txt" "$work"
+end=$(($(date +%s) + ${LIMIT:-574}))
+# The emulator takes its time.
+slow=${SMOKE:+60}
+slow=${slow:-1}
+export KAMACITE_REQUIRE=gpu KAMACITE_DEVICE=cpu KAMACITE_CACHE="${KAMACITE_CACHE:-$here/kernel-cache}" RUST_BACKTRACE=1
+export TEST_SECONDS=$((60 * slow))
+chmod +x "$here/kamacite" "$here/suite" "$here/gpu" 2>/dev/null
 
-# NVRTC as Python packages carry it, where no toolkit is installed.
-if [ -z "${KAMACITE_NVRTC:-}" ]; then
-  KAMACITE_NVRTC=$(python3 - <<'P' 2>/dev/null
-import glob, site, sys
-for folder in site.getsitepackages() + [site.getusersitepackages()] + sys.path:
-    for path in sorted(glob.glob(folder + "/nvidia/cu1*/lib/libnvrtc.so.1?") + glob.glob(folder + "/nvidia/cuda_nvrtc/lib/libnvrtc.so.1?"), reverse=True):
-        print(path)
-        raise SystemExit
-P
-)
-  [ -n "$KAMACITE_NVRTC" ] && export KAMACITE_NVRTC || unset KAMACITE_NVRTC
+# Toolkits carry a libcuda without a driver behind it, to link with.
+if [ -n "${LD_LIBRARY_PATH:-}" ]; then
+  LD_LIBRARY_PATH=$(echo "$LD_LIBRARY_PATH" | tr ':' '\n' | grep -v '/stubs/*$' | paste -sd ':')
 fi
-nvidia-smi --query-gpu=name,driver_version --format=csv,noheader >"$out/card.txt" 2>&1
 
-# No part begins later than this, nor lasts beyond it.
-end=$(($(date +%s) + ${LIMIT:-580}))
-# limited SECONDS COMMAND ..: at most so long, and not beyond the end; 124 where the time was up.
-limited() {
-  most=$1
-  shift
-  left=$((end - $(date +%s) - 6))
-  [ "$left" -gt 2 ] || { echo "no time left for $*" >&2; return 124; }
-  [ "$most" -lt "$left" ] || most=$left
-  timeout --kill-after=5 "$most" "$@"
+# NVRTC as Python packages carry it: the newest that the driver takes.
+if [ -z "${KAMACITE_NVRTC:-}" ]; then
+  for file in $("$python" - <<'P'
+import glob, site, sys
+for folder in dict.fromkeys([*site.getsitepackages(), site.getusersitepackages(), *sys.path]):
+    print(*sorted(glob.glob(f"{folder}/nvidia/c*/lib/libnvrtc.so.1?"), reverse=True), sep="\n")
+P
+  ); do
+    KAMACITE_NVRTC=$file timeout 20 "$here/gpu" --only nothing >/dev/null 2>&1 && export KAMACITE_NVRTC="$file" && break
+  done
+fi
+nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null | head -n 1 >"$work/card.txt"
+
+# What there is goes to $out, each file at once: this may be killed at any time.
+save() {
+  "$python" "$here/table.py" "$work" "$(cat "$here/commit")" >"$work/summary.txt" 2>"$work/table.err"
+  tar -czf "$out/new" -C "$work" . && mv "$out/new" "$out/all.tgz"
+  for file in results.json table.txt; do
+    [ -f "$work/$file" ] && cp "$work/$file" "$out/new" && mv "$out/new" "$out/$file"
+  done
 }
-
-echo "== correctness: every case on the GPU"
-rm -f "$out/kernels.txt"
-limited 170 env KAMACITE_RECORD="$out/kernels.txt" "$here/suite" --test-threads=4 cuda own_layer >"$out/suite.log" 2>&1
-suite=$?
-grep -E "^test .*FAILED|^test result" "$out/suite.log"
-limited 60 "$here/kamacite" --test-threads="$(nproc)" >"$out/unit.log" 2>&1
-unit=$?
-grep -E "^test .*FAILED|^test result" "$out/unit.log"
-
-echo "== speed"
-rm -f "$out"/kamacite-*.jsonl "$out"/peer-*.jsonl "$out"/*.err
-exits=
-ours() {
-  limited "$2" "$here/gpu" --seconds 0.2 --only "$1" ${SMOKE:-} >"$out/kamacite-$1.jsonl" 2>"$out/kamacite-$1.err"
-  exits="$exits $1=$?"
-  tail -n 2 "$out/kamacite-$1.err"
+# part NAME SECONDS COMMAND ..: at most so long, and not beyond the end.
+part() {
+  name=$1 most=$(($2 * slow)) now=$(date +%s)
+  shift 2
+  code=125
+  [ "$most" -lt $((end - now)) ] || most=$((end - now - 5))
+  if [ "$most" -gt 2 ]; then
+    timeout --kill-after=3 "$most" "$@" >"$work/$name.out" 2>"$work/$name.err"
+    code=$?
+  fi
+  echo "$name $code $(($(date +%s) - now))" | tee -a "$work/exits.txt"
+  save
 }
-# peer NAME SECONDS SCRIPT ..
+ours() { part "ours-$1" "$2" "$here/gpu" --seconds 0.2 --only "$1" ${SMOKE:-}; }
 peer() {
+  name=peer-$1 most=$2 script=$3
+  shift 3
+  part "$name" "$most" "$python" "$here/$script" "$@" ${SMOKE:-}
+}
+torch() {
   name=$1 most=$2
   shift 2
-  limited "$most" "${PYTHON:-python3}" "$@" ${SMOKE:-} >"$out/peer-$name.jsonl" 2>"$out/peer-$name.err"
-  exits="$exits $name=$?"
-  tail -n 2 "$out/peer-$name.err"
+  peer "$name" "$most" gpu.py --device "${PEER_DEVICE:-cuda}" --seconds 0.2 "$@"
 }
-device=${PEER_DEVICE:-cuda}
-ours copy 20
-ours gemm 60
-peer gemm 45 "$here/gpu.py" --device "$device" --seconds 0.2 --only copy,gemm
-ours conv 60
-peer conv 45 "$here/gpu.py" --device "$device" --seconds 0.2 --only conv,few
-ours step 50
-peer step 75 "$here/gpu.py" --device "$device" --seconds 0.2 --only step
-ours network 30
-peer network 75 "$here/gpu.py" --device "$device" --seconds 0.2 --only network
-ours few 25
-ours memory 40
-ours optim 20
-peer memory 30 "$here/gpu.py" --device "$device" --seconds 0.2 --only memory,optim
-peer jax 60 "$here/gpu_jax.py"
+# tests NAME SECONDS [PATTERN]: those that were not run yet. They end a little before their part does.
+tests() {
+  left=$((end - $(date +%s) - 8)) most=$(($2 * slow))
+  [ "$most" -lt "$left" ] || most=$left
+  part "$1" $(($2 + 8)) "$python" "$here/check.py" "$here" "$work" "$most" "${3:-}"
+}
 
-if command -v ncu >/dev/null 2>&1; then
-  echo "== counters of the main kernels"
-  counters() {
-    limited 25 ncu --clock-control none --launch-count 1 --section SpeedOfLight --section Occupancy --kernel-name "regex:$2" \
-      "$here/gpu" --seconds 0.01 --only "$1" >"$out/ncu-$3.log" 2>&1
-    exits="$exits ncu-$3=$?"
-  }
-  counters gemm 'gemm_sm90_nn_128x256_bf16' gemm
-  counters conv 'conv_sm90_bf16' conv
-  counters few 'conv_few' few
-  counters memory 'apply_' norm
-fi
+smoke() {
+  tests smoke 45 'own_layer|layers::(dense|conv|norm|pool)::cuda|softmax_cross_entropy::cuda|the_losses_of_the_examples|op::(gemm|conv)_cuda'
+}
+speed() {
+  for group in "copy 15" "gemm 50" "conv 40" "step 40" "network 30" "few 25" "memory 25" "optim 15"; do
+    # shellcheck disable=SC2086
+    ours $group
+  done
+  torch products 70 --only copy,gemm,conv,few
+  torch steps 70 --only step,network,memory,optim
+  peer jax 40 gpu_jax.py
+  torch compiled 120 --only network,step --compile
+}
+correctness() { tests correctness 400; }
+counters() {
+  command -v ncu >/dev/null 2>&1 || return
+  while read -r name group kernel; do
+    # Without --kill the program would go on to its end, unseen.
+    part "ncu-$name" 20 ncu --clock-control none --launch-count 1 --kill yes --section SpeedOfLight --section Occupancy --kernel-name "regex:$kernel" \
+      "$here/gpu" --seconds 0.01 --only "$group" </dev/null
+  done <<'K'
+gemm gemm gemm_sm90_nn_128x256_bf16
+conv conv conv_sm90_bf16
+few few conv_few
+norm memory apply_
+K
+}
+sanitizer() {
+  command -v compute-sanitizer >/dev/null 2>&1 || return
+  part memcheck 40 compute-sanitizer --tool memcheck --error-exitcode 9 "$here/suite" --test-threads=1 layers::dense::cuda layers::pool::cuda
+  part racecheck 40 compute-sanitizer --tool racecheck --error-exitcode 9 "$here/suite" --test-threads=1 layers::dense::cuda
+}
 
-if command -v compute-sanitizer >/dev/null 2>&1; then
-  echo "== compute-sanitizer"
-  limited 40 compute-sanitizer --tool memcheck --error-exitcode 9 "$here/suite" --test-threads=1 layers::dense::cuda layers::pool::cuda >"$out/memcheck.log" 2>&1
-  exits="$exits memcheck=$?"
-  limited 40 compute-sanitizer --tool racecheck --error-exitcode 9 "$here/suite" --test-threads=1 layers::dense::cuda >"$out/racecheck.log" 2>&1
-  exits="$exits racecheck=$?"
-  tail -n 3 "$out/memcheck.log" "$out/racecheck.log"
-fi
-
-python3 "$here/table.py" "$out" "$(cat "$here/commit")" "suite=$suite unit=$unit$exits"
+# Machine code of all sources first, by many processes: one alone compiles one source after another, for a minute and a half.
+# shellcheck disable=SC2016
+part compile 60 sh -c 'ls -S "$0"/sources/*.cu | xargs -P "$(nproc)" -n 1 "$0/gpu" --compile' "$here"
+for stage in ${STAGES:-smoke speed correctness counters sanitizer}; do
+  "$stage"
+done
+cat "$work/summary.txt"
