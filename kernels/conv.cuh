@@ -29,6 +29,9 @@ struct Gather {
     u32 groups, parts, rows;
     // Where w(t, i, j) of a group lies: t·w_tap + i·w_channel + group·w_group + j·w_column.
     u32 w_tap, w_channel, w_group, w_column;
+    // log2 of the sizes of the windows that are pooled: 2^cells outputs that follow each other, y is of the windows, and so are the planes and
+    // lines of a part. All 0: nothing is pooled.
+    u32 cells[3];
     Part part[PARTS];
 };
 
@@ -38,6 +41,7 @@ template <class T, class W> struct ConvArgs {
     const float* bias; // may be null
     T* y;
     T* z; // the values before the activation are kept here, if not null
+    u8* winner; // of pooled windows: the cell of each maximum, if not null
     Gather g;
     Activation act;
     u32 m_tiles, n_tiles; // of one part and group
@@ -68,10 +72,15 @@ struct alignas(16) Tap { int d, h, w; u32 channel; };
 constexpr int NO_ANCHOR = -(1 << 30), NO_TAP = 1 << 29;
 constexpr u64 NOWHERE = ~0ull;
 
-// Output r of a part, counted from sample n; `to` becomes its place in y.
+// log2 of the cells of a window.
+DEVICE u32 cells_of(const Gather& g) { return g.cells[0] + g.cells[1] + g.cells[2]; }
+
+// Output r of a part, counted from sample n; `to` becomes its place in y, or that of its window.
 DEVICE Anchor locate(const Gather& g, const Part& p, u32 n, u32 r, u64& to) {
     u32 more = quotient(r, p.area);
     n += more, r -= more * p.area.d;
+    const u32 cell = r & ((1u << cells_of(g)) - 1);
+    r >>= cells_of(g);
     u32 d = quotient(r, p.plane);
     r -= d * p.plane.d;
     u32 h = quotient(r, p.line), w = r - h * p.line.d;
@@ -79,6 +88,9 @@ DEVICE Anchor locate(const Gather& g, const Part& p, u32 n, u32 r, u64& to) {
     if (n >= g.rows) return {NO_ANCHOR, 0, 0, 0};
     u32 yd = p.first[0] + d * g.step[0], yh = p.first[1] + h * g.step[1], yw = p.first[2] + w * g.step[2];
     to = n * length(g.y) + ((yd * g.y.h + yh) * g.y.w + yw) * g.y.c;
+    d = d << g.cells[0] | cell >> (g.cells[1] + g.cells[2]);
+    h = h << g.cells[1] | (cell >> g.cells[2] & ((1u << g.cells[1]) - 1));
+    w = w << g.cells[2] | (cell & ((1u << g.cells[2]) - 1));
     return {p.origin[0] + (int)d * g.stride[0], p.origin[1] + (int)h * g.stride[1], p.origin[2] + (int)w * g.stride[2], n};
 }
 
@@ -123,6 +135,21 @@ template <class T, class W> DEVICE void finish(const ConvArgs<T, W>& a, u64 to, 
     store(a.y, to + j, activate(a.act, v));
 }
 
+DEVICE void add_bias4(const float* bias, u32 j, float* v) {
+#pragma unroll
+    for (u32 i = 0; i < 4; i++)
+        if (bias) v[i] += bias[j + i];
+}
+DEVICE void activate4(const Activation& act, float* v) {
+    if (act.kind == LINEAR) return;
+    // The values rotate through one copy of the long text of `activate`.
+#pragma unroll 1
+    for (u32 i = 0; i < 4; i++) {
+        const float y = activate(act, v[0]);
+        v[0] = v[1], v[1] = v[2], v[2] = v[3], v[3] = y;
+    }
+}
+
 // The same of four columns from j on, aligned.
 template <class T, class W> DEVICE void finish4(const ConvArgs<T, W>& a, u64 to, u32 j, float4 sum) {
     float v[4] = {sum.x, sum.y, sum.z, sum.w};
@@ -130,17 +157,33 @@ template <class T, class W> DEVICE void finish4(const ConvArgs<T, W>& a, u64 to,
         const float4 y = load4(a.y + to + j);
         return store4(a.y + to + j, make_float4(y.x + v[0], y.y + v[1], y.z + v[2], y.w + v[3]));
     }
-#pragma unroll
-    for (u32 i = 0; i < 4; i++)
-        if (a.bias) v[i] += a.bias[j + i];
+    add_bias4(a.bias, j, v);
     if (a.z) store4(a.z + to + j, make_float4(v[0], v[1], v[2], v[3]));
-    if (a.act.kind != LINEAR) {
-        // The values rotate through one copy of the long text of `activate`.
+    activate4(a.act, v);
+    store4(a.y + to + j, make_float4(v[0], v[1], v[2], v[3]));
+}
+
+// The maximum of each of four columns from j on over the cells of a window, whose sums begin at `sums` and lie `pitch` apart.
+template <class T, class W> DEVICE void finish_window4(const ConvArgs<T, W>& a, u64 to, u32 j, const float* sums, u32 pitch) {
+    float best[4];
+    u32 winner = 0;
+#pragma unroll
+    for (u32 i = 0; i < 4; i++) best[i] = __uint_as_float(LOWEST);
 #pragma unroll 1
+    for (u32 cell = 0; cell < 1u << cells_of(a.g); cell++) {
+        const float4 sum = load4(sums + cell * pitch);
+        float v[4] = {sum.x, sum.y, sum.z, sum.w};
+        add_bias4(a.bias, j, v);
+        activate4(a.act, v);
+#pragma unroll
         for (u32 i = 0; i < 4; i++) {
-            const float y = activate(a.act, v[0]);
-            v[0] = v[1], v[1] = v[2], v[2] = v[3], v[3] = y;
+            // As a pass of its own would read it.
+            const float y = to_float(of_float<T>(v[i]));
+            const bool wins = beats(y, best[i]);
+            best[i] = wins ? y : best[i];
+            winner = wins ? (winner & ~(255u << i * 8)) | cell << i * 8 : winner;
         }
     }
-    store4(a.y + to + j, make_float4(v[0], v[1], v[2], v[3]));
+    store4(a.y + to + j, make_float4(best[0], best[1], best[2], best[3]));
+    if (a.winner) *(u32*)(a.winner + to + j) = winner;
 }

@@ -233,15 +233,19 @@ template <class E, int BN, bool SPLIT, bool FLIP, bool MOMENTS> DEVICE void conv
     pipeline((p.all * g.channels.d + STEP - 1) / STEP, table, copy, use);
     float* const stage = (float*)memory;
     if constexpr (MOMENTS) finish_with_moments<E, BN>(a, *moments, acc, to, stage, b);
+    const u32 cells = FLIP ? 0 : cells_of(g);
     for (int band = 0; !MOMENTS && band < BM / 64; band++) {
         __syncthreads();
         lay_out<BN>(acc, band, stage);
         __syncthreads();
 #pragma unroll 1
-        for (u32 i = tid; i < 64 * BN / 4; i += 256) {
-            const u32 row = i / (BN / 4), column = i % (BN / 4) * 4, n = b.n * BN + column;
+        for (u32 i = tid; i < (64 >> cells) * BN / 4; i += 256) {
+            const u32 row = i / (BN / 4) << cells, column = i % (BN / 4) * 4, n = b.n * BN + column;
             const u64 at = to[band * 64 + row];
-            if (at != NOWHERE && n < g.columns) finish4(a, at, b.group * g.columns + n, load4(stage + row * (BN + 4) + column));
+            const float* const sums = stage + row * (BN + 4) + column;
+            if (at == NOWHERE || n >= g.columns) continue;
+            if (!FLIP && cells) finish_window4(a, at, b.group * g.columns + n, sums, BN + 4);
+            else finish4(a, at, b.group * g.columns + n, load4(sums));
         }
     }
 }

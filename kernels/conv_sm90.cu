@@ -183,7 +183,7 @@ DEVICE void finish_with_moments(const HopperConvArgs<E>& a, const Bands& m, floa
 }
 
 // The sums of a warpgroup, outputs `first`.. of a part and columns `column`.. of a group.
-template <class E, int BN, int STAGES>
+template <class E, int BN, int STAGES, bool FLIP>
 DEVICE void finish_outputs(const HopperConvArgs<E>& a, float (*d)[4], const Tiles<BM, BN, STAGES>& tiles, u64* places, u32& sends, u32 group, const Part& p, const Block& b) {
     const Gather& g = a.c.g;
     const u64 first = (u64)b.m * BM + group * 64;
@@ -196,9 +196,12 @@ DEVICE void finish_outputs(const HopperConvArgs<E>& a, float (*d)[4], const Tile
     places += group * 64;
     group_meet(group); // the places of the tile before have been read
     if (t < 64) locate(g, p, sample, (u32)(first - (u64)sample * p.area.d) + t, places[t]);
-    give_sums<BN>(d, staging, group, left(g.columns, b.n * BN), [&](u32 r, u32 column, float4 v) {
+    const u32 cells = FLIP ? 0 : cells_of(g);
+    give_rows<BN>(d, staging, group, left(g.columns, b.n * BN), cells, [&](u32 r, u32 column, const float* sums) {
         const u32 n = b.n * BN + column;
-        if (places[r] != NOWHERE && n < g.columns) finish4(a.c, places[r], b.group * g.columns + n, v);
+        if (places[r] == NOWHERE || n >= g.columns) return;
+        if (!FLIP && cells) finish_window4(a.c, places[r], b.group * g.columns + n, sums, SUMS);
+        else finish4(a.c, places[r], b.group * g.columns + n, load4(sums));
     });
 }
 
@@ -256,7 +259,7 @@ DEVICE void conv_sm90(const HopperConvArgs<E>& a, const Bands* moments) {
             if constexpr (FLIP) sum_stages<E, BM, BN, STAGES, 1, true, false, false>(d, tiles, ring, steps, group, PiecesB<BN>{a.piece * (u32)sizeof(E)});
             else sum_stages<E, BM, BN, STAGES, 1, true, false, true>(d, tiles, ring, steps, group, WholeB<true>());
             if constexpr (MOMENTS) finish_with_moments<E, BN, STAGES>(a, *moments, d, tiles, sends, group, b);
-            else finish_outputs<E, BN, STAGES>(a, d, tiles, tables.places(), sends, group, p, b);
+            else finish_outputs<E, BN, STAGES, FLIP>(a, d, tiles, tables.places(), sends, group, p, b);
         });
         if (tid % 128 == 0) sent<0>();
     }

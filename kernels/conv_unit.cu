@@ -95,9 +95,6 @@ template <class T> struct UnitArgs {
     u32 high;                // lines of windows in a slice of a band
 };
 
-// NaN is larger than every number.
-DEVICE bool beats(float v, float best) { return !(v <= best) && best == best; }
-
 // A thread takes one window for four filters. Grid: groups of filters, bands, samples, the first fastest. Shared: weights
 // [taps channels][filters], the tile of x.
 template <class T, int CELLS> DEVICE void unit_forward(const UnitArgs<T>& a) {

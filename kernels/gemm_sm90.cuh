@@ -138,9 +138,10 @@ DEVICE void send_sums(const Ends& end, const TensorMap& c, float (*d)[4], char* 
     }
 }
 
-// The sums on any other way: through 64 x 64 floats to `give(row, column, four values)`.
-template <int N, class Give> DEVICE void give_sums(float (*d)[4], char* staging, u32 group, u32 columns, Give give) {
-    constexpr u32 LD = 68;
+constexpr u32 SUMS = 68; // floats of a row of the sums on any other way
+
+// The sums through 64 x 64 floats to `give(row, column, address of four values)`, of every 2^`cells`-th row.
+template <int N, class Give> DEVICE void give_rows(float (*d)[4], char* staging, u32 group, u32 columns, u32 cells, Give give) {
     const u32 t = keep(threadIdx.x % 128), lane = t % 32, row = t / 32 * 16 + lane / 4;
     float* const sums = (float*)staging;
 #pragma unroll
@@ -149,14 +150,22 @@ template <int N, class Give> DEVICE void give_sums(float (*d)[4], char* staging,
         group_meet(group);
 #pragma unroll
         for (u32 e = 0; e < 8; e++) {
-            float* const to = sums + row * LD + e * 8 + lane % 4 * 2;
+            float* const to = sums + row * SUMS + e * 8 + lane % 4 * 2;
             *(float2*)to = {d[q * 8 + e][0], d[q * 8 + e][1]};
-            *(float2*)(to + 8 * LD) = {d[q * 8 + e][2], d[q * 8 + e][3]};
+            *(float2*)(to + 8 * SUMS) = {d[q * 8 + e][2], d[q * 8 + e][3]};
         }
         group_meet(group);
 #pragma unroll 1
-        for (u32 x = t; x < 64 * 16; x += 128) give(x / 16, q * 64 + x % 16 * 4, load4(sums + x / 16 * LD + x % 16 * 4));
+        for (u32 x = t; x < (64 >> cells) * 16; x += 128) {
+            const u32 r = x / 16 << cells, column = x % 16 * 4;
+            give(r, q * 64 + column, sums + r * SUMS + column);
+        }
     }
+}
+
+// All rows, to `give(row, column, four values)`.
+template <int N, class Give> DEVICE void give_sums(float (*d)[4], char* staging, u32 group, u32 columns, Give give) {
+    give_rows<N>(d, staging, group, columns, 0, [&](u32 r, u32 column, const float* v) { give(r, column, load4(v)); });
 }
 
 #endif

@@ -43,10 +43,6 @@ DEVICE u32 mark(const Pooling& g, Cell, u32 d, u32 h, u32 w, u32 od, u32 oh, u32
 }
 DEVICE u32 mark(const Pooling& g, Position, u32 d, u32 h, u32 w, u32, u32, u32) { return (d * g.x.h.d + h) * g.x.w.d + w; }
 
-// A NaN is larger than every number, and the first one stays.
-DEVICE bool beats(float x, float best) { return !(x <= best) && best == best; }
-const u32 LOWEST = 0xff800000; // -inf
-
 template <class T, int V> DEVICE void max_of(const MaxArgs<T>& a) {
     const Pooling& g = a.g;
     const Layout& e = g.x;

@@ -152,6 +152,10 @@ DEVICE u32 quotient(u32 n, Divisor d) { return d.d == 1 ? n : (u32)(((u64)n * d.
 
 DEVICE u64 divide(u64 n, Divisor d) { return n >> 31 ? n / d.d : quotient((u32)n, d); }
 
+// A maximum begins at LOWEST, -inf; a NaN is larger than every number, and the first of several equal ones stays.
+constexpr u32 LOWEST = 0xff800000;
+DEVICE bool beats(float v, float best) { return !(v <= best) && best == best; }
+
 // V neighbouring values that one thread moves at once.
 template <class T, int V> struct alignas(V * sizeof(T)) Pack { T v[V]; };
 template <class T, int V> DEVICE void put(Pack<T, V>* p, const float (&v)[V], u32 add) {

@@ -259,7 +259,7 @@ impl Layer for Conv {
         let plain = act.act == Activation::Linear || act.fused();
         let end = match &op {
             Engine::Cpu(op) if plain => Arc::new(ConvEnd::new(op, f)),
-            Engine::Cuda(op) if act.act == Activation::Linear => Arc::new(ConvEnd::linear(op.measurable(p))),
+            Engine::Cuda(op) => Arc::new(ConvEnd::on_cuda(op, self.act, p)),
             _ => Arc::default(),
         };
         let pass = ConvPass { op, w, b, db, act, end: end.clone() };
@@ -435,6 +435,9 @@ impl Pass for ConvPass {
                 if let Some(by) = self.end.measuring() {
                     return op.measure(s, cuda, (io.x[0], io.y), end, by);
                 }
+                if let Some(pooled) = self.end.pooled() {
+                    return pooled.forward(s, cuda, op, io, end);
+                }
                 op.forward(s, cuda, io.x[0], end, io.y)?;
                 self.act.rest_cuda(s, cuda, io.y)
             }
@@ -477,11 +480,12 @@ impl ConvPass {
             }
             bias => self.act.backward_cuda(s, cuda, io, bias)?,
         }
+        let dz = self.end.pooled().map_or(Ok(io.dy), |pooled| pooled.backward(s, cuda, io.dy))?;
         if let Some((dw, mode)) = s.grad(self.w.dw) {
-            op.weights(s, cuda, io.x[0], io.dy, dw, mode)?;
+            op.weights(s, cuda, io.x[0], dz, dw, mode)?;
         }
         if let Some((dx, mode)) = io.dx[0] {
-            op.backward(s, cuda, io.dy, CudaEnd::plain(mode), dx)?;
+            op.backward(s, cuda, dz, CudaEnd::plain(mode), dx)?;
         }
         Ok(())
     }

@@ -17,7 +17,8 @@ use crate::memory::{Io, Planner, Slot, Step};
 use crate::op::pool::Geometry;
 use crate::op::pool_cpu::{average, average_gradient, max, max_gradient, max_only};
 use crate::{Axes, DType, Error, Extent, Padding, Result, Sizes, Window, real};
-use cuda::{AverageKernels, MaxKernels};
+use cuda::AverageKernels;
+pub(super) use cuda::MaxKernels;
 use serde::{Deserialize, Serialize};
 
 /// Maximum or average over windows, channel by channel.

@@ -254,6 +254,12 @@ impl Planner<'_> {
         self.request(Size::PerRow(per_row), dtype, false)
     }
 
+    /// `per_row` elements for each row of the batch within the backward pass.
+    pub(crate) fn scratch_backward(&mut self, dtype: DType, per_row: usize) -> Slot {
+        let b = self.times.1;
+        push(self.requests, Request { size: Size::PerRow(per_row), dtype, spans: vec![(b, b)], node: self.node })
+    }
+
     /// `len` elements that keep their contents from pass to pass; arbitrary before the first.
     pub(crate) fn lasting(&mut self, dtype: DType, len: usize) -> Slot {
         push(self.requests, Request { size: Size::Fixed(len), dtype, spans: vec![ALWAYS], node: self.node })

@@ -4,6 +4,8 @@ use super::activation_cuda::CudaActivation;
 use super::bands::BandArgs;
 use super::conv::Geometry;
 use super::conv_plan::{Phase, Phases, phases};
+use super::epilogue::Epilogue;
+use super::pool::Geometry as Pooling;
 use crate::device::{Divisor, Ptr};
 use crate::{Error, Extent, Result};
 use bytemuck::{Pod, Zeroable};
@@ -70,6 +72,7 @@ pub(super) struct Gather {
     pub w_channel: u32,
     pub w_group: u32,
     pub w_column: u32,
+    pub cells: [u32; 3],
     pub part: [Part; PARTS],
 }
 
@@ -81,6 +84,7 @@ pub(super) struct ConvArgs {
     pub bias: Ptr,
     pub y: Ptr,
     pub z: Ptr,
+    pub winner: Ptr,
     pub g: Gather,
     pub act: CudaActivation,
     pub m_tiles: u32,
@@ -89,7 +93,6 @@ pub(super) struct ConvArgs {
     pub width: u32,
     pub across: Divisor,
     pub group: Divisor,
-    pub unused: u32,
 }
 
 /// Of a forward pass that also finds the moments of its results.
@@ -116,7 +119,6 @@ pub(super) struct WeightArgs {
     pub width: u32,
     pub filters: u32,
     pub group: Divisor,
-    pub unused: u32,
 }
 
 #[repr(C)]
@@ -146,6 +148,21 @@ pub(super) struct StartArgs {
 pub(super) struct ClearArgs {
     pub dw: Ptr,
     pub n: u64,
+}
+
+impl Gather {
+    /// Whether outputs can come window by window: those of a window are a power of two on each axis, and no more than 64.
+    pub fn pools(pool: &Pooling) -> bool {
+        pool.window.size.iter().all(|n| n.is_power_of_two()) && pool.window.taps() <= 64 && Epilogue::tiles(pool)
+    }
+
+    /// The same gather of one part, whose outputs follow each other, with the maximum over these windows behind it.
+    pub fn pooled(self, pool: &Pooling) -> Self {
+        let (y, cells) = (pool.y, pool.window.size.map(usize::ilog2));
+        let mut part = self.part;
+        part[0] = Part { plane: Divisor::new(y.h * y.w), line: Divisor::new(y.w), ..part[0] };
+        Self { y: y.into(), cells, part, ..self }
+    }
 }
 
 /// Samples and coordinates that kernels count in 32 bits.

@@ -11,6 +11,7 @@ use super::conv::Geometry;
 use super::conv_args::{ClearArgs, ConvArgs, Gather, MomentsArgs, Sizes, StartArgs, SumArgs, WeightArgs};
 use super::conv_sm90::{self, Direction, HopperConvArgs, HopperMomentsArgs, HopperWeightArgs};
 use super::conv_table::{FEW, FEW_SUMMED, Path, Units};
+use super::pool::Geometry as Pooling;
 use crate::device::{Cuda, Device, Divisor, Grid, Kernel, Ptr, Source};
 use crate::memory::{GradMode, Planner};
 use crate::{DType, Error, Precision, Result};
@@ -219,30 +220,40 @@ impl Gathering {
             let channels = Divisor::new(s.columns * s.g.groups as usize);
             start.launch(cuda, Grid::cover(n), &StartArgs { bias, y: p.2, z, n: n as u64, act, channels, unused: 0 })?;
         }
-        let mut args = self.args(rows, p, end);
-        for g in &self.launches {
-            args.g = *g;
-            args.g.rows = rows as u32;
-            let kernel = match &self.kernel {
-                Gathers::Hopper(kernel) => {
-                    self.hopper(&args)?.run(kernel, cuda, args)?;
-                    continue;
-                }
-                Gathers::Other(kernel) => kernel,
-            };
-            let parts = g.parts as usize;
-            let grid = match self.path {
-                Path::Grouped { .. } => Grid::xyz(self.blocks(rows), rows.min(65535), parts),
-                _ => Grid::blocks(self.blocks(rows) / self.launches[0].parts as usize * parts),
-            };
-            kernel.launch(cuda, grid.shared(self.shared), &args)?;
-        }
-        Ok(())
+        let args = self.args(rows, p, end);
+        let launches = self.launches.iter();
+        launches.map(|g| self.launch(cuda, rows, ConvArgs { g: Gather { rows: rows as u32, ..*g }, ..args })).collect()
+    }
+
+    /// One launch of those for so many rows.
+    fn launch(&self, cuda: &Cuda, rows: usize, args: ConvArgs) -> Result<()> {
+        let kernel = match &self.kernel {
+            Gathers::Hopper(kernel) => return self.hopper(&args)?.run(kernel, cuda, args),
+            Gathers::Other(kernel) => kernel,
+        };
+        let parts = args.g.parts as usize;
+        let grid = match self.path {
+            Path::Grouped { .. } => Grid::xyz(self.blocks(rows), rows.min(65535), parts),
+            _ => Grid::blocks(self.blocks(rows) / self.launches[0].parts as usize * parts),
+        };
+        kernel.launch(cuda, grid.shared(self.shared), &args)
+    }
+
+    /// Whether it can take the maximum over windows of its results.
+    fn pools(&self) -> bool {
+        let (s, tensor) = (&self.sizes, matches!(self.path, Path::Hopper { .. } | Path::Tensor { .. }));
+        tensor && !self.flip && !s.sparse && s.whole()
+    }
+
+    fn pooled(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), end: CudaEnd, (pool, winner): (&Pooling, Ptr)) -> Result<()> {
+        let Some(g) = self.launches.first().filter(|_| rows > 0) else { return Ok(()) };
+        let g = Gather { rows: rows as u32, ..g.pooled(pool) };
+        self.launch(cuda, rows, ConvArgs { g, winner, ..self.args(rows, p, end) })
     }
 
     fn hopper(&self, args: &ConvArgs) -> Result<conv_sm90::Launch<'_>> {
         let Path::Hopper { columns } = self.path else { return Err(unplanned()) };
-        let plain = args.add == 0 && args.z == Ptr::NULL;
+        let plain = args.add == 0 && args.z == Ptr::NULL && args.g.cells == [0; 3];
         Ok(conv_sm90::Launch { s: &self.sizes, flip: self.flip, columns, dtype: self.dtype, plain })
     }
 }
@@ -449,6 +460,17 @@ impl CudaConv {
     /// y = conv(x, w) with a bias, of (x, w, y), and the moments of y.
     pub fn measure(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), end: CudaEnd, by: (&Measurer, BandArgs)) -> Result<()> {
         self.forward.as_ref().ok_or_else(unplanned)?.measure(cuda, rows, p, end, by)
+    }
+
+    /// Whether the forward pass can take the maximum over windows of its results, if they are such that [`Gather::pools`] them.
+    pub fn pools(&self) -> bool {
+        self.forward.as_ref().is_some_and(Gathering::pools)
+    }
+
+    /// y = the maximum over windows of conv(x, w) with an end, of (x, w, y), and which cell of its window each came from, a byte for
+    /// each, if `winner` is not null.
+    pub fn pooled(&self, cuda: &Cuda, rows: usize, p: (Ptr, Ptr, Ptr), end: CudaEnd, by: (&Pooling, Ptr)) -> Result<()> {
+        self.forward.as_ref().ok_or_else(unplanned)?.pooled(cuda, rows, p, end, by)
     }
 
     /// dx, of (dy, w, dx); with a bias it is the forward pass of the transposed convolution.

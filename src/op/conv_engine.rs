@@ -1,8 +1,10 @@
 //! A convolution in a network: planned for its device, run on slots.
 
 use super::conv::{Conv, Geometry};
+use super::conv_args::Gather;
 use super::conv_cuda::{CudaConv, CudaEnd, Measurable, Measuring};
 use super::gemm_cuda::{CudaGemm, CudaProduct, Layout};
+use super::pool::Geometry as Pooling;
 use crate::device::{Cuda, Device, Ptr};
 use crate::memory::{GradMode, Planner, Slot, Step};
 use crate::{DType, Error, Result};
@@ -121,6 +123,33 @@ impl OnCuda {
         match &self.kernels {
             Kernels::Windows(conv) => conv.measure(cuda, s.rows(), pointers, end, (&by.kernel, by.statistics.args(s)?)),
             Kernels::Product(_) => Err(Error::order("convolution", "a product does not find moments")),
+        }
+    }
+
+    /// Whether the forward pass can take the maximum over windows of its results that [suit](Self::pools_windows).
+    pub fn pools(&self) -> bool {
+        matches!(&self.kernels, Kernels::Windows(conv) if conv.pools())
+    }
+
+    /// Whether it can do so over these.
+    pub fn pools_windows(pool: &Pooling) -> bool {
+        Gather::pools(pool)
+    }
+
+    /// y = the maximum over windows of conv(x, w) with an end, and the cells that the maxima came from.
+    pub fn pooled(
+        &self,
+        s: &Step<'_>,
+        cuda: &Cuda,
+        (x, y): (Slot, Slot),
+        end: CudaEnd,
+        (pool, winner): (&Pooling, Option<Slot>),
+    ) -> Result<()> {
+        let pointers = (s.ptr(x)?, s.ptr(self.w)?, s.ptr(y)?);
+        let winner = winner.map_or(Ok(Ptr::NULL), |winner| s.ptr(winner))?;
+        match &self.kernels {
+            Kernels::Windows(conv) => conv.pooled(cuda, s.rows(), pointers, end, (pool, winner)),
+            Kernels::Product(_) => Err(Error::order("convolution", "a product does not pool")),
         }
     }
 

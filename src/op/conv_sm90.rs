@@ -19,7 +19,7 @@ pub(super) struct HopperConvArgs {
     sent: u32,
     unused: [u32; 2],
     c: ConvArgs,
-    pad: [u64; 4],
+    pad: [u64; 2],
 }
 
 /// Of a weight gradient.
@@ -28,7 +28,7 @@ pub(super) struct HopperConvArgs {
 pub(super) struct HopperWeightArgs {
     b: TensorMap,
     c: WeightArgs,
-    pad: [u64; 3],
+    pad: [u64; 2],
 }
 
 /// Of a forward pass that also finds the moments of its results.
@@ -121,7 +121,7 @@ pub(super) struct Launch<'a> {
     pub flip: bool,
     pub columns: usize,
     pub dtype: DType,
-    /// Whether results are plain: written, nothing kept before the activation.
+    /// Whether results are plain: written as they come, nothing kept before the activation.
     pub plain: bool,
 }
 
@@ -174,7 +174,7 @@ impl Launch<'_> {
             sent: u32::from(sent),
             unused: [0; 2],
             c,
-            pad: [0; 4],
+            pad: [0; 2],
         };
         Ok((args, grid(cuda, items, columns)))
     }
@@ -194,7 +194,7 @@ pub(super) fn run_weights(
         _ => cuda.tensor_map(dtype, c.dy, &[filters, outputs], &[1, filters], &[DEPTH, DEPTH])?,
     };
     let items = (c.m_tiles * c.n_tiles) as usize * groups * c.chunks as usize;
-    let args = HopperWeightArgs { b, c, pad: [0; 3] };
+    let args = HopperWeightArgs { b, c, pad: [0; 2] };
     kernel.launch(cuda, grid(cuda, items, columns), &args)
 }
 

@@ -73,19 +73,7 @@ impl Model {
         let plan = plan_of(self, &feed, mode, batch.min(feed.len()).max(1))?;
         feed.ready(self.device(), batch, Load::default(), After::End)?;
         let mut all = Vec::new();
-        let run = &mut |model: &mut Self, feed: &Feed, from: usize, rows: usize| {
-            model.run_predict()?;
-            let (planned, s) = model.staging()?;
-            let port = planned.outputs.first().ok_or_else(|| Error::order("model", "no output to predict"))?;
-            let skipped: Vec<bool> = (0..rows).map(|row| feed.is_skipped(from, row)).collect();
-            Ok((s.fetch(&[port.y])?, s.dtype().host(), skipped))
-        };
-        for_batches(self, &mut feed, plan, batch, run, &mut |(y, dtype, skipped)| {
-            let before = all.len();
-            real!(dtype, T => y.read::<T, _>(0, |y| all.extend(y.iter().map(|y| y.to_f64() as f32))))?;
-            leave_out(&skipped, &mut all[before..]);
-            Ok(())
-        })?;
+        for_batches(self, &mut feed, plan, (batch, 1), &mut Predicted::run, &mut |batch: Predicted| batch.add_to(&mut all))?;
         Ok(all)
     }
 }
@@ -219,6 +207,35 @@ impl Scores {
     }
 }
 
+/// The predictions of a batch that is being computed.
+pub(super) struct Predicted {
+    y: Fetched,
+    dtype: DType,
+    skipped: Vec<bool>,
+}
+
+impl Predicted {
+    /// Predicts in the step that has begun, and has the first output brought.
+    pub fn run(model: &mut Model, feed: &Feed, from: usize, rows: usize) -> Result<Self> {
+        model.run_predict()?;
+        let (planned, s) = model.staging()?;
+        let port = planned.outputs.first().ok_or_else(|| Error::order("model", "no output to predict"))?;
+        let skipped = (0..rows).map(|row| feed.is_skipped(from, row)).collect();
+        Ok(Self { y: s.fetch(&[port.y])?, dtype: s.dtype().host(), skipped })
+    }
+
+    /// Puts the predictions behind those of the batches before, NaN for rows that count for nothing: zeros went in.
+    pub fn add_to(&self, all: &mut Vec<f32>) -> Result<()> {
+        let before = all.len();
+        real!(self.dtype, T => self.y.read::<T, _>(0, |y| all.extend(y.iter().map(|y| y.to_f64() as f32))))?;
+        let len = (all.len() - before) / self.skipped.len().max(1);
+        for (y, _) in all[before..].chunks_exact_mut(len.max(1)).zip(&self.skipped).filter(|(_, skipped)| **skipped) {
+            y.fill(f32::NAN);
+        }
+        Ok(())
+    }
+}
+
 fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluation> {
     let plan = plan_of(model, feed, Mode::Infer, batch.min(feed.len()).max(1))?;
     feed.check_targets(model.planned(plan))?;
@@ -234,7 +251,7 @@ fn evaluate(model: &mut Model, feed: &mut Feed, batch: usize) -> Result<Evaluati
     let mut scores = Scores { factors, classes, confusion, sums, total: 0.0, squares: Squares::default(), seen: 0 };
     let run =
         &mut |model: &mut Model, feed: &Feed, from: usize, rows: usize| Batch::run(model, feed, (classes, numbers), (from, rows));
-    for_batches(model, feed, plan, batch, run, &mut |batch| scores.add(&batch))?;
+    for_batches(model, feed, plan, (batch, 1), run, &mut |batch| scores.add(&batch))?;
     let Scores { confusion, sums, total, squares, seen, .. } = scores;
     if seen == 0 {
         return Err(feed.nothing_read("evaluation"));
@@ -264,12 +281,13 @@ fn in_flight() -> usize {
 #[cfg(test)]
 use tests::in_flight;
 
-/// Stages batch after batch; `run` computes one of so many rows from a sample on, `take` gets what that gave, in the same order.
-fn for_batches<R>(
+/// Stages batch after batch, each so many times; `run` computes one of so many rows from a sample on, `take` gets what that gave, in the
+/// same order.
+pub(super) fn for_batches<R>(
     model: &mut Model,
     feed: &mut Feed,
     plan: usize,
-    batch: usize,
+    (batch, times): (usize, usize),
     run: &mut dyn FnMut(&mut Model, &Feed, usize, usize) -> Result<R>,
     take: &mut dyn FnMut(R) -> Result<()>,
 ) -> Result<()> {
@@ -281,7 +299,7 @@ fn for_batches<R>(
         Some((samples, results)) => take(results).map_err(named(samples)),
         None => Ok(()),
     };
-    for from in (0..n).step_by(batch) {
+    for from in (0..n).step_by(batch).flat_map(|from| std::iter::repeat_n(from, times)) {
         let to = n.min(from + batch);
         let done = forward(model, feed, plan, from..to).and_then(|()| run(model, feed, from, to - from));
         let done = done.map_err(|e| match flying.front() {
@@ -300,16 +318,8 @@ fn for_batches<R>(
     Ok(())
 }
 
-/// Puts NaN into the predictions for rows that count for nothing: zeros went in.
-pub(super) fn leave_out(skipped: &[bool], y: &mut [f32]) {
-    let len = y.len() / skipped.len().max(1);
-    for (y, _) in y.chunks_exact_mut(len.max(1)).zip(skipped).filter(|(_, skipped)| **skipped) {
-        y.fill(f32::NAN);
-    }
-}
-
 /// Stages and runs one batch.
-pub(super) fn forward(model: &mut Model, feed: &mut Feed, plan: usize, rows: Range<usize>) -> Result<()> {
+fn forward(model: &mut Model, feed: &mut Feed, plan: usize, rows: Range<usize>) -> Result<()> {
     model.begin(plan, rows.len())?;
     let (planned, s) = model.staging()?;
     feed.stage(planned, &s, rows, (0, 0))?;

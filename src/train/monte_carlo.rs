@@ -1,7 +1,7 @@
 //! Monte-Carlo prediction: what a network with dropout predicts, and how sure it is.
 
 use super::ahead::{After, Load};
-use super::evaluate::{forward, leave_out};
+use super::evaluate::{Predicted, for_batches};
 use super::{Feed, plan_of};
 use crate::data::Dataset;
 use crate::memory::Mode;
@@ -96,25 +96,23 @@ impl Model {
         let quantiles = vec![vec![]; probabilities.len()];
         let mut found = MonteCarlo { mean: vec![], deviation: vec![], quantiles, entropy: (classes > 1).then(Entropy::default) };
         // Draw after draw of one batch; and the draws of one value.
-        let (mut values, mut column) = (Vec::new(), vec![0.0; draws]);
-        for from in (0..n).step_by(batch) {
-            values.clear();
-            for _ in 0..draws {
-                let to = n.min(from + batch);
-                forward(self, &mut feed, plan, from..to)?;
-                self.run_predict()?;
-                let before = values.len();
-                values.extend(self.output(0)?.to_vec());
-                let skipped: Vec<bool> = (0..to - from).map(|row| feed.is_skipped(from, row)).collect();
-                leave_out(&skipped, &mut values[before..]);
+        let (mut values, mut drawn, mut column) = (Vec::new(), 0, vec![0.0; draws]);
+        for_batches(self, &mut feed, plan, (batch, draws), &mut Predicted::run, &mut |draw: Predicted| {
+            draw.add_to(&mut values)?;
+            drawn += 1;
+            if drawn < draws {
+                return Ok(());
             }
             let len = values.len() / draws;
             for i in 0..len {
                 column.iter_mut().zip(values[i..].iter().step_by(len)).for_each(|(c, v)| *c = f64::from(*v));
                 found.add(&mut column, probabilities);
             }
-            found.entropy = found.entropy.and_then(|entropy| entropy.with(&values, len, classes));
-        }
+            found.entropy = found.entropy.take().and_then(|entropy| entropy.with(&values, len, classes));
+            drawn = 0;
+            values.clear();
+            Ok(())
+        })?;
         Ok(found)
     }
 }

@@ -190,34 +190,81 @@ fn pooled() -> Vec<(Row, [bool; 2])> {
     ]
 }
 
+/// Compares a row of layers done by few launches on a GPU with the same layer by layer, in all modes: as many of its nodes as expected have
+/// no memory, and no value is further away than `bound` of its array's largest. Two runs give equal bits.
+fn against_single_launches(
+    gpu: &Device,
+    (what, row, absorbed): (&str, &Row, usize),
+    precision: Precision,
+    bound: impl Fn(&str) -> f64,
+) -> Result<()> {
+    let (net, nodes) = row.network();
+    for mode in [Mode::Train, Mode::Eval, Mode::Infer] {
+        let what = format!("{what}, {}: {mode:?} {precision:?}", row.x);
+        let run = |kept: bool| run(&net, &nodes, kept, mode, precision, gpu.clone(), row.x.len() as u64);
+        let ((single, none), (fused, taken)) = (run(true)?, run(false)?);
+        assert_eq!(none, 0, "{what}: kept nodes have memory");
+        assert_eq!(taken, absorbed, "{what}");
+        for ((name, a), (_, b)) in single.iter().zip(&fused) {
+            let shown = name == "y" || name.starts_with("dx");
+            let value = |bits: &u64| if shown { f64::from(f32::from_bits(*bits as u32)) } else { f64::from_bits(*bits) };
+            let (a, b): (Vec<f64>, Vec<f64>) = (a.iter().map(value).collect(), b.iter().map(value).collect());
+            let bound = bound(name) * a.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+            let far = a.iter().zip(&b).position(|(a, b)| (a - b).abs().is_nan() || (a - b).abs() > bound);
+            assert!(far.is_none(), "{what}: {name} at {far:?}: {:?}", far.map(|i| (a[i], b[i], bound)));
+        }
+        assert!(run(false)?.0 == fused, "{what}: other bits");
+    }
+    Ok(())
+}
+
 /// The same results as by single launches, and the same gradients but for the order of sums.
 #[test]
 fn a_normalisation_takes_the_pool_behind_it_on_a_gpu() -> Result<()> {
     let Some(gpu) = gpu() else { return Ok(()) };
     for (i, (row, takes)) in pooled().into_iter().enumerate() {
-        let (net, nodes) = row.network();
-        for mode in [Mode::Train, Mode::Eval, Mode::Infer] {
-            for (precision, eps) in [(Precision::FP32, 1e-5), (Precision::BF16, 1.0 / 128.0), (Precision::FP16, 1.0 / 1024.0)] {
-                let what = format!("case {i}, {}: {mode:?} {precision:?}", row.x);
-                let (single, none) = run(&net, &nodes, true, mode, precision, gpu.device.clone(), i as u64)?;
-                assert_eq!(none, 0, "{what}: kept nodes have memory");
-                let (fused, absorbed) = run(&net, &nodes, false, mode, precision, gpu.device.clone(), i as u64)?;
-                assert_eq!(absorbed, usize::from(takes[usize::from(eps > 1e-4)]), "{what}");
-                for ((name, a), (_, b)) in single.iter().zip(&fused) {
-                    let shown = name == "y" || name.starts_with("dx");
-                    let value = |bits: &u64| if shown { f64::from(f32::from_bits(*bits as u32)) } else { f64::from_bits(*bits) };
-                    let (a, b): (Vec<f64>, Vec<f64>) = (a.iter().map(value).collect(), b.iter().map(value).collect());
-                    let scale = a.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
-                    let bound = if name == "y" { 0.0 } else { eps * scale };
-                    let far = a.iter().zip(&b).position(|(a, b)| (a - b).abs().is_nan() || (a - b).abs() > bound);
-                    assert!(far.is_none(), "{what}: {name} at {far:?}: {:?}", far.map(|i| (a[i], b[i], bound)));
-                }
-                assert_eq!(
-                    run(&net, &nodes, false, mode, precision, gpu.device.clone(), i as u64)?.0,
-                    fused,
-                    "{what}: other bits"
-                );
-            }
+        for (precision, eps) in [(Precision::FP32, 1e-5), (Precision::BF16, 1.0 / 128.0), (Precision::FP16, 1.0 / 1024.0)] {
+            let absorbed = usize::from(takes[usize::from(eps > 1e-4)]);
+            let bound = |name: &str| if name == "y" { 0.0 } else { eps };
+            against_single_launches(&gpu.device, (&format!("case {i}"), &row, absorbed), precision, bound)?;
+        }
+    }
+    Ok(())
+}
+
+/// Convolutions of many channels with a pool behind them, and whether their kernel takes the maxima.
+fn convolutions() -> Vec<(Row, bool)> {
+    let row = |x: Extent, conv: Conv, pool: layer::Pool| Row {
+        x,
+        before: vec![Layered::Conv(Conv::new(x.c, 1))],
+        layers: vec![Layered::Conv(conv), Layered::Pool(pool)],
+        absorbed: [0; 2],
+    };
+    let (image, same, max) = (Extent::image, |filters: usize| Conv::new(filters, 3).same(), layer::Pool::max);
+    vec![
+        (row(image(8, 12, 24), same(40).act(Relu), max(2)), true),
+        (row(image(8, 8, 64), same(64), layer::Pool::max([4, 2])), true),
+        (row(image(6, 10, 32), same(32).act(Activation::leaky_relu(0.1)).no_bias(), max(2)), true),
+        (row(image(9, 17, 32), same(48).stride(2).groups(2).act(Tanh), layer::Pool::max([1, 3])), false),
+        (row(image(7, 15, 32), same(48).stride(2).groups(2).act(Tanh), max(4)), true),
+        (row(Extent::line(96, 16), Conv::new(40, 9).same().act(Relu), max(4)), true),
+        (row(Extent::cube(4, 4, 6, 16), same(32).act(Relu), max(2)), true),
+        // The gradient needs more than the maxima, or windows overlap.
+        (row(image(8, 8, 32), same(32).act(Gelu), max(2)), false),
+        (row(image(8, 8, 32), same(32).act(Relu), max(3).stride(1)), false),
+        (row(image(8, 8, 20), same(33).act(Relu), max(2)), false),
+    ]
+}
+
+/// All bits are those of single launches but for the gradient of the bias, which is summed over the maxima.
+#[test]
+fn a_convolution_takes_the_pool_behind_it_on_a_gpu() -> Result<()> {
+    let Some(gpu) = gpu() else { return Ok(()) };
+    for (i, (row, takes)) in convolutions().into_iter().enumerate() {
+        for precision in [Precision::FP32, Precision::TF32, Precision::BF16, Precision::FP16] {
+            let absorbed = usize::from(takes && precision != Precision::FP32);
+            let bound = |name: &str| if name == "dconv2.bias" { 1e-5 } else { 0.0 };
+            against_single_launches(&gpu.device, (&format!("case {i}"), &row, absorbed), precision, bound)?;
         }
     }
     Ok(())

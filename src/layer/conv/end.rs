@@ -1,13 +1,18 @@
-//! What a convolution does besides: in plans for inference normalisation by constants, ReLU and pooling, unit by unit; on a GPU in
-//! training the statistics of its results.
+//! What a convolution does besides: in plans for inference normalisation by constants, ReLU and pooling, unit by unit; on a GPU the
+//! maximum over windows of its results, in training their statistics.
 
+use crate::device::Cuda;
 use crate::layer::Head;
-use crate::memory::{Element, Planner, Slot, Step};
+use crate::layer::pool::MaxKernels;
+use crate::memory::{Element, GradMode, Io, Planner, Slot, Step};
+use crate::op::activation::{Activation, Reads};
 use crate::op::bands::Statistics;
 use crate::op::conv::{After, Conv, End};
-use crate::op::conv_cuda::{Measurable, Measuring};
+use crate::op::conv_cuda::{CudaEnd, Measurable, Measuring};
+use crate::op::conv_engine::OnCuda;
 use crate::op::epilogue::Epilogue;
-use crate::{Cpu, Real, Result};
+use crate::op::pool::Geometry;
+use crate::{Cpu, DType, Error, Real, Result};
 use std::sync::{Arc, OnceLock};
 
 /// What the plan added to the pass.
@@ -38,12 +43,46 @@ impl Taken {
     }
 }
 
+/// The maximum over windows of the results, on a GPU: the results themselves, and their gradients but for one pass, are nowhere.
+#[derive(Debug)]
+pub(super) struct Pooled {
+    g: Geometry,
+    kernels: MaxKernels,
+    /// The cells of the maxima, and the gradient of all cells, in plans with gradients.
+    kept: Option<(Slot, Slot)>,
+}
+
+impl Pooled {
+    fn plan(g: Geometry, p: &mut Planner<'_>) -> Result<Self> {
+        let kernels = MaxKernels::new(p, &g)?;
+        let differentiable = p.mode().differentiable();
+        let kept =
+            differentiable.then(|| (p.saved(DType::U32, MaxKernels::winners(&g)), p.scratch_backward(p.dtype(), g.x.len())));
+        Ok(Self { g, kernels, kept })
+    }
+
+    /// y from x.
+    pub fn forward(&self, s: &Step<'_>, cuda: &Cuda, op: &OnCuda, io: &Io<'_>, end: CudaEnd) -> Result<()> {
+        op.pooled(s, cuda, (io.x[0], io.y), end, (&self.g, self.kept.map(|(winner, _)| winner)))
+    }
+
+    /// Where the gradient of all cells lies, from that of the maxima.
+    pub fn backward(&self, s: &Step<'_>, cuda: &Cuda, dy: Slot) -> Result<Slot> {
+        let (winner, dz) = self.kept.ok_or_else(|| Error::order("convolution", "planned without a backward pass"))?;
+        self.kernels.backward(cuda, &self.g, s, dy, winner, (dz, GradMode::Write))?;
+        Ok(dz)
+    }
+}
+
 /// Shared by the pass and the plan, which adds to it once.
 #[derive(Debug, Default)]
 pub(super) struct ConvEnd {
     /// Values of a unit's outputs, tasks and channels; `None` where nothing can follow.
     unit: Option<(usize, usize, usize)>,
     taken: OnceLock<Taken>,
+    /// Whether maxima may follow, on a GPU.
+    pools: bool,
+    pooled: OnceLock<Pooled>,
     /// Of a linear one on a GPU.
     measurable: Option<Measurable>,
     measuring: OnceLock<Measuring>,
@@ -57,9 +96,13 @@ impl ConvEnd {
         Self { unit: op.unit().map(|len| (len, op.tasks(), c)), ..Self::default() }
     }
 
-    /// Of one on a GPU without an activation.
-    pub fn linear(measurable: Option<Measurable>) -> Self {
-        Self { measurable, linear: true, ..Self::default() }
+    /// Of one on a GPU.
+    pub fn on_cuda(op: &OnCuda, act: Activation, p: &Planner<'_>) -> Self {
+        let linear = act == Activation::Linear;
+        let measurable = if linear { op.measurable(p) } else { None };
+        // The gradient of the activation is found from the maxima.
+        let pools = op.pools() && act.reads() == Reads::Y && act != Activation::Softmax;
+        Self { pools, measurable, linear, ..Self::default() }
     }
 
     /// Whether the bias has no gradient.
@@ -75,14 +118,28 @@ impl ConvEnd {
     pub fn taken(&self) -> Option<&Taken> {
         self.taken.get()
     }
+
+    /// The maxima that a GPU takes of the results.
+    pub fn pooled(&self) -> Option<&Pooled> {
+        self.pooled.get()
+    }
 }
 
 impl Head for ConvEnd {
     fn fits(&self, epilogue: &Epilogue) -> bool {
+        if self.pools {
+            let alone = epilogue.norm.is_none() && !epilogue.relu;
+            return alone && epilogue.pool.is_some_and(|g| OnCuda::pools_windows(&g));
+        }
         self.unit.is_some_and(|(len, _, c)| (len / c).is_multiple_of(epilogue.band()))
     }
 
     fn take(&self, epilogue: Epilogue, p: &mut Planner<'_>) -> Result<()> {
+        if let Some(g) = epilogue.pool.filter(|_| self.pools) {
+            // As below.
+            let _ = self.pooled.set(Pooled::plan(g, p)?);
+            return Ok(());
+        }
         let Some((len, tasks, c)) = self.unit else { return Ok(()) };
         let (map, units) = (p.scratch(p.dtype(), 3 * c), p.scratch(p.dtype(), tasks * len));
         // A second call would find the place taken; there is none.

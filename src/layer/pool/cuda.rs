@@ -123,7 +123,7 @@ impl<A: Pod + std::fmt::Debug> Kernels<A> {
 }
 
 #[derive(Debug)]
-pub(super) struct MaxKernels(Kernels<MaxArgs>);
+pub(in crate::layer) struct MaxKernels(Kernels<MaxArgs>);
 
 impl MaxKernels {
     pub fn new(p: &Planner<'_>, g: &Geometry) -> Result<Self> {

@@ -12,6 +12,8 @@ use crate::rng::{Purpose, Stream};
 use crate::{DType, Extent, Window};
 use std::collections::BTreeSet;
 
+mod pooled;
+
 const PRECISIONS: [Precision; 5] = [Precision::FP32, Precision::TF32, Precision::FP32x3, Precision::BF16, Precision::FP16];
 
 fn gpu() -> Option<Cuda> {

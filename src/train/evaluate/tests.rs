@@ -91,8 +91,10 @@ fn batches_in_flight_give_what_single_ones_do() -> Result<()> {
                     let drawn = model.predict_data(data()?, batch, Mode::MonteCarlo)?;
                     assert_eq!((e.samples, infer.len()), (SAMPLES, SAMPLES * 324));
                     assert!(e.confusion.is_some() && e.rmse.is_some() && infer != drawn);
+                    let draws = model.predict_monte_carlo(data()?, batch, 5, &[0.1, 0.9])?;
+                    assert_eq!(draws.mean.len(), SAMPLES * 324);
                     let bits = |y: Vec<f32>| y.into_iter().map(f32::to_bits).collect::<Vec<_>>();
-                    found.push((e, bits(infer), bits(drawn)));
+                    found.push((e, bits(infer), bits(drawn), draws));
                 }
                 Ok(found)
             })
@@ -131,7 +133,7 @@ fn results_come_in_order_and_errors_name_their_batch() -> Result<()> {
                 assert_eq!(rows, 4.min(SAMPLES - from));
                 if from == fails { Err(Error::value("class", "planted")) } else { Ok(()) }
             };
-            let done = for_batches(&mut model, &mut feed, plan, 4, &mut run, &mut take);
+            let done = for_batches(&mut model, &mut feed, plan, (4, 1), &mut run, &mut take);
             (done, told.into_inner())
         };
         let order = |last: usize| {
