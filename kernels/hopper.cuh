@@ -54,12 +54,13 @@ DEVICE void arrive_expecting(Barrier* b, u32 bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(b)), "r"(bytes) : "memory");
 #endif
 }
-// Arrives at the same barrier of block `rank` of the cluster.
+// Arrives at the same barrier of block `rank` of the cluster, behind reads that are over: nothing is published. To release what this thread
+// wrote, at the scope of the cluster, would cost a fence of the whole GPU for each stage.
 DEVICE void arrive_at(Barrier* b, u32 rank) {
 #ifdef KAMACITE_EMULATED
     emulator::mbarrier_arrive_cluster(b, rank);
 #else
-    asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\nmbarrier.arrive.release.cluster.shared::cluster.b64 _, [there];\n}"
+    asm volatile("{\n.reg .b32 there;\nmapa.shared::cluster.u32 there, %0, %1;\nmbarrier.arrive.shared::cluster.b64 _, [there];\n}"
                  ::"r"(shared_address(b)), "r"(rank) : "memory");
 #endif
 }

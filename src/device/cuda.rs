@@ -229,19 +229,26 @@ impl Cuda {
         let function = module.load_function(name).map_err(missing)?;
         let what = "cannot be asked about";
         let threads = function.max_threads_per_block().map_err(|e| failed(&place, what, e))? as u32;
-        let bound = module.get_global(&format!("{name}_args"), &self.0.stream).map_err(missing)?;
-        let mut size = [0_u32];
-        let turn = self.0.turns.take();
-        self.0.stream.memcpy_dtoh(&as_words(&bound), &mut size).map_err(|e| failed(&place, what, e))?;
-        drop(turn);
-        self.synchronize()?;
+        let argument = self.declared(&module, name).map_err(|e| failed(&place, what, e))?;
+        // Kernels of the macros wait for the one in front, where they are compiled for cards that can start them early.
+        let version = function.get_attribute(FunctionAttribute::CU_FUNC_ATTRIBUTE_PTX_VERSION);
+        let early = self.0.early && argument.is_some() && version.map_err(|e| failed(&place, what, e))? >= 90;
         let statics = function.shared_size_bytes().map_err(|e| failed(&place, what, e))?;
         let dynamic = self.0.shared.saturating_sub(statics.max(0) as usize);
         // Without this a block gets no more than 48 KiB.
         let attribute = FunctionAttribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
         function.set_attribute(attribute, dynamic as i32).map_err(|e| failed(&place, what, e))?;
-        let (name, argument, source, record) = (name.into(), size[0] as usize, source.name, Record::default());
-        Ok(Function(Arc::new(Loaded { function, name, threads, argument, dynamic, source, record })))
+        let (name, source, record) = (name.into(), source.name, Record::default());
+        Ok(Function(Arc::new(Loaded { function, name, threads, argument, early, dynamic, source, record })))
+    }
+
+    /// What the macro says of the size of a kernel's argument; nothing where another one made the kernel.
+    fn declared(&self, module: &Arc<CudaModule>, name: &str) -> Result<Option<usize>, DriverError> {
+        let Ok(constant) = module.get_global(&format!("{name}_args"), &self.0.stream) else { return Ok(None) };
+        let (mut size, _turn) = ([0_u32], self.0.turns.take());
+        self.0.stream.memcpy_dtoh(&as_words(&constant), &mut size)?;
+        self.0.stream.synchronize()?;
+        Ok(Some(size[0] as usize))
     }
 
     fn module(&self, source: &Source) -> Result<Arc<CudaModule>> {
@@ -280,10 +287,13 @@ impl Cuda {
 
     /// Fills memory with a byte, in the order of the stream.
     pub(crate) fn fill(&self, to: Ptr, byte: u8, bytes: usize) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
         let _turn = self.0.turns.take();
         // SAFETY: callers pass a range of a live buffer.
         let done = self.bound().and_then(|()| unsafe { result::memset_d8_async(to.0, byte, bytes, self.0.stream.cu_stream()) });
-        if bytes == 0 { Ok(()) } else { done.map_err(|e| failed(self, "filling memory failed", e)) }
+        done.map_err(|e| failed(self, "filling memory failed", e))
     }
 
     /// Copies within the device, in the order of the stream.
@@ -347,8 +357,10 @@ struct Loaded {
     name: String,
     /// Threads of a block, as the kernel declares.
     threads: u32,
-    /// Bytes of its argument.
-    argument: usize,
+    /// Bytes of its argument, where the kernel says so.
+    argument: Option<usize>,
+    /// Whether it waits for the kernel in front, and so may begin before that one is done.
+    early: bool,
     /// The most dynamic shared memory.
     dynamic: usize,
     source: &'static str,
@@ -360,7 +372,7 @@ impl Function {
         &self.0.name
     }
 
-    pub fn argument(&self) -> usize {
+    pub fn argument(&self) -> Option<usize> {
         self.0.argument
     }
 }

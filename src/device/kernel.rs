@@ -200,9 +200,9 @@ impl<A: Pod + fmt::Debug> Kernel<A> {
 
     #[cfg(feature = "cuda")]
     pub(super) fn new(function: Function) -> Result<Self> {
-        if function.argument() != size_of::<A>() {
+        if let Some(bytes) = function.argument().filter(|bytes| *bytes != size_of::<A>()) {
             return Err(Error::device(format!("kernel {}", function.name()), "the argument has another size on the host")
-                .expected(format!("{} bytes", function.argument()))
+                .expected(format!("{bytes} bytes"))
                 .got(format!("{} bytes ({})", size_of::<A>(), std::any::type_name::<A>())));
         }
         Ok(Self { function: Some(function), argument: PhantomData })

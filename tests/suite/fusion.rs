@@ -248,7 +248,7 @@ fn convolutions() -> Vec<(Row, bool)> {
         (row(image(9, 17, 32), same(48).stride(2).groups(2).act(Tanh), layer::Pool::max([1, 3])), false),
         (row(image(7, 15, 32), same(48).stride(2).groups(2).act(Tanh), max(4)), true),
         (row(Extent::line(96, 16), Conv::new(40, 9).same().act(Relu), max(4)), true),
-        (row(Extent::cube(4, 4, 6, 16), same(32).act(Relu), max(2)), true),
+        (row(Extent::cube(4, 4, 6, 24), same(32).act(Relu), max(2)), true),
         // The gradient needs more than the maxima, or windows overlap.
         (row(image(8, 8, 32), same(32).act(Gelu), max(2)), false),
         (row(image(8, 8, 32), same(32).act(Relu), max(3).stride(1)), false),

@@ -43,16 +43,17 @@ impl Cuda {
         let f = &*function.0;
         let mut parameters = [argument.as_ptr().cast_mut().cast::<c_void>()];
         let stream = self.0.stream.cu_stream();
-        let (raw, shared, early) = (f.function.cu_function(), grid.shared as u32, self.0.early);
-        if grid.cluster == 1 && !early {
+        let (raw, shared, clusters) = (f.function.cu_function(), grid.shared as u32, grid.cluster > 1);
+        if !clusters && !f.early {
             // SAFETY: the one parameter has the size that the kernel declares (`Kernel::new`), and the driver copies it before
             // it returns. That the addresses in it belong to live slots is the planner's promise.
             return unsafe { result::launch_kernel(raw, (x, y, z), (f.threads, 1, 1), shared, stream, &mut parameters) };
         }
         let mut attributes = [
             attribute(CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION, [grid.cluster as u32, 1, 1]),
-            attribute(CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, [u32::from(early), 0, 0]),
+            attribute(CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION, [1, 0, 0]),
         ];
+        let attributes = &mut attributes[usize::from(!clusters)..1 + usize::from(f.early)];
         let config = CUlaunchConfig {
             gridDimX: x,
             gridDimY: y,
@@ -63,7 +64,7 @@ impl Cuda {
             sharedMemBytes: shared,
             hStream: stream,
             attrs: attributes.as_mut_ptr(),
-            numAttrs: 1 + u32::from(early),
+            numAttrs: attributes.len() as u32,
         };
         // SAFETY: as above, and a kernel that begins early waits for the one in front (`KERNEL_BOUNDS`); the configuration, too, is read before the driver returns. The function is there (`NEEDED`).
         unsafe { sys::cuLaunchKernelEx(&config, raw, parameters.as_mut_ptr(), std::ptr::null_mut()) }.result()

@@ -22,9 +22,9 @@
 #define __shared__ static
 #endif
 
-struct uint2 { unsigned x, y; };
+struct __align__(8) uint2 { unsigned x, y; };
 struct uint3 { unsigned x, y, z; };
-struct int2 { int x, y; };
+struct __align__(8) int2 { int x, y; };
 struct __align__(8) float2 { float x, y; };
 struct __align__(16) float4 { float x, y, z, w; };
 struct __align__(16) uint4 { unsigned x, y, z, w; };

@@ -283,7 +283,7 @@ static void on_signal(int signal, siginfo_t* info, void* context) {
         char text[300];
         bool memory = signal == SIGSEGV || signal == SIGBUS;
         if (signal == SIGFPE) snprintf(text, sizeof text, "integer division by zero");
-        else if (!memory) snprintf(text, sizeof text, "index outside of an array");
+        else if (!memory) snprintf(text, sizeof text, "index outside of an array, or misaligned address");
         else describe_address(info->si_addr, text, sizeof text);
         tell(*p, text);
         p->illegal_address = signal != SIGFPE; // an index, too, is an address on a GPU

@@ -94,7 +94,7 @@ bool compile(Program& p, const std::string& defines) {
     const char* chosen = getenv("CXX");
     std::string command = std::string(chosen && *chosen ? chosen : "c++") +
         " -std=c++17 -O2 -shared -fPIC -fvisibility=hidden -fno-exceptions -fno-rtti -ffp-contract=off -fno-math-errno -fno-trapping-math"
-        " -fno-semantic-interposition -w -DKAMACITE_EMULATED -Wl,-z,defs " + (bounds() ? "-fsanitize=bounds -fsanitize-undefined-trap-on-error " : "") + defines + machine_options() + " -I" + quoted(folder.path) +
+        " -fno-semantic-interposition -w -DKAMACITE_EMULATED -Wl,-z,defs " + (bounds() ? "-fsanitize=bounds " : "") + "-fsanitize=alignment -fsanitize-undefined-trap-on-error " + defines + machine_options() + " -I" + quoted(folder.path) +
         " -I" + quoted(KAMACITE_EMULATOR_INCLUDE) + " -o " + quoted(out) + " " + quoted(source) + " " + quoted(own_path()) + " -lm >" + quoted(log) + " 2>&1";
     fine = fine && system(command.c_str()) == 0;
     p.log = read(log);

@@ -33,12 +33,17 @@ static Result refuse(const Request& r, const std::string& why) {
     return INVALID_VALUE;
 }
 
+// Arguments lie as their type asks for, on 64 bytes at most.
+struct alignas(64) Line { char bytes[64]; };
+
 static Result execute(Function* f, const Launch& proto, const std::vector<char>& arguments) {
     if (Result b = broken) return b;
     counts.launches++;
     if (fails_now("launch")) return break_device(LAUNCH_FAILED, "kernel " + f->kernel.name + ": planned failure of a launch");
     Launch l = proto;
-    l.arguments = arguments.data();
+    std::vector<Line> lines((arguments.size() + 63) / 64);
+    memcpy(lines.data(), arguments.data(), arguments.size());
+    l.arguments = lines.data();
     if (Result r = run_everywhere(*f, l)) return r;
     std::string behind = written_behind();
     if (!behind.empty()) return break_device(ILLEGAL_ADDRESS, "kernel " + f->kernel.name + ": " + behind);

@@ -127,6 +127,9 @@ fault!(misaligned_ldmatrix, 32, 0, |e, m| {
 fault!(misaligned_copy, 64, 0, |e, m| {
     told(e, m, "misaligned_copy", 64, 0, LAUNCH_FAILED, &["misaligned cp.async of 16 bytes"]);
 });
+fault!(misaligned_vector, 64, 0, |e, m| {
+    told(e, m, "misaligned_vector", 64, 0, ILLEGAL_ADDRESS, &["misaligned address"]);
+});
 fault!(lost_shared, 256, 1024, |e, m| {
     told(
         e,
@@ -232,6 +235,6 @@ KERNEL(32, outside, Args) {
     assert_eq!(e.launch(f, [1, 1, 1], 32, 0, std::ptr::null_mut(), &args), Ok(()));
     args.unused = 1;
     assert_eq!(e.launch(f, [1, 1, 1], 32, 0, std::ptr::null_mut(), &args), Err(ILLEGAL_ADDRESS));
-    assert_eq!(e.fault(), "kernel outside: index outside of an array by block (0,0,0) thread (0,0,0)");
+    assert_eq!(e.fault(), "kernel outside: index outside of an array, or misaligned address by block (0,0,0) thread (0,0,0)");
     e.reset();
 }
