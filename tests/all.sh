@@ -60,7 +60,7 @@ for isa in portable avx2 avx512; do
     continue
   elif [ "$(KAMACITE_ISA=$isa cpu)" = "$isa" ]; then
     say "the suite once more, forced to $isa"
-    KAMACITE_ISA=$isa cargo test --workspace --all-features --test suite -- --skip cuda
+    KAMACITE_ISA=$isa cargo test --workspace --all-features --test suite -- --skip cuda --skip on_a_gpu --skip statistics:: --skip stored:: --skip launches::
   else
     case ",${KAMACITE_REQUIRE-}," in *,"$isa",*) echo "KAMACITE_REQUIRE asks for $isa, which this machine lacks" >&2; exit 1 ;; esac
     echo "SKIPPED $isa: this machine lacks it"
@@ -69,7 +69,7 @@ done
 
 if command -v c++ >/dev/null 2>&1; then
   say "every case on the emulated GPU in two more orders of threads, once with a device that is late with everything"
-  in_order() { cargo test --workspace --all-features --test suite -- --quiet cuda && cargo test --workspace --all-features --lib -- --quiet sm_90a mlp; }
+  in_order() { cargo test --workspace --all-features --test suite -- --quiet cuda on_a_gpu statistics:: && cargo test --workspace --all-features --lib -- --quiet sm_90a mlp maxima; }
   (export KAMACITE_EMULATED_ORDER=reverse KAMACITE_EMULATED_LATE=1 && in_order) &
   first=$!
   (export KAMACITE_EMULATED_ORDER=random && in_order)
@@ -99,7 +99,8 @@ for file in examples/*.rs; do
 done
 
 say "every system of the gallery in miniature, with one thread and with two"
-cargo build --quiet -p kamacite-gallery
+# With the features of the tests, whose library is there.
+cargo build --quiet --workspace --all-features --bin gallery
 gallery=$target/debug/gallery
 "$gallery" list >"$target/systems"
 while read -r name _; do

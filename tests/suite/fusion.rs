@@ -190,7 +190,7 @@ fn pooled() -> Vec<(Row, [bool; 2])> {
     ]
 }
 
-/// Compares a row of layers done by few launches on a GPU with the same layer by layer, in all modes: as many of its nodes as expected have
+/// Compares a row of layers done by few launches on a GPU with the same layer by layer, in training and inference: as many of its nodes as expected have
 /// no memory, and no value is further away than `bound` of its array's largest. Two runs give equal bits.
 fn against_single_launches(
     gpu: &Device,
@@ -199,7 +199,7 @@ fn against_single_launches(
     bound: impl Fn(&str) -> f64,
 ) -> Result<()> {
     let (net, nodes) = row.network();
-    for mode in [Mode::Train, Mode::Eval, Mode::Infer] {
+    for mode in [Mode::Train, Mode::Infer] {
         let what = format!("{what}, {}: {mode:?} {precision:?}", row.x);
         let run = |kept: bool| run(&net, &nodes, kept, mode, precision, gpu.clone(), row.x.len() as u64);
         let ((single, none), (fused, taken)) = (run(true)?, run(false)?);

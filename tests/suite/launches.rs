@@ -79,10 +79,21 @@ fn normalised() -> Network {
     net
 }
 
+/// Convolutions with pools alone behind them, all but the first of many channels.
+fn pooled() -> Network {
+    let mut net = Network::new(Extent::image(32, 32, 1));
+    for filters in [24, 32, 64] {
+        net.push(Conv::new(filters, 3).pad(1).act(Relu));
+        net.push(Pool::max(2));
+    }
+    net.push(Dense::new(10));
+    net
+}
+
 #[test]
 fn steps_of_other_networks_do_not_grow() {
     let (Some(gpu), Some(emulator)) = (gpu(), Emulator::get()) else { return };
-    for (name, net, most) in [("mlp", mlp(), [8, 8]), ("normalised", normalised(), [26, 24])] {
+    for (name, net, most) in [("mlp", mlp(), [8, 8]), ("normalised", normalised(), [26, 24]), ("pooled", pooled(), [20, 17])] {
         for (precision, most) in [Precision::FP32, Precision::BF16].into_iter().zip(most) {
             let n = launches(&emulator, trainer(net.clone(), 8, &gpu.device, precision));
             println!("{name}, {precision:?}: {n} launches");
