@@ -28,7 +28,7 @@ pub(crate) struct Copies {
     cast: Kernel<CastArgs>,
     /// How often parameters had changed when the copies were last equal to them, if ever.
     equal_at: Cell<Option<u64>>,
-    /// Elements that the update under way has written to masters and copies alike.
+    /// Where the elements end that the update under way has written, without a gap, to masters and copies alike.
     written: Cell<usize>,
 }
 
@@ -71,18 +71,20 @@ impl Copies {
     /// Where an update writes the copies of elements from `start` on, which it will do for so many of them; null where there are none.
     pub fn written_by_update(&self, start: usize, len: usize) -> Result<Ptr> {
         let Some(all) = self.arena.regions.last() else { return Ok(Ptr::NULL) };
-        self.written.set(self.written.get() + len);
+        if start <= self.written.get() {
+            self.written.set(self.written.get().max(start + len));
+        }
         Ok(self.arena.ptr(self.arena.regions.len() - 1)?.offset(start * all.dtype.bytes()))
     }
 
-    /// Before an update.
-    pub fn begin_update(&self) {
-        self.written.set(0);
+    /// Before the update of the elements from `start` on.
+    pub fn begin_update(&self, start: usize) {
+        self.written.set(start);
     }
 
-    /// Whether the update wrote the copies of all of these many elements.
-    pub fn wrote(&self, elements: usize) -> bool {
-        self.written.get() == elements
+    /// Whether it wrote the copies of all up to `end`.
+    pub fn wrote(&self, end: usize) -> bool {
+        self.written.get() >= end
     }
 
     /// Says that masters were changed by an update; `wrote`: and their copies in the same way.
@@ -182,8 +184,12 @@ mod tests {
             self.0.words()
         }
         fn update(&self, s: &Step<'_>, run: &Run<'_>) -> Result<()> {
+            // As many elements as there are, but not all of them.
             let (from, to) = (run.range.start, run.range.end);
-            self.0.update(s, &Run { range: from..(from + to) / 2, ..run.clone() })
+            let middle = (from + to) / 2;
+            [from..middle, from..to - (middle - from)]
+                .into_iter()
+                .try_for_each(|range| self.0.update(s, &Run { range, ..run.clone() }))
         }
     }
 

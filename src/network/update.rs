@@ -71,12 +71,13 @@ impl Model {
         let words: [Slot; MAX_WORDS] = std::array::from_fn(|i| Slot { space: Space::Word, index: i as u32 });
         let words = &words[..optimizer.words()];
         let s = self.step_view(&self.store.words, 0, Mode::Train, Grads::Skip, self.forwards);
-        self.store.copies.begin_update();
+        let mut wrote = true;
         for run in &self.runs {
+            self.store.copies.begin_update(run.range.start);
             optimizer.update(&s, &self.run(run, learning_rate, grad_scale, words))?;
+            wrote &= self.store.copies.wrote(run.range.end);
         }
         self.clipped = false;
-        let wrote = self.store.copies.wrote(self.runs.iter().map(|run| run.range.len()).sum());
         self.store.copies.updated(&self.store.weights, wrote);
         Ok(wrote)
     }

@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_gpu_writes_the_same_patches_and_sums() {
         let Some(Device::Cuda(cuda)) = testing::gpu() else { return };
-        for (i, g) in geometries().into_iter().enumerate().step_by(3) {
+        for (i, g) in geometries().into_iter().step_by(3).enumerate() {
             let (rows, dtype) = (1 + i % 3, [DType::F32, DType::Bf16, DType::F16][i % 3]);
             let mut r = Stream::new(4, Purpose::User, i as u64);
             // Integers: sums of a few taps are exact in 16 bits too.
