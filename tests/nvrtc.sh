@@ -20,6 +20,6 @@ if [ ! -e "$folder/lib" ] || { [ -e "$folder/fetched" ] && [ "$(cat "$folder/fet
   if fetch >"$folder.log" 2>&1; then echo "$packages" >"$folder/fetched"; else tail -n 2 "$folder.log"; [ -e "$folder/fetched" ] || rm -rf "$folder/lib"; fi
 fi
 [ $# -gt 0 ] || set -- check
-# With the features of the tests, whose library is there.
-cargo build --quiet --workspace --all-features --bin kamacite-nvrtc
+# With the features of the tests, whose library is there: naming one of them chooses these.
+cargo build --quiet --workspace --all-features --bin kamacite-nvrtc --test suite
 exec "${CARGO_TARGET_DIR:-target}/debug/kamacite-nvrtc" "$@"
