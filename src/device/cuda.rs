@@ -244,7 +244,10 @@ impl Cuda {
 
     /// What the macro says of the size of a kernel's argument; nothing where another one made the kernel.
     fn declared(&self, module: &Arc<CudaModule>, name: &str) -> Result<Option<usize>, DriverError> {
-        let Ok(constant) = module.get_global(&format!("{name}_args"), &self.0.stream) else { return Ok(None) };
+        let constant = match module.get_global(&format!("{name}_args"), &self.0.stream) {
+            Err(DriverError(sys::CUresult::CUDA_ERROR_NOT_FOUND)) => return Ok(None),
+            other => other?,
+        };
         let (mut size, _turn) = ([0_u32], self.0.turns.take());
         self.0.stream.memcpy_dtoh(&as_words(&constant), &mut size)?;
         self.0.stream.synchronize()?;
